@@ -154,10 +154,10 @@ extern "C" {
  * every LIGHT of the others were a full fence. LIGHT only stops the
  * compiler, unless this process could not register for membarrier. */
 #ifndef SHMRING_LIGHT
-#define SHMRING_LIGHT(ring)                                     \
-	do {                                                    \
-		__asm__ __volatile__("" ::: "memory");          \
-		if (SHMRING__RARELY((ring)->fenced))            \
+#define SHMRING_LIGHT(ring)                                      \
+	do {                                                     \
+		__asm__ __volatile__("" ::: "memory");           \
+		if (SHMRING__RARELY((ring)->fenced))             \
 			__atomic_thread_fence(__ATOMIC_SEQ_CST); \
 	} while (0)
 #endif
@@ -205,7 +205,8 @@ struct shmring_stat { /* counters are those of all handles, ever */
 	uint32_t producers, consumers; /* attached now */
 	uint64_t length; /* MPMC: messages; SPSC: bytes in use */
 	uint64_t capacity; /* in the same unit */
-	uint64_t pushed, pushed_bytes, popped, popped_bytes;
+	uint64_t pushed, popped;
+	uint64_t pushed_bytes, popped_bytes; /* SPSC: rounded up to 8 each */
 	uint64_t full, empty; /* how often a position had to be waited for */
 	uint64_t sleeps, wakes; /* futex calls */
 };
@@ -239,8 +240,7 @@ static inline int shmring_open(struct shmring *ring, const char *name,
  * -EPERM: fd is not sealed, so its size cannot be relied on. */
 static inline int shmring_create_memfd(struct shmring *ring,
 				       const struct shmring_config *config);
-static inline int shmring_open_fd(struct shmring *ring, int fd,
-				  unsigned roles);
+static inline int shmring_open_fd(struct shmring *ring, int fd, unsigned roles);
 static inline int shmring_fd(const struct shmring *ring);
 /* Another handle on the same ring, for another thread or another role. */
 static inline int shmring_dup(struct shmring *copy, const struct shmring *ring,
@@ -380,7 +380,8 @@ static inline const char *shmring_strerror(int error);
 
 /* Acquire and release both: what is seen may be acted upon, what was done
  * before is seen by who sees this. */
-SHMRING__HOT int shmring__cas(uint64_t *place, uint64_t from, uint64_t to)
+SHMRING__HOT int
+shmring__cas(uint64_t *place, uint64_t from, uint64_t to)
 {
 	return __atomic_compare_exchange_n(place, &from, to, 0,
 					   __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
@@ -524,6 +525,8 @@ struct shmring__canary {
 	uint64_t alive;
 };
 
+#define SHMRING__CANARY 65536 /* bytes mapped: a page of any size */
+
 #define SHMRING__READ 0 /* index of what there is once a direction */
 #define SHMRING__WRITE 1
 
@@ -557,6 +560,7 @@ struct shmring { /* private: one participant, in its own memory */
 	uint64_t *taken; /* SPSC: what the reader has published as free */
 	uint64_t published; /* SPSC reader: my copy of *taken */
 	uint64_t lazy; /* SPSC reader: publish after so many bytes */
+	uint64_t usual; /* SPSC reader: size of the last record */
 	uint64_t *states; /* MPMC: S */
 	uint64_t stride;
 	uint32_t mode, shift, length_bits;
@@ -592,8 +596,8 @@ struct shmring { /* private: one participant, in its own memory */
  * All calls into it; none changes errno, failures are negative errnos.
  * ------------------------------------------------------------------------ */
 
-SHMRING__COLD long shmring__os(long number, long a, long b, long c, long d,
-			       long e, long f)
+SHMRING__COLD long
+shmring__os(long number, long a, long b, long c, long d, long e, long f)
 {
 	int saved = errno;
 	long result = syscall(number, a, b, c, d, e, f);
@@ -603,14 +607,16 @@ SHMRING__COLD long shmring__os(long number, long a, long b, long c, long d,
 	return result;
 }
 
-SHMRING__COLD int64_t shmring__now(void)
+SHMRING__COLD int64_t
+shmring__now(void)
 {
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now); /* the vDSO; cannot fail */
 	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
-static inline struct timespec shmring__timespec(int64_t ns)
+static inline struct timespec
+shmring__timespec(int64_t ns)
 {
 	struct timespec time;
 	time.tv_sec = (time_t)(ns / 1000000000);
@@ -618,7 +624,8 @@ static inline struct timespec shmring__timespec(int64_t ns)
 	return time;
 }
 
-SHMRING__COLD void shmring__nap(int64_t ns)
+SHMRING__COLD void
+shmring__nap(int64_t ns)
 {
 	struct timespec time = shmring__timespec(ns);
 	shmring__os(SYS_nanosleep, (long)&time, 0, 0, 0, 0, 0);
@@ -626,8 +633,8 @@ SHMRING__COLD void shmring__nap(int64_t ns)
 
 /* Sleep until woken, *word != value, or the clock has passed until (ns of
  * CLOCK_MONOTONIC). Where futexes are refused (seccomp), a short nap. */
-SHMRING__COLD void shmring__futex_wait(uint32_t *word, uint32_t value,
-				       int64_t until)
+SHMRING__COLD void
+shmring__futex_wait(uint32_t *word, uint32_t value, int64_t until)
 {
 	struct timespec time = shmring__timespec(until);
 	long result = shmring__os(SYS_futex, (long)word,
@@ -639,7 +646,8 @@ SHMRING__COLD void shmring__futex_wait(uint32_t *word, uint32_t value,
 	shmring__nap(1000000);
 }
 
-SHMRING__COLD long shmring__futex_wake(uint32_t *word, int count)
+SHMRING__COLD long
+shmring__futex_wake(uint32_t *word, int count)
 {
 	return shmring__os(SYS_futex, (long)word, 1 /* FUTEX_WAKE, shared */,
 			   count, 0, 0, 0);
@@ -648,19 +656,21 @@ SHMRING__COLD long shmring__futex_wake(uint32_t *word, int count)
 #define SHMRING__MEMBARRIER 2 /* GLOBAL_EXPEDITED; + 2 registers for it */
 
 /* 0 if every registered thread has passed a full fence since the call. */
-SHMRING__COLD int shmring__membarrier(struct shmring *ring)
+SHMRING__COLD int
+shmring__membarrier(struct shmring *ring)
 {
 	(void)ring;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	return (int)shmring__os(SYS_membarrier, SHMRING__MEMBARRIER, 0, 0, 0,
-				0, 0);
+	return (int)shmring__os(SYS_membarrier, SHMRING__MEMBARRIER, 0, 0, 0, 0,
+				0);
 }
 
 #if !defined(_GNU_SOURCE)
 int sched_getcpu(void); /* glibc and musl have it, their headers hide it */
 #endif
 /* 1 + the CPU we run on, so that 0 can mean unknown. */
-SHMRING__COLD uint32_t shmring__cpu(void)
+SHMRING__COLD uint32_t
+shmring__cpu(void)
 {
 	int saved = errno;
 	int cpu = sched_getcpu();
@@ -670,7 +680,8 @@ SHMRING__COLD uint32_t shmring__cpu(void)
 
 /* Whether this thread may run on one CPU only: spinning would keep the peer
  * from it. */
-SHMRING__COLD int shmring__sole_cpu(void)
+SHMRING__COLD int
+shmring__sole_cpu(void)
 {
 	uint64_t set[128];
 	int count = 0;
@@ -682,7 +693,8 @@ SHMRING__COLD int shmring__sole_cpu(void)
 }
 
 /* Up to size bytes of a file, from its start; how many. */
-SHMRING__COLD long shmring__read_file(const char *path, void *to, size_t size)
+SHMRING__COLD long
+shmring__read_file(const char *path, void *to, size_t size)
 {
 	long fd = shmring__os(SYS_openat, AT_FDCWD, (long)path,
 			      O_RDONLY | O_CLOEXEC, 0, 0, 0);
@@ -695,7 +707,8 @@ SHMRING__COLD long shmring__read_file(const char *path, void *to, size_t size)
 
 /* Start time of a process in clock ticks since boot, 0 if unknown. The name
  * in the second field may hold anything: count from the last ')'. */
-SHMRING__COLD uint64_t shmring__start_time(uint32_t pid)
+SHMRING__COLD uint64_t
+shmring__start_time(uint32_t pid)
 {
 	char path[32], text[1024];
 	snprintf(path, sizeof(path), "/proc/%u/stat", pid);
@@ -711,7 +724,8 @@ SHMRING__COLD uint64_t shmring__start_time(uint32_t pid)
 
 /* Whether the process is gone for certain, all its threads. Zombies count
  * as gone once no thread is left: only a pidfd can tell. */
-SHMRING__COLD int shmring__process_gone(uint32_t pid, uint64_t start)
+SHMRING__COLD int
+shmring__process_gone(uint32_t pid, uint64_t start)
 {
 	if (shmring__os(SYS_kill, (long)pid, 0, 0, 0, 0, 0) == -ESRCH)
 		return 1;
@@ -730,7 +744,8 @@ SHMRING__COLD int shmring__process_gone(uint32_t pid, uint64_t start)
 
 /* The byte of a participant in the lock space of the file, out of the way of
  * its contents. OFD locks die with the last copy of the open file. */
-static inline struct flock shmring__byte(short type, uint32_t index)
+static inline struct flock
+shmring__byte(short type, uint32_t index)
 {
 	struct flock lock;
 	memset(&lock, 0, sizeof(lock));
@@ -745,7 +760,8 @@ static inline struct flock shmring__byte(short type, uint32_t index)
 #define SHMRING__SETLK 37 /* F_OFD_SETLK */
 #define SHMRING__REPLACER 65536 /* the byte of who replaces the segment */
 
-SHMRING__COLD int shmring__lock(int fd, short type, uint32_t index)
+SHMRING__COLD int
+shmring__lock(int fd, short type, uint32_t index)
 {
 	struct flock lock = shmring__byte(type, index);
 	return (int)shmring__os(SYS_fcntl, fd, SHMRING__SETLK, (long)&lock, 0,
@@ -753,7 +769,8 @@ SHMRING__COLD int shmring__lock(int fd, short type, uint32_t index)
 }
 
 /* Whether another open file holds the byte; also if that cannot be told. */
-SHMRING__COLD int shmring__locked(int fd, uint32_t index)
+SHMRING__COLD int
+shmring__locked(int fd, uint32_t index)
 {
 	struct flock lock = shmring__byte(F_WRLCK, index);
 	return shmring__os(SYS_fcntl, fd, SHMRING__GETLK, (long)&lock, 0, 0,
@@ -762,19 +779,19 @@ SHMRING__COLD int shmring__locked(int fd, uint32_t index)
 }
 
 /* Map part of a file over part of our own reservation. */
-SHMRING__COLD int shmring__map(unsigned char *at, uint64_t length, int fd,
-			       uint64_t offset, int protection, int flags)
+SHMRING__COLD int
+shmring__map(unsigned char *at, uint64_t length, int fd, uint64_t offset,
+	     int protection, int flags)
 {
-	long got = shmring__os(SYS_mmap, (long)at, (long)length, protection,
-			       MAP_SHARED | MAP_FIXED | flags, fd,
-			       (long)offset);
+	long got =
+		shmring__os(SYS_mmap, (long)at, (long)length, protection,
+			    MAP_SHARED | MAP_FIXED | flags, fd, (long)offset);
 	return got < 0 && got > -4096 ? (int)got : 0;
 }
 
 /* Private memory, aligned to at least page; NULL if there is none. */
-SHMRING__COLD unsigned char *shmring__reserve_pages(uint64_t length,
-						    uint64_t page,
-						    int protection)
+SHMRING__COLD unsigned char *
+shmring__reserve_pages(uint64_t length, uint64_t page, int protection)
 {
 	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 	long got = shmring__os(SYS_mmap, 0, (long)(length + page), protection,
@@ -784,18 +801,19 @@ SHMRING__COLD unsigned char *shmring__reserve_pages(uint64_t length,
 	uint64_t start = (uint64_t)got;
 	uint64_t aligned = (start + page - 1) & ~(page - 1);
 	if (aligned > start) /* give back what stands over */
-		shmring__os(SYS_munmap, (long)start, (long)(aligned - start),
-			    0, 0, 0, 0);
+		shmring__os(SYS_munmap, (long)start, (long)(aligned - start), 0,
+			    0, 0, 0);
 	shmring__os(SYS_munmap, (long)(aligned + length),
 		    (long)(start + page - aligned), 0, 0, 0, 0);
 	return (unsigned char *)aligned;
 }
 
 /* Make huge pages of shared memory now, whatever the defaults. */
-SHMRING__COLD int shmring__collapse(unsigned char *at, uint64_t length)
+SHMRING__COLD int
+shmring__collapse(unsigned char *at, uint64_t length)
 {
-	shmring__os(SYS_madvise, (long)at, (long)length,
-		    14 /* MADV_HUGEPAGE */, 0, 0, 0);
+	shmring__os(SYS_madvise, (long)at, (long)length, 14 /* MADV_HUGEPAGE */,
+		    0, 0, 0);
 	long error = shmring__os(SYS_madvise, (long)at, (long)length,
 				 25 /* MADV_COLLAPSE, Linux 6.1 */, 0, 0, 0);
 	return error == -EINVAL ? -EOPNOTSUPP : (int)error;
@@ -806,20 +824,23 @@ SHMRING__COLD int shmring__collapse(unsigned char *at, uint64_t length)
  * ------------------------------------------------------------------------ */
 
 /* A counter that only we write; others read it at any time. */
-SHMRING__HOT void shmring__count(uint64_t *counter, uint64_t more)
+SHMRING__HOT void
+shmring__count(uint64_t *counter, uint64_t more)
 {
 	SHMRING__STORE(counter, SHMRING__LOAD(counter, RELAXED) + more,
 		       RELAXED);
 }
 
-static inline struct shmring__line *shmring__mine(const struct shmring *r)
+static inline struct shmring__line *
+shmring__mine(const struct shmring *r)
 {
-	return r->line[SHMRING__WRITE] ? r->line[SHMRING__WRITE] :
-					 r->line[SHMRING__READ];
+	return r->line[SHMRING__WRITE] ? r->line[SHMRING__WRITE]
+				       : r->line[SHMRING__READ];
 }
 
 /* Tell the other side where we run; seldom stored, the line is shared. */
-SHMRING__COLD uint32_t shmring__note_cpu(struct shmring *r, int side)
+SHMRING__COLD uint32_t
+shmring__note_cpu(struct shmring *r, int side)
 {
 	uint32_t cpu = shmring__cpu();
 	if (SHMRING__LOAD(&r->notice->cpu[side], RELAXED) != cpu)
@@ -830,7 +851,8 @@ SHMRING__COLD uint32_t shmring__note_cpu(struct shmring *r, int side)
 /* Wake one who waits on the word, or all if one watches. Only one of several
  * wakers gets the generation and makes the call. In MPMC more may sleep than
  * the one woken: say so again. */
-SHMRING__COLD void shmring__wake(struct shmring *r, uint32_t *word, int all)
+SHMRING__COLD void
+shmring__wake(struct shmring *r, uint32_t *word, int all)
 {
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
 		uint32_t seen = SHMRING__LOAD(word, RELAXED);
@@ -846,13 +868,15 @@ SHMRING__COLD void shmring__wake(struct shmring *r, uint32_t *word, int all)
 		if (woken > 0 && !all && r->mode == SHMRING_MPMC)
 			__atomic_fetch_or(word, SHMRING__WAITS,
 					  __ATOMIC_RELAXED);
-		shmring__count(&shmring__mine(r)->wakes, 1);
+		if (shmring__mine(r)) /* not while we attach */
+			shmring__count(&shmring__mine(r)->wakes, 1);
 		return;
 	}
 }
 
 /* After a publication: does anybody wait for it? W1 */
-SHMRING__HOT void shmring__announce(struct shmring *r)
+SHMRING__HOT void
+shmring__announce(struct shmring *r)
 {
 	if (SHMRING__RARELY(SHMRING__LOAD(&r->notice->data, SEQ_CST) & 3)) {
 		shmring__note_cpu(r, SHMRING__WRITE);
@@ -860,7 +884,8 @@ SHMRING__HOT void shmring__announce(struct shmring *r)
 	}
 }
 
-SHMRING__COLD void shmring__announce_space(struct shmring *r)
+SHMRING__COLD void
+shmring__announce_space(struct shmring *r)
 {
 	shmring__note_cpu(r, SHMRING__READ);
 	shmring__wake(r, &r->notice->space, 0);
@@ -868,8 +893,8 @@ SHMRING__COLD void shmring__announce_space(struct shmring *r)
 
 /* Change attn. Its version grows first, so that whoever wants to change a bit
  * by what it saw before either fails or sees our cause (R8). */
-SHMRING__COLD void shmring__attend(struct shmring *r, uint64_t set,
-				   uint64_t clear)
+SHMRING__COLD void
+shmring__attend(struct shmring *r, uint64_t set, uint64_t clear)
 {
 	uint64_t *attn = &r->notice->attn;
 	__atomic_fetch_add(attn, SHMRING__VERSION, __ATOMIC_SEQ_CST);
@@ -880,7 +905,8 @@ SHMRING__COLD void shmring__attend(struct shmring *r, uint64_t set,
 }
 
 /* The content is not what we or an honest peer wrote: use it no more. */
-SHMRING__COLD int shmring__poison(struct shmring *r)
+SHMRING__COLD int
+shmring__poison(struct shmring *r)
 {
 	r->canary->send = r->canary->receive = 0;
 	r->poisoned = -EBADMSG;
@@ -888,7 +914,8 @@ SHMRING__COLD int shmring__poison(struct shmring *r)
 }
 
 /* A limit of 0 stopped an operation, or size was beyond it: which? */
-SHMRING__COLD int shmring__refusal(const struct shmring *r, int side)
+SHMRING__COLD int
+shmring__refusal(const struct shmring *r, int side)
 {
 	if (r->fd < 0)
 		return -EBADF;
@@ -918,13 +945,14 @@ SHMRING__COLD int shmring__refusal(const struct shmring *r, int side)
  * its owner writes, so that a successor goes on where a dead one stopped.
  * ------------------------------------------------------------------------ */
 
-SHMRING__HOT uint64_t shmring__record_size(uint64_t size)
+SHMRING__HOT uint64_t
+shmring__record_size(uint64_t size)
 {
 	return (size + 15) & ~UINT64_C(7);
 }
 
-SHMRING__HOT uint64_t *shmring__header_at(const struct shmring *r,
-					  uint64_t position)
+SHMRING__HOT uint64_t *
+shmring__header_at(const struct shmring *r, uint64_t position)
 {
 	return (uint64_t *)(void *)(r->data + (position & r->mask));
 }
@@ -932,8 +960,8 @@ SHMRING__HOT uint64_t *shmring__header_at(const struct shmring *r,
 /* The credit is used up: how far has the reader come? What it publishes is
  * lazy, and reading the true head slows it down; so who can wait (lazy) leaves
  * that alone. */
-SHMRING__COLD int shmring__spsc_more(struct shmring *r, uint64_t tail,
-				     uint64_t need, int lazy)
+SHMRING__COLD int
+shmring__spsc_more(struct shmring *r, uint64_t tail, uint64_t need, int lazy)
 {
 	uint64_t capacity = r->geometry.capacity;
 	uint64_t limit = SHMRING__LOAD(r->taken, ACQUIRE) + capacity; /* A2 */
@@ -948,8 +976,9 @@ SHMRING__COLD int shmring__spsc_more(struct shmring *r, uint64_t tail,
 	return limit - tail < need ? -EAGAIN : 0;
 }
 
-SHMRING__HOT int shmring__spsc_room(struct shmring *r, size_t size,
-				    struct shmring__claim *claim, int lazy)
+SHMRING__HOT int
+shmring__spsc_room(struct shmring *r, size_t size, struct shmring__claim *claim,
+		   int lazy)
 {
 	uint64_t tail = SHMRING__LOAD(r->tail, RELAXED);
 	/* and 8 bytes, for the next header to be cleared */
@@ -964,9 +993,9 @@ SHMRING__HOT int shmring__spsc_room(struct shmring *r, size_t size,
 	return 0;
 }
 
-SHMRING__HOT void shmring__spsc_deliver(struct shmring *r,
-					const struct shmring__claim *claim,
-					size_t size)
+SHMRING__HOT void
+shmring__spsc_deliver(struct shmring *r, const struct shmring__claim *claim,
+		      size_t size)
 {
 	uint64_t next = claim->position + shmring__record_size(size);
 	SHMRING__STORE(shmring__header_at(r, next), 0, RELAXED);
@@ -976,16 +1005,17 @@ SHMRING__HOT void shmring__spsc_deliver(struct shmring *r,
 }
 
 /* No valid header where we look: nothing there, or something wrong. */
-SHMRING__COLD int shmring__spsc_unready(struct shmring *r, uint64_t header)
+SHMRING__COLD int
+shmring__spsc_unready(struct shmring *r, uint64_t header)
 {
 	if (!r->canary->receive)
 		return shmring__refusal(r, SHMRING__READ);
 	return header ? shmring__poison(r) : -EAGAIN;
 }
 
-SHMRING__HOT int shmring__spsc_front(struct shmring *r,
-				     struct shmring__claim *claim,
-				     size_t limit)
+SHMRING__HOT int
+shmring__spsc_front(struct shmring *r, struct shmring__claim *claim,
+		    size_t limit)
 {
 	uint64_t head = SHMRING__LOAD(r->head, RELAXED);
 	uint64_t header =
@@ -1000,7 +1030,8 @@ SHMRING__HOT int shmring__spsc_front(struct shmring *r,
 	return 0;
 }
 
-SHMRING__COLD void shmring__spsc_publish(struct shmring *r, uint64_t head)
+SHMRING__COLD void
+shmring__spsc_publish(struct shmring *r, uint64_t head)
 {
 	SHMRING__PUBLISH(r->taken, head); /* R3: our reads go before */
 	r->published = head;
@@ -1008,10 +1039,19 @@ SHMRING__COLD void shmring__spsc_publish(struct shmring *r, uint64_t head)
 		shmring__announce_space(r);
 }
 
-SHMRING__HOT void shmring__spsc_drop(struct shmring *r,
-				     const struct shmring__claim *claim)
+SHMRING__HOT void
+shmring__spsc_drop(struct shmring *r, const struct shmring__claim *claim)
 {
-	uint64_t next = claim->position + shmring__record_size(claim->size);
+	uint64_t size = shmring__record_size(claim->size);
+	uint64_t usual = r->usual;
+	/* A branch, not the arithmetic: the CPU predicts that this record is
+	 * as large as the last, and need not wait for its header to know
+	 * where the next one stands. asm, or compilers see through it. */
+	if (SHMRING__RARELY(size != usual)) {
+		r->usual = usual = size;
+		__asm__("" : "+r"(usual));
+	}
+	uint64_t next = claim->position + usual;
 	/* R2: after the copy, so that a successor sees it again rather than
 	 * never, and that a writer who looks here overwrites nothing */
 	SHMRING__STORE(r->head, next, RELEASE);
@@ -1063,50 +1103,55 @@ SHMRING__HOT void shmring__spsc_drop(struct shmring *r,
 #define SHMRING__S_ORPHAN 4u
 #define SHMRING__S_COUNT 0xff8u /* adoptions, modulo 512 */
 
-SHMRING__HOT uint64_t shmring__s(uint64_t phase, uint64_t state)
+SHMRING__HOT uint64_t
+shmring__s(uint64_t phase, uint64_t state)
 {
 	return phase << 12 | state;
 }
 
-SHMRING__HOT unsigned char *shmring__slot(const struct shmring *r,
-					  uint64_t position)
+SHMRING__HOT unsigned char *
+shmring__slot(const struct shmring *r, uint64_t position)
 {
 	return r->data + (position & r->mask) * r->stride;
 }
 
-SHMRING__HOT uint64_t *shmring__a(const struct shmring *r, uint64_t position)
+SHMRING__HOT uint64_t *
+shmring__a(const struct shmring *r, uint64_t position)
 {
 	return (uint64_t *)(void *)shmring__slot(r, position);
 }
 
-SHMRING__HOT uint64_t *shmring__s_of(const struct shmring *r,
-				     uint64_t position)
+SHMRING__HOT uint64_t *
+shmring__s_of(const struct shmring *r, uint64_t position)
 {
 	return &r->states[position & r->mask];
 }
 
 /* The phase that the writer (0) or reader (1) of a position waits for. */
-SHMRING__HOT uint64_t shmring__phase(const struct shmring *r,
-				     uint64_t position, int reader)
+SHMRING__HOT uint64_t
+shmring__phase(const struct shmring *r, uint64_t position, int reader)
 {
 	return (position >> r->shift) * 2 + (unsigned)reader;
 }
 
 /* Signed distance of two positions. */
-SHMRING__HOT int64_t shmring__ahead(uint64_t a, uint64_t b)
+SHMRING__HOT int64_t
+shmring__ahead(uint64_t a, uint64_t b)
 {
 	return (int64_t)(a - b);
 }
 
 /* The length that says: aborted, skip me. Larger than any slot_size. */
-SHMRING__HOT uint64_t shmring__aborted(const struct shmring *r)
+SHMRING__HOT uint64_t
+shmring__aborted(const struct shmring *r)
 {
 	return (UINT64_C(1) << r->length_bits) - 1;
 }
 
 /* Whether HEAVY reaches everybody whose claim could be doubted: by
  * membarrier, or because all fence themselves. */
-SHMRING__COLD int shmring__heavy(struct shmring *r)
+SHMRING__COLD int
+shmring__heavy(struct shmring *r)
 {
 	if (SHMRING_HEAVY(r) == 0)
 		return 1;
@@ -1123,8 +1168,8 @@ SHMRING__COLD int shmring__heavy(struct shmring *r)
 /* S says VOIDING(phase): did the phase come? Returns 0 if it cannot be told.
  * attn goes up before A is read, and whoever still stores A reads attn
  * afterwards. The dead store nothing: for them no fence is needed. */
-SHMRING__COLD int shmring__decide(struct shmring *r, uint64_t p, uint64_t s,
-				  int dead)
+SHMRING__COLD int
+shmring__decide(struct shmring *r, uint64_t p, uint64_t s, int dead)
 {
 	uint64_t phase = s >> 12;
 	shmring__attend(r, SHMRING__DOUBT, 0);
@@ -1142,8 +1187,8 @@ SHMRING__COLD int shmring__decide(struct shmring *r, uint64_t p, uint64_t s,
 
 /* Finish what others left undone at a slot: a hand-back, a decision. Loads S
  * (A5), then A, in this order. 1: something changed, look again. */
-SHMRING__COLD int shmring__tidy(struct shmring *r, uint64_t p, uint64_t *s,
-				uint64_t *a)
+SHMRING__COLD int
+shmring__tidy(struct shmring *r, uint64_t p, uint64_t *s, uint64_t *a)
 {
 	*s = SHMRING__LOAD(shmring__s_of(r, p), ACQUIRE); /* A5 */
 	*a = SHMRING__LOAD(shmring__a(r, p), ACQUIRE); /* A4 */
@@ -1171,7 +1216,8 @@ SHMRING__COLD int shmring__tidy(struct shmring *r, uint64_t p, uint64_t *s,
 
 /* attn says that slots are in doubt: what about position p, whose phase
  * `want` the caller has loaded from A, or misses? */
-SHMRING__COLD int shmring__settle(struct shmring *r, uint64_t p, uint64_t want)
+SHMRING__COLD int
+shmring__settle(struct shmring *r, uint64_t p, uint64_t want)
 {
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
 		uint64_t s, a;
@@ -1202,7 +1248,8 @@ SHMRING__COLD int shmring__settle(struct shmring *r, uint64_t p, uint64_t want)
 
 /* Bits are cleared only when no stopped owner can still need them: every
  * slot is LIVE, its phase has come, and head has passed what was void. */
-SHMRING__COLD void shmring__calm(struct shmring *r)
+SHMRING__COLD void
+shmring__calm(struct shmring *r)
 {
 	uint64_t seen = SHMRING__LOAD(&r->notice->attn, ACQUIRE); /* A8 */
 	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE);
@@ -1225,7 +1272,8 @@ SHMRING__COLD void shmring__calm(struct shmring *r)
 
 /* Give up a claim attempt. The intent must not outlive it: recovery would
  * wait for us. */
-SHMRING__COLD int shmring__no_claim(struct shmring *r, int side, int error)
+SHMRING__COLD int
+shmring__no_claim(struct shmring *r, int side, int error)
 {
 	SHMRING__STORE(&r->line[side]->intent[side], SHMRING__NONE, RELEASE);
 	return error;
@@ -1233,8 +1281,9 @@ SHMRING__COLD int shmring__no_claim(struct shmring *r, int side, int error)
 
 /* The slot is not in the phase that we want, or attn asks for care. 0: go
  * on and claim it, 1: look again, or -EAGAIN. */
-SHMRING__COLD int shmring__mpmc_care(struct shmring *r, uint64_t *cursor,
-				     uint64_t p, uint64_t want, uint64_t a)
+SHMRING__COLD int
+shmring__mpmc_care(struct shmring *r, uint64_t *cursor, uint64_t p,
+		   uint64_t want, uint64_t a)
 {
 	uint64_t phase = a >> r->length_bits;
 	int verdict = SHMRING__VOID; /* phase > want: and handed back */
@@ -1254,7 +1303,8 @@ SHMRING__COLD int shmring__mpmc_care(struct shmring *r, uint64_t *cursor,
 }
 
 /* Others were faster: leave the line to them for a while. */
-SHMRING__COLD void shmring__back_off(int tries)
+SHMRING__COLD void
+shmring__back_off(int tries)
 {
 	for (int i = 0; i < 1 << (tries < 6 ? tries : 6); i++)
 		SHMRING_PAUSE();
@@ -1262,9 +1312,9 @@ SHMRING__COLD void shmring__back_off(int tries)
 
 /* Claim the next position to write or to read. Reading, a message larger
  * than limit is left alone. */
-SHMRING__HOT int shmring__mpmc_claim(struct shmring *r, int side,
-				     size_t limit,
-				     struct shmring__claim *claim)
+SHMRING__HOT int
+shmring__mpmc_claim(struct shmring *r, int side, size_t limit,
+		    struct shmring__claim *claim)
 {
 	uint64_t *cursor = side == SHMRING__WRITE ? r->tail : r->head;
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
@@ -1303,8 +1353,8 @@ SHMRING__HOT int shmring__mpmc_claim(struct shmring *r, int side,
 
 /* We have stored the phase and attn is up: does it count? 1: no, somebody
  * decided before that it would not come, and the slot is retained for us. */
-SHMRING__COLD int shmring__retained(struct shmring *r, uint64_t p,
-				    uint64_t phase)
+SHMRING__COLD int
+shmring__retained(struct shmring *r, uint64_t p, uint64_t phase)
 {
 	uint64_t mine = phase & 1 ? SHMRING__S_WRITER : SHMRING__S_READER;
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
@@ -1312,8 +1362,7 @@ SHMRING__COLD int shmring__retained(struct shmring *r, uint64_t p,
 		uint64_t a = SHMRING__LOAD(shmring__a(r, p), ACQUIRE);
 		if ((s & 7) == SHMRING__S_VOIDING && s >> 12 <= phase) {
 			if (shmring__cas(shmring__s_of(r, p), s,
-					 shmring__s(s >> 12,
-						    SHMRING__S_LIVE)))
+					 shmring__s(s >> 12, SHMRING__S_LIVE)))
 				return 0;
 			continue;
 		}
@@ -1324,7 +1373,8 @@ SHMRING__COLD int shmring__retained(struct shmring *r, uint64_t p,
 
 /* Return a retained slot, in a turn that nobody has passed. Only its owner,
  * or who recovers the dead owner, may; meanwhile producers may raise sp. */
-SHMRING__COLD void shmring__hand_back(struct shmring *r, uint64_t p)
+SHMRING__COLD void
+shmring__hand_back(struct shmring *r, uint64_t p)
 {
 	uint64_t *state = shmring__s_of(r, p);
 	uint64_t s = SHMRING__LOAD(state, ACQUIRE); /* A5 */
@@ -1343,8 +1393,9 @@ SHMRING__COLD void shmring__hand_back(struct shmring *r, uint64_t p)
 
 /* Store the phase that ends our claim of a position. 1: too late, see
  * shmring__retained. */
-SHMRING__HOT int shmring__mpmc_finish(struct shmring *r, uint64_t p,
-				      uint64_t phase, uint64_t size)
+SHMRING__HOT int
+shmring__mpmc_finish(struct shmring *r, uint64_t p, uint64_t phase,
+		     uint64_t size)
 {
 	SHMRING__PUBLISH(shmring__a(r, p), phase << r->length_bits | size);
 	/* R4: payload, or our reads of it, go before */
@@ -1355,17 +1406,17 @@ SHMRING__HOT int shmring__mpmc_finish(struct shmring *r, uint64_t p,
 }
 
 /* 0, or 1: void, the message is still ours. */
-SHMRING__HOT int shmring__mpmc_deliver(struct shmring *r,
-				       const struct shmring__claim *claim,
-				       size_t size)
+SHMRING__HOT int
+shmring__mpmc_deliver(struct shmring *r, const struct shmring__claim *claim,
+		      size_t size)
 {
 	return shmring__mpmc_finish(r, claim->position,
 				    shmring__phase(r, claim->position, 1),
 				    size);
 }
 
-SHMRING__HOT void shmring__mpmc_drop(struct shmring *r,
-				     const struct shmring__claim *claim)
+SHMRING__HOT void
+shmring__mpmc_drop(struct shmring *r, const struct shmring__claim *claim)
 {
 	uint64_t p = claim->position;
 	if (SHMRING__RARELY(claim->state == SHMRING__ADOPTED)) {
@@ -1384,8 +1435,8 @@ SHMRING__HOT void shmring__mpmc_drop(struct shmring *r,
 }
 
 /* The oldest orphan: its position, or NONE; its S and A. */
-SHMRING__COLD uint64_t shmring__orphan(struct shmring *r, uint64_t *s,
-				       uint64_t *a)
+SHMRING__COLD uint64_t
+shmring__orphan(struct shmring *r, uint64_t *s, uint64_t *a)
 {
 	uint64_t oldest = SHMRING__NONE;
 	for (uint64_t i = 0; i <= r->mask; i++) {
@@ -1403,8 +1454,9 @@ SHMRING__COLD uint64_t shmring__orphan(struct shmring *r, uint64_t *s,
 
 /* Take over a message that a consumer had in its hands when it died. 0,
  * -EAGAIN: none, -EMSGSIZE. */
-SHMRING__COLD int shmring__mpmc_adopt(struct shmring *r, size_t limit,
-				      struct shmring__claim *claim)
+SHMRING__COLD int
+shmring__mpmc_adopt(struct shmring *r, size_t limit,
+		    struct shmring__claim *claim)
 {
 	uint64_t *adopts = &r->line[SHMRING__READ]->adopts;
 	int error = -EAGAIN;
@@ -1440,9 +1492,9 @@ SHMRING__COLD int shmring__mpmc_adopt(struct shmring *r, size_t limit,
 	return error;
 }
 
-SHMRING__HOT int shmring__mpmc_front(struct shmring *r,
-				     struct shmring__claim *claim,
-				     size_t limit)
+SHMRING__HOT int
+shmring__mpmc_front(struct shmring *r, struct shmring__claim *claim,
+		    size_t limit)
 {
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
 		int error = -EAGAIN;
@@ -1469,8 +1521,8 @@ SHMRING__HOT int shmring__mpmc_front(struct shmring *r,
 
 /* Is a message ready, or a slot free, behind position p, so that p being
  * stuck holds somebody up? */
-SHMRING__COLD int shmring__blocked_behind(struct shmring *r, uint64_t p,
-					  uint64_t end, int reader)
+SHMRING__COLD int
+shmring__blocked_behind(struct shmring *r, uint64_t p, uint64_t end, int reader)
 {
 	for (uint64_t q = p + 1; q - p <= r->mask && q != end; q++)
 		if (SHMRING__LOAD(shmring__a(r, q), RELAXED) >>
@@ -1481,8 +1533,8 @@ SHMRING__COLD int shmring__blocked_behind(struct shmring *r, uint64_t p,
 }
 
 /* Doubt that the phase of slot p will come. */
-SHMRING__COLD void shmring__doubt(struct shmring *r, uint64_t p,
-				  uint64_t phase, int dead)
+SHMRING__COLD void
+shmring__doubt(struct shmring *r, uint64_t p, uint64_t phase, int dead)
 {
 	uint64_t s = 0, a = 0;
 	for (int tries = 0; tries < SHMRING__TRIES; tries++)
@@ -1498,9 +1550,13 @@ SHMRING__COLD void shmring__doubt(struct shmring *r, uint64_t p,
 
 /* The same position has blocked us for long: doubt its owner, if somebody
  * has claimed it at all and more is to be had behind. */
-SHMRING__COLD void shmring__mpmc_impatient(struct shmring *r, int side)
+SHMRING__COLD void
+shmring__mpmc_impatient(struct shmring *r, int side)
 {
 	uint64_t slots = r->mask + 1;
+#ifdef SHMRING_TEST_UNPROTECTED
+	return;
+#endif
 	uint64_t tail = SHMRING__LOAD(r->tail, ACQUIRE);
 	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE);
 	if (side == SHMRING__READ) {
@@ -1535,24 +1591,27 @@ SHMRING__COLD void shmring__mpmc_impatient(struct shmring *r, int side)
  * lock: several may run it at once, be stopped or killed in it.
  * ------------------------------------------------------------------------ */
 
-SHMRING__HOT uint32_t shmring__state_of(uint64_t status)
+SHMRING__HOT uint32_t
+shmring__state_of(uint64_t status)
 {
 	return (uint32_t)(status & 255);
 }
 
-SHMRING__HOT uint32_t shmring__roles_of(uint64_t status)
+SHMRING__HOT uint32_t
+shmring__roles_of(uint64_t status)
 {
 	return (uint32_t)(status >> 8 & 255);
 }
 
-SHMRING__HOT uint64_t shmring__status(uint64_t old, uint32_t roles,
-				      uint32_t state)
+SHMRING__HOT uint64_t
+shmring__status(uint64_t old, uint32_t roles, uint32_t state)
 {
 	return (old & ~UINT64_C(0xffff)) | (uint64_t)roles << 8 | state;
 }
 
 /* The descriptor may have been closed under us, and its number used again. */
-SHMRING__COLD int shmring__fd_is_ours(const struct shmring *r)
+SHMRING__COLD int
+shmring__fd_is_ours(const struct shmring *r)
 {
 	struct stat file;
 	int saved = errno;
@@ -1563,13 +1622,14 @@ SHMRING__COLD int shmring__fd_is_ours(const struct shmring *r)
 
 /* Whether the owner of line i is dead for certain: the kernel has dropped
  * its lock, and, where its pid means anything to us, the process is gone. */
-SHMRING__COLD int shmring__dead(struct shmring *r, uint32_t i)
+SHMRING__COLD int
+shmring__dead(struct shmring *r, uint32_t i)
 {
 	struct shmring__line *x = &r->lines[i];
 	uint32_t pid = SHMRING__LOAD(&x->pid, RELAXED);
 	uint64_t start = SHMRING__LOAD(&x->start, RELAXED);
-	int here = SHMRING__LOAD(&x->pid_namespace, RELAXED) ==
-		   r->pid_namespace;
+	int here =
+		SHMRING__LOAD(&x->pid_namespace, RELAXED) == r->pid_namespace;
 	if (here && pid == r->pid && start == r->start)
 		return 0; /* another handle of this process */
 	if (shmring__locked(r->fd, i) || !shmring__fd_is_ours(r))
@@ -1579,8 +1639,9 @@ SHMRING__COLD int shmring__dead(struct shmring *r, uint32_t i)
 
 /* Whether a living participant other than x shows position p as its intent:
  * then the claim may be its own, and x lost the race. */
-SHMRING__COLD int shmring__covered(struct shmring *r, struct shmring__line *x,
-				   uint64_t p, int side)
+SHMRING__COLD int
+shmring__covered(struct shmring *r, struct shmring__line *x, uint64_t p,
+		 int side)
 {
 	for (uint32_t i = 0; i < r->geometry.participants; i++) {
 		struct shmring__line *y = &r->lines[i];
@@ -1597,8 +1658,8 @@ SHMRING__COLD int shmring__covered(struct shmring *r, struct shmring__line *x,
 
 /* A dead writer's intent p: if it held the slot, void the position and free
  * the slot. 0: a living one may be the owner, ask again later. */
-SHMRING__COLD int shmring__recover_write(struct shmring *r,
-					 struct shmring__line *x, uint64_t p)
+SHMRING__COLD int
+shmring__recover_write(struct shmring *r, struct shmring__line *x, uint64_t p)
 {
 	uint64_t free_phase = shmring__phase(r, p, 0);
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
@@ -1630,8 +1691,8 @@ SHMRING__COLD int shmring__recover_write(struct shmring *r,
 
 /* A dead reader's intent p: a message in its hands becomes an orphan, a slot
  * that it had read is freed. 0: as above. */
-SHMRING__COLD int shmring__recover_read(struct shmring *r,
-					struct shmring__line *x, uint64_t p)
+SHMRING__COLD int
+shmring__recover_read(struct shmring *r, struct shmring__line *x, uint64_t p)
 {
 	uint64_t ready = shmring__phase(r, p, 1);
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
@@ -1673,7 +1734,8 @@ SHMRING__COLD int shmring__recover_read(struct shmring *r,
 }
 
 /* Somebody with these roles has left: if it was the last, say so. */
-SHMRING__COLD void shmring__left(struct shmring *r, uint32_t roles)
+SHMRING__COLD void
+shmring__left(struct shmring *r, uint32_t roles)
 {
 	/* Of two who leave at once, one at least sees the other gone. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -1702,8 +1764,8 @@ SHMRING__COLD void shmring__left(struct shmring *r, uint32_t roles)
 
 /* Line i is in RECOV, as its status was read: clear up behind it and free
  * it. 1: done by us. */
-SHMRING__COLD int shmring__bury(struct shmring *r, uint32_t i, uint64_t status,
-				uint32_t died)
+SHMRING__COLD int
+shmring__bury(struct shmring *r, uint32_t i, uint64_t status, uint32_t died)
 {
 	struct shmring__line *x = &r->lines[i];
 	/* The proof of death before the reads of S, or a slot may leak. */
@@ -1714,10 +1776,9 @@ SHMRING__COLD int shmring__bury(struct shmring *r, uint32_t i, uint64_t status,
 	/* Still the same owner's? A new one would have gone through FREE. */
 	if (SHMRING__LOAD(&x->status, ACQUIRE) != status)
 		return 0;
-	if (r->mode == SHMRING_MPMC &&
-	    !(shmring__recover_write(r, x, writes) &
-	      shmring__recover_read(r, x, reads) &
-	      shmring__recover_read(r, x, adopts)))
+	if (r->mode == SHMRING_MPMC && !(shmring__recover_write(r, x, writes) &
+					 shmring__recover_read(r, x, reads) &
+					 shmring__recover_read(r, x, adopts)))
 		return 0;
 	if (!shmring__cas(&x->status, status,
 			  shmring__status(status, died, SHMRING__FREE)))
@@ -1727,9 +1788,13 @@ SHMRING__COLD int shmring__bury(struct shmring *r, uint32_t i, uint64_t status,
 }
 
 /* Recover line i if its owner is dead. 1: done by us. */
-SHMRING__COLD int shmring__recover_line(struct shmring *r, uint32_t i)
+SHMRING__COLD int
+shmring__recover_line(struct shmring *r, uint32_t i)
 {
 	struct shmring__line *x = &r->lines[i];
+#ifdef SHMRING_TEST_UNPROTECTED /* the crash tests' control: must fail */
+	return 0;
+#endif
 	uint64_t status = SHMRING__LOAD(&x->status, ACQUIRE); /* A7 */
 	uint64_t recov = shmring__status(status, shmring__roles_of(status),
 					 SHMRING__RECOV);
@@ -1741,7 +1806,8 @@ SHMRING__COLD int shmring__recover_line(struct shmring *r, uint32_t i)
 	return shmring__bury(r, i, recov, SHMRING__DIED);
 }
 
-SHMRING__COLD int shmring__recover_all(struct shmring *r)
+SHMRING__COLD int
+shmring__recover_all(struct shmring *r)
 {
 	int count = 0;
 	for (uint32_t i = 0; i < r->geometry.participants; i++)
@@ -1753,13 +1819,14 @@ SHMRING__COLD int shmring__recover_all(struct shmring *r)
 
 /* A successor writes on where its predecessor stopped: behind the last
  * published record, though tail may not tell of it yet. */
-SHMRING__COLD int shmring__resume_writer(struct shmring *r)
+SHMRING__COLD int
+shmring__resume_writer(struct shmring *r)
 {
 	uint64_t tail = SHMRING__LOAD(r->tail, ACQUIRE);
 	uint64_t taken = SHMRING__LOAD(r->taken, ACQUIRE); /* A2 */
 	uint64_t header;
-	while ((header = SHMRING__LOAD(shmring__header_at(r, tail),
-				       ACQUIRE)) != 0) {
+	while ((header = SHMRING__LOAD(shmring__header_at(r, tail), ACQUIRE)) !=
+	       0) {
 		if (header - 1 > r->geometry.slot_size)
 			return -EBADMSG;
 		tail += shmring__record_size(header - 1);
@@ -1774,7 +1841,8 @@ SHMRING__COLD int shmring__resume_writer(struct shmring *r)
 }
 
 /* A successor reads on at head. Did the dead one have that record already? */
-SHMRING__COLD int shmring__resume_reader(struct shmring *r, int died)
+SHMRING__COLD int
+shmring__resume_reader(struct shmring *r, int died)
 {
 	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE);
 	uint64_t header = SHMRING__LOAD(shmring__header_at(r, head), ACQUIRE);
@@ -1789,8 +1857,8 @@ SHMRING__COLD int shmring__resume_reader(struct shmring *r, int died)
 }
 
 /* Become participant i. -EBUSY: somebody living is. */
-SHMRING__COLD int shmring__take_line(struct shmring *r, uint32_t i,
-				     uint32_t roles)
+SHMRING__COLD int
+shmring__take_line(struct shmring *r, uint32_t i, uint32_t roles)
 {
 	struct shmring__line *x = &r->lines[i];
 	if (shmring__lock(r->fd, F_WRLCK, i))
@@ -1814,24 +1882,24 @@ SHMRING__COLD int shmring__take_line(struct shmring *r, uint32_t i,
 		       SEQ_CST);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	for (int side = 0; side < 2; side++)
-		if (roles & (side == SHMRING__READ ? SHMRING_CONSUMER :
-						     SHMRING_PRODUCER))
+		if (roles & (side == SHMRING__READ ? SHMRING_CONSUMER
+						   : SHMRING_PRODUCER))
 			r->line[side] = x;
-	shmring__attend(r, 0,
-			(roles & SHMRING_PRODUCER ? SHMRING__NO_PRODUCER : 0) |
-				(roles & SHMRING_CONSUMER ?
-					 SHMRING__NO_CONSUMER :
-					 0));
+	shmring__attend(
+		r, 0,
+		(roles & SHMRING_PRODUCER ? SHMRING__NO_PRODUCER : 0) |
+			(roles & SHMRING_CONSUMER ? SHMRING__NO_CONSUMER : 0));
 	if (r->mode == SHMRING_MPMC)
 		return 0;
-	return roles == SHMRING_PRODUCER ?
-		       shmring__resume_writer(r) :
-		       shmring__resume_reader(r, shmring__roles_of(status) &
-							 SHMRING__DIED);
+	return roles == SHMRING_PRODUCER
+		       ? shmring__resume_writer(r)
+		       : shmring__resume_reader(r, shmring__roles_of(status) &
+							   SHMRING__DIED);
 }
 
 /* Find a line for each role: SPSC has one a role, MPMC takes any. */
-SHMRING__COLD int shmring__attach(struct shmring *r)
+SHMRING__COLD int
+shmring__attach(struct shmring *r)
 {
 	uint32_t roles = r->roles & SHMRING_BOTH;
 	int error = -EUSERS;
@@ -1855,7 +1923,8 @@ SHMRING__COLD int shmring__attach(struct shmring *r)
 
 /* Give up our lines. A claim still in hands is recovered as if we had died:
  * peeked messages go to others. */
-SHMRING__COLD void shmring__detach(struct shmring *r)
+SHMRING__COLD void
+shmring__detach(struct shmring *r)
 {
 	for (int side = 0; side < 2; side++) {
 		struct shmring__line *x = r->line[side];
@@ -1868,9 +1937,9 @@ SHMRING__COLD void shmring__detach(struct shmring *r)
 		if (shmring__state_of(status) == SHMRING__LIVE &&
 		    shmring__cas(&x->status, status, recov))
 			shmring__bury(r, i, recov,
-				      r->held[SHMRING__READ].state ?
-					      SHMRING__DIED :
-					      0);
+				      r->held[SHMRING__READ].state
+					      ? SHMRING__DIED
+					      : 0);
 	}
 }
 
@@ -1878,29 +1947,32 @@ SHMRING__COLD void shmring__detach(struct shmring *r)
  * LIFE CYCLE
  * ------------------------------------------------------------------------ */
 
-SHMRING__HOT uint64_t shmring__round_up(uint64_t size, uint64_t unit)
+SHMRING__HOT uint64_t
+shmring__round_up(uint64_t size, uint64_t unit)
 {
 	return (size + unit - 1) & ~(unit - 1);
 }
 
-SHMRING__HOT uint64_t shmring__power_of_two(uint64_t size)
+SHMRING__HOT uint64_t
+shmring__power_of_two(uint64_t size)
 {
 	return size <= 1 ? 1 : UINT64_C(1) << (64 - __builtin_clzll(size - 1));
 }
 
 /* Work out the offsets from the parameters; -EINVAL if these are not sound,
  * whether a caller or the content of a file gave them. */
-SHMRING__COLD int shmring__lay_out(struct shmring__geometry *g)
+SHMRING__COLD int
+shmring__lay_out(struct shmring__geometry *g)
 {
 	uint64_t slots = g->slots;
 	if (slots < 1 || slots > 1u << 30 || (slots & (slots - 1)) ||
 	    g->slot_size < 1 || g->slot_size > 1u << 30 || g->page < 4096 ||
 	    g->page > 1u << 30 || (g->page & (g->page - 1)))
 		return -EINVAL;
-	g->index = shmring__round_up(
-		sizeof(struct shmring__header) +
-			(uint64_t)g->participants * SHMRING__LINE,
-		g->page);
+	g->index = shmring__round_up(sizeof(struct shmring__header) +
+					     (uint64_t)g->participants *
+						     SHMRING__LINE,
+				     g->page);
 	g->stride = 8 + shmring__round_up(g->slot_size, 8);
 	if (g->mode == SHMRING_SPSC && g->participants == 2) {
 		g->consumer = g->index + g->page;
@@ -1924,7 +1996,8 @@ SHMRING__COLD int shmring__lay_out(struct shmring__geometry *g)
 	return 0;
 }
 
-SHMRING__COLD int shmring__boot_id(unsigned char id[16])
+SHMRING__COLD int
+shmring__boot_id(unsigned char id[16])
 {
 	char text[36];
 	int digits = 0;
@@ -1936,15 +2009,16 @@ SHMRING__COLD int shmring__boot_id(unsigned char id[16])
 		int c = text[i];
 		int value = c <= '9' ? c - '0' : c - 'a' + 10;
 		if (c != '-') {
-			id[digits / 2] = (unsigned char)(id[digits / 2] << 4 |
-							 value);
+			id[digits / 2] =
+				(unsigned char)(id[digits / 2] << 4 | value);
 			digits++;
 		}
 	}
 	return 0;
 }
 
-SHMRING__COLD uint64_t shmring__pid_namespace(void)
+SHMRING__COLD uint64_t
+shmring__pid_namespace(void)
 {
 	struct stat file;
 	int saved = errno;
@@ -1954,8 +2028,8 @@ SHMRING__COLD uint64_t shmring__pid_namespace(void)
 }
 
 /* Read and judge the identity of a segment; each fault has its own error. */
-SHMRING__COLD int shmring__identify(struct shmring *r,
-				    struct shmring__header *h)
+SHMRING__COLD int
+shmring__identify(struct shmring *r, struct shmring__header *h)
 {
 	struct shmring__geometry *g = &r->geometry;
 	unsigned char boot_id[16];
@@ -1998,7 +2072,8 @@ SHMRING__COLD int shmring__identify(struct shmring *r,
 
 /* Map each part with no more rights than this handle needs. SPSC data twice
  * in a row. */
-SHMRING__COLD int shmring__map_all(struct shmring *r, uint32_t flags)
+SHMRING__COLD int
+shmring__map_all(struct shmring *r, uint32_t flags)
 {
 	const struct shmring__geometry *g = &r->geometry;
 	int populate = flags & SHMRING_PREFAULT ? MAP_POPULATE : 0;
@@ -2038,7 +2113,8 @@ SHMRING__COLD int shmring__map_all(struct shmring *r, uint32_t flags)
 static struct shmring__canary shmring__closed __attribute__((unused));
 
 /* A handle that is not open: every call on it is refused. */
-SHMRING__COLD void shmring__blank(struct shmring *r)
+SHMRING__COLD void
+shmring__blank(struct shmring *r)
 {
 	memset(r, 0, sizeof(*r));
 	r->fd = r->pass = -1;
@@ -2047,13 +2123,15 @@ SHMRING__COLD void shmring__blank(struct shmring *r)
 }
 
 /* Unmap and close. */
-SHMRING__COLD void shmring__let_go(struct shmring *r)
+SHMRING__COLD void
+shmring__let_go(struct shmring *r)
 {
 	if (r->base)
-		shmring__os(SYS_munmap, (long)r->base, (long)r->mapped, 0, 0,
-			    0, 0);
+		shmring__os(SYS_munmap, (long)r->base, (long)r->mapped, 0, 0, 0,
+			    0);
 	if (r->canary != &shmring__closed)
-		shmring__os(SYS_munmap, (long)r->canary, 4096, 0, 0, 0, 0);
+		shmring__os(SYS_munmap, (long)r->canary, SHMRING__CANARY, 0, 0,
+			    0, 0);
 	if (r->fd >= 0 && shmring__fd_is_ours(r))
 		shmring__os(SYS_close, r->fd, 0, 0, 0, 0, 0);
 	if (r->pass >= 0)
@@ -2063,7 +2141,8 @@ SHMRING__COLD void shmring__let_go(struct shmring *r)
 }
 
 /* Point the handle into the mapping. */
-SHMRING__COLD void shmring__aim(struct shmring *r)
+SHMRING__COLD void
+shmring__aim(struct shmring *r)
 {
 	const struct shmring__geometry *g = &r->geometry;
 	unsigned char *index = r->base + g->index;
@@ -2092,7 +2171,8 @@ SHMRING__COLD void shmring__aim(struct shmring *r)
 
 /* Become a handle on the segment behind fd, which it keeps (and closes on
  * failure). */
-SHMRING__COLD int shmring__join(struct shmring *r, int fd, unsigned roles)
+SHMRING__COLD int
+shmring__join(struct shmring *r, int fd, unsigned roles)
 {
 	struct shmring__header header;
 	shmring__blank(r);
@@ -2107,14 +2187,15 @@ SHMRING__COLD int shmring__join(struct shmring *r, int fd, unsigned roles)
 	if (!error)
 		error = shmring__map_all(r, header.flags);
 	if (!error) {
-		unsigned char *page = shmring__reserve_pages(
-			4096, 4096, PROT_READ | PROT_WRITE);
+		unsigned char *page =
+			shmring__reserve_pages(SHMRING__CANARY, SHMRING__CANARY,
+					       PROT_READ | PROT_WRITE);
 		error = page ? 0 : -ENOMEM;
 		if (page)
 			r->canary = (struct shmring__canary *)(void *)page;
 	}
 	if (!error) {
-		shmring__os(SYS_madvise, (long)r->canary, 4096,
+		shmring__os(SYS_madvise, (long)r->canary, SHMRING__CANARY,
 			    18 /* MADV_WIPEONFORK */, 0, 0, 0);
 		r->canary->alive = 1;
 		shmring__aim(r);
@@ -2137,7 +2218,8 @@ SHMRING__COLD int shmring__join(struct shmring *r, int fd, unsigned roles)
 }
 
 /* The path of a name like "/prices": one component, the slash optional. */
-SHMRING__COLD int shmring__path(char path[PATH_MAX], const char *name)
+SHMRING__COLD int
+shmring__path(char path[PATH_MAX], const char *name)
 {
 	if (!name)
 		return -EINVAL;
@@ -2153,8 +2235,8 @@ SHMRING__COLD int shmring__path(char path[PATH_MAX], const char *name)
 }
 
 /* The caller's wishes with the defaults filled in, as a header. */
-SHMRING__COLD int shmring__design(struct shmring__header *h,
-				  const struct shmring_config *config)
+SHMRING__COLD int
+shmring__design(struct shmring__header *h, const struct shmring_config *config)
 {
 	struct shmring__geometry g;
 	struct shmring_config wish;
@@ -2168,17 +2250,17 @@ SHMRING__COLD int shmring__design(struct shmring__header *h,
 	    wish.permissions > 0777 || wish.flags > 31)
 		return -EINVAL;
 	g.mode = wish.mode;
-	g.slots = wish.slots ? (uint32_t)shmring__power_of_two(wish.slots) :
-			       1024;
+	g.slots =
+		wish.slots ? (uint32_t)shmring__power_of_two(wish.slots) : 1024;
 	g.slot_size = wish.slot_size ? wish.slot_size : 256;
 	g.participants = g.slots / 2 < 64 ? g.slots / 2 : 64;
 	if (wish.participants)
 		g.participants = wish.participants;
 	if (wish.mode == SHMRING_SPSC)
 		g.participants = 2;
-	g.page = wish.flags & (SHMRING_HUGE | SHMRING_HUGETLB) ?
-			 UINT64_C(2) << 20 :
-			 (uint64_t)sysconf(_SC_PAGESIZE);
+	g.page = wish.flags & (SHMRING_HUGE | SHMRING_HUGETLB)
+			 ? UINT64_C(2) << 20
+			 : (uint64_t)sysconf(_SC_PAGESIZE);
 	if (shmring__lay_out(&g))
 		return -EINVAL;
 	clock_gettime(CLOCK_REALTIME, &now);
@@ -2204,16 +2286,20 @@ SHMRING__COLD int shmring__design(struct shmring__header *h,
 
 /* Give an empty file, still unknown to all, its size and identity. The pages
  * are allocated now, so that none can be missing later (SIGBUS). */
-SHMRING__COLD int shmring__found(int fd, const struct shmring__header *h)
+SHMRING__COLD int
+shmring__found(int fd, const struct shmring__header *h)
 {
-	long error = shmring__os(SYS_ftruncate, fd, (long)h->total, 0, 0, 0,
-				 0);
+	long error = shmring__os(SYS_ftruncate, fd, (long)h->total, 0, 0, 0, 0);
+	uint64_t step = UINT64_C(2) << 20; /* signals interrupt longer ones */
+	for (uint64_t at = 0; !error && at < h->total; at += step) {
+		uint64_t size = h->total - at < step ? h->total - at : step;
+		do
+			error = shmring__os(SYS_fallocate, fd, 0, (long)at,
+					    (long)size, 0, 0);
+		while (error == -EINTR);
+	}
 	if (!error)
-		error = shmring__os(SYS_fallocate, fd, 0, 0, (long)h->total, 0,
-				    0);
-	if (!error)
-		error = shmring__os(SYS_fchmod, fd, h->permissions, 0, 0, 0,
-				    0);
+		error = shmring__os(SYS_fchmod, fd, h->permissions, 0, 0, 0, 0);
 	if (error)
 		return (int)error;
 	long at = shmring__os(SYS_mmap, 0, (long)h->page,
@@ -2229,7 +2315,8 @@ SHMRING__COLD int shmring__found(int fd, const struct shmring__header *h)
  * -EOWNERDEAD: its users died; 0: nothing, or, to replace it, it was
  * unlinked. Whoever attaches meanwhile leaves again when it sees `retired`:
  * it stores LIVE, then loads retired; we store retired, then load LIVE. */
-SHMRING__COLD int shmring__displace(const char *path, int replace)
+SHMRING__COLD int
+shmring__displace(const char *path, int replace)
 {
 	struct shmring old;
 	struct stat now;
@@ -2238,11 +2325,9 @@ SHMRING__COLD int shmring__displace(const char *path, int replace)
 			      O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0, 0, 0);
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : (int)fd;
-	if (shmring__join(&old, (int)fd,
-			  SHMRING__KEEPER | SHMRING_ANY_OWNER))
+	if (shmring__join(&old, (int)fd, SHMRING__KEEPER | SHMRING_ANY_OWNER))
 		return -EEXIST; /* no ring that we could judge */
-	replace = replace &&
-		  !shmring__lock(old.fd, F_WRLCK, SHMRING__REPLACER);
+	replace = replace && !shmring__lock(old.fd, F_WRLCK, SHMRING__REPLACER);
 	if (replace)
 		SHMRING__STORE(&old.header->retired, 1, SEQ_CST);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -2271,8 +2356,9 @@ SHMRING__COLD int shmring__displace(const char *path, int replace)
 	return error;
 }
 
-static inline int shmring_create(struct shmring *ring, const char *name,
-				 const struct shmring_config *config)
+static inline int
+shmring_create(struct shmring *ring, const char *name,
+	       const struct shmring_config *config)
 {
 	struct shmring__header header;
 	char path[PATH_MAX], self[32];
@@ -2290,8 +2376,8 @@ static inline int shmring_create(struct shmring *ring, const char *name,
 	/* Without a name until all is done, creator attached: a half-made
 	 * ring is never seen, and dies with us. */
 	long fd = shmring__os(SYS_openat, AT_FDCWD, (long)SHMRING_DIRECTORY,
-			      020000000 | O_DIRECTORY /* O_TMPFILE */ |
-				      O_RDWR | O_CLOEXEC,
+			      020000000 | O_DIRECTORY /* O_TMPFILE */ | O_RDWR |
+				      O_CLOEXEC,
 			      0600, 0, 0);
 	if (fd < 0)
 		return (int)fd;
@@ -2301,8 +2387,8 @@ static inline int shmring_create(struct shmring *ring, const char *name,
 		return error;
 	}
 	error = shmring__join(ring, (int)fd,
-			      config && config->roles ? config->roles :
-							SHMRING_BOTH);
+			      config && config->roles ? config->roles
+						      : SHMRING_BOTH);
 	if (error)
 		return error;
 	snprintf(self, sizeof(self), "/proc/self/fd/%ld", fd);
@@ -2323,18 +2409,19 @@ static inline int shmring_create(struct shmring *ring, const char *name,
 }
 
 /* An open file of our own on what fd refers to, for locks of our own. */
-SHMRING__COLD int shmring__reopen(int fd, unsigned roles)
+SHMRING__COLD int
+shmring__reopen(int fd, unsigned roles)
 {
 	char self[32];
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-	return (int)shmring__os(
-		SYS_openat, AT_FDCWD, (long)self,
-		(roles & SHMRING_OBSERVER ? O_RDONLY : O_RDWR) | O_CLOEXEC, 0,
-		0, 0);
+	return (int)shmring__os(SYS_openat, AT_FDCWD, (long)self,
+				(roles & SHMRING_OBSERVER ? O_RDONLY : O_RDWR) |
+					O_CLOEXEC,
+				0, 0, 0);
 }
 
-static inline int shmring_create_memfd(struct shmring *ring,
-				       const struct shmring_config *config)
+static inline int
+shmring_create_memfd(struct shmring *ring, const struct shmring_config *config)
 {
 	struct shmring__header header;
 	shmring__blank(ring);
@@ -2342,11 +2429,11 @@ static inline int shmring_create_memfd(struct shmring *ring,
 	if (error)
 		return error;
 	long huge = 4 | 21 << 26; /* MFD_HUGETLB | MFD_HUGE_2MB */
-	long pass = shmring__os(
-		SYS_memfd_create, (long)"shmring",
-		3 /* MFD_CLOEXEC | MFD_ALLOW_SEALING */ |
-			(header.flags & SHMRING_HUGETLB ? huge : 0),
-		0, 0, 0, 0);
+	long pass =
+		shmring__os(SYS_memfd_create, (long)"shmring",
+			    3 /* MFD_CLOEXEC | MFD_ALLOW_SEALING */ |
+				    (header.flags & SHMRING_HUGETLB ? huge : 0),
+			    0, 0, 0, 0);
 	if (pass < 0)
 		return (int)pass;
 	error = shmring__found((int)pass, &header);
@@ -2356,11 +2443,10 @@ static inline int shmring_create_memfd(struct shmring *ring,
 					 7 /* SEAL, SHRINK, GROW */, 0, 0, 0);
 	/* The one we pass on must not carry our locks. */
 	int fd = error ? error : shmring__reopen((int)pass, SHMRING_BOTH);
-	error = fd < 0 ? fd :
-			 shmring__join(ring, fd,
-				       config && config->roles ?
-					       config->roles :
-					       SHMRING_BOTH);
+	error = fd < 0 ? fd
+		       : shmring__join(ring, fd,
+				       config && config->roles ? config->roles
+							       : SHMRING_BOTH);
 	if (error)
 		shmring__os(SYS_close, pass, 0, 0, 0, 0, 0);
 	else
@@ -2368,13 +2454,15 @@ static inline int shmring_create_memfd(struct shmring *ring,
 	return error;
 }
 
-static inline int shmring_fd(const struct shmring *ring)
+static inline int
+shmring_fd(const struct shmring *ring)
 {
 	return ring->pass >= 0 ? ring->pass : -ENOTSUP;
 }
 
 /* The roles as asked for, or 0 if they make no sense. */
-SHMRING__COLD unsigned shmring__roles(unsigned roles)
+SHMRING__COLD unsigned
+shmring__roles(unsigned roles)
 {
 	unsigned plain = roles & ~SHMRING_ANY_OWNER;
 	if (!plain)
@@ -2382,15 +2470,15 @@ SHMRING__COLD unsigned shmring__roles(unsigned roles)
 	return plain > SHMRING_OBSERVER ? 0 : roles;
 }
 
-static inline int shmring_open_fd(struct shmring *ring, int fd,
-				  unsigned roles)
+static inline int
+shmring_open_fd(struct shmring *ring, int fd, unsigned roles)
 {
 	shmring__blank(ring);
 	roles = shmring__roles(roles);
 	if (!roles)
 		return -EINVAL;
-	long seals = shmring__os(SYS_fcntl, fd, 1034 /* F_GET_SEALS */, 0, 0,
-				 0, 0);
+	long seals =
+		shmring__os(SYS_fcntl, fd, 1034 /* F_GET_SEALS */, 0, 0, 0, 0);
 	if (seals == -EBADF)
 		return -EBADF;
 	if (seals < 0 || (seals & 6) != 6 /* SHRINK, GROW */)
@@ -2399,8 +2487,8 @@ static inline int shmring_open_fd(struct shmring *ring, int fd,
 	return fd < 0 ? fd : shmring__join(ring, fd, roles);
 }
 
-static inline int shmring_dup(struct shmring *copy, const struct shmring *ring,
-			      unsigned roles)
+static inline int
+shmring_dup(struct shmring *copy, const struct shmring *ring, unsigned roles)
 {
 	shmring__blank(copy);
 	roles = shmring__roles(roles);
@@ -2412,8 +2500,9 @@ static inline int shmring_dup(struct shmring *copy, const struct shmring *ring,
 	return fd < 0 ? fd : shmring__join(copy, fd, roles);
 }
 
-static inline int shmring_open(struct shmring *ring, const char *name,
-			       unsigned roles, int64_t timeout_ns)
+static inline int
+shmring_open(struct shmring *ring, const char *name, unsigned roles,
+	     int64_t timeout_ns)
 {
 	char path[PATH_MAX];
 	int64_t deadline = timeout_ns > 0 ? SHMRING_NOW() + timeout_ns : 0;
@@ -2428,8 +2517,7 @@ static inline int shmring_open(struct shmring *ring, const char *name,
 			(roles & SHMRING_OBSERVER ? O_RDONLY : O_RDWR) |
 				O_CLOEXEC | O_NOFOLLOW,
 			0, 0, 0);
-		error = fd < 0 ? (int)fd :
-				 shmring__join(ring, (int)fd, roles);
+		error = fd < 0 ? (int)fd : shmring__join(ring, (int)fd, roles);
 		/* -ESTALE: it is being replaced, as good as absent. */
 		if ((error != -ENOENT && error != -ESTALE) || !timeout_ns)
 			return error;
@@ -2439,7 +2527,8 @@ static inline int shmring_open(struct shmring *ring, const char *name,
 	}
 }
 
-static inline int shmring_close(struct shmring *ring)
+static inline int
+shmring_close(struct shmring *ring)
 {
 	if (ring->canary && ring->canary->alive)
 		shmring__detach(ring);
@@ -2448,7 +2537,8 @@ static inline int shmring_close(struct shmring *ring)
 	return 0;
 }
 
-static inline int shmring_unlink(const char *name)
+static inline int
+shmring_unlink(const char *name)
 {
 	char path[PATH_MAX];
 	int error = shmring__path(path, name);
@@ -2464,14 +2554,19 @@ static inline int shmring_unlink(const char *name)
 
 /* Memory copy that stays inline for what is small, its size known or not: a
  * call would cost more than the rest of push. */
-SHMRING__HOT void shmring__copy(void *to, const void *from, size_t size)
+SHMRING__HOT void
+shmring__copy(void *to, const void *from, size_t size)
 {
 	char *t = (char *)to;
 	const char *f = (const char *)from;
 	if (__builtin_constant_p(size)) {
 		if (size)
 			memcpy(t, f, size);
-	} else if (size > 64) {
+		return;
+	}
+	/* Forget whose memory it is: compilers warn of branches not taken. */
+	__asm__("" : "+r"(t), "+r"(f));
+	if (size > 64) {
 		memcpy(t, f, size);
 	} else if (size >= 32) { /* two halves that may overlap */
 		memcpy(t, f, 32);
@@ -2493,25 +2588,23 @@ SHMRING__HOT void shmring__copy(void *to, const void *from, size_t size)
 
 /* Nothing to be had at the moment. Is it for good (-EPIPE)? Now and then,
  * look after those who may hold us up. */
-SHMRING__COLD int shmring__nothing(struct shmring *r, int side)
+SHMRING__COLD int
+shmring__nothing(struct shmring *r, int side)
 {
 	struct shmring__idle *idle = &r->idle[side];
 	struct shmring__line *mine = r->line[side];
-	uint64_t position =
-		SHMRING__LOAD(side == SHMRING__READ ? r->head : r->tail,
-			      RELAXED);
+	uint64_t position = SHMRING__LOAD(
+		side == SHMRING__READ ? r->head : r->tail, RELAXED);
 	uint64_t done = SHMRING__LOAD(
-		side == SHMRING__READ ? &mine->popped : &mine->pushed,
-		RELAXED);
+		side == SHMRING__READ ? &mine->popped : &mine->pushed, RELAXED);
 	if (position != idle->position || !idle->calls) {
 		idle->position = position;
 		idle->since = 0;
 		idle->calls = 0;
 		idle->streak = done - idle->done;
 		idle->done = done;
-		shmring__count(side == SHMRING__READ ? &mine->empty :
-						       &mine->full,
-			       1);
+		shmring__count(
+			side == SHMRING__READ ? &mine->empty : &mine->full, 1);
 		/* Empty: the writers shall know of all the space. */
 		if (side == SHMRING__READ && r->mode == SHMRING_SPSC &&
 		    r->published != position)
@@ -2524,7 +2617,9 @@ SHMRING__COLD int shmring__nothing(struct shmring *r, int side)
 	    (SHMRING__LOAD(&r->notice->attn, ACQUIRE) & /* A8 */
 	     SHMRING__NO_PRODUCER))
 		return -EPIPE;
-	if (++idle->calls % 64 == 0 || r->slept) {
+	/* The clock at calls 1, 2, 4, 8, 16, 32 of every 64. */
+	idle->calls++;
+	if (!(idle->calls & (idle->calls - 1) & 63) || r->slept) {
 		int64_t now = SHMRING_NOW();
 		r->slept = 0;
 		if (!idle->since)
@@ -2540,9 +2635,11 @@ SHMRING__COLD int shmring__nothing(struct shmring *r, int side)
 	return -EAGAIN;
 }
 
-/* Room for a message of size bytes, in the ring. */
-SHMRING__HOT int shmring__room(struct shmring *r, size_t size,
-			       struct shmring__claim *claim, int lazy)
+/* Room for a message of size bytes, in the ring. Here and below: a constant
+ * mode leaves one engine's code only. */
+SHMRING__HOT int
+shmring__room(struct shmring *r, uint32_t mode, size_t size,
+	      struct shmring__claim *claim, int lazy)
 {
 	int error;
 	if (SHMRING__RARELY(size >= r->canary->send))
@@ -2550,84 +2647,95 @@ SHMRING__HOT int shmring__room(struct shmring *r, size_t size,
 	if (SHMRING__RARELY(SHMRING__LOAD(&r->notice->attn, ACQUIRE) & /* A8 */
 			    SHMRING__NO_CONSUMER))
 		return -EPIPE;
-	if (r->mode == SHMRING_SPSC)
+	if (mode == SHMRING_SPSC)
 		error = shmring__spsc_room(r, size, claim, lazy);
 	else
 		error = shmring__mpmc_claim(r, SHMRING__WRITE, 0, claim);
-	return SHMRING__RARELY(error == -EAGAIN) ?
-		       shmring__nothing(r, SHMRING__WRITE) :
-		       error;
+	return SHMRING__RARELY(error == -EAGAIN)
+		       ? shmring__nothing(r, SHMRING__WRITE)
+		       : error;
 }
 
 /* The message is complete. 1: its position was void, it is still ours. */
-SHMRING__HOT int shmring__deliver(struct shmring *r,
-				  const struct shmring__claim *claim,
-				  size_t size)
+SHMRING__HOT int
+shmring__deliver(struct shmring *r, uint32_t mode,
+		 const struct shmring__claim *claim, size_t size)
 {
-	if (r->mode == SHMRING_SPSC) {
+	struct shmring__line *mine = r->line[SHMRING__WRITE];
+	if (mode == SHMRING_SPSC) {
 		shmring__spsc_deliver(r, claim, size);
 	} else {
 		if (SHMRING__RARELY(shmring__mpmc_deliver(r, claim, size)))
 			return 1;
 		r->last = claim->position + 1;
 	}
-	shmring__count(&r->line[SHMRING__WRITE]->pushed, 1);
-	shmring__count(&r->line[SHMRING__WRITE]->pushed_bytes, size);
+	shmring__count(&mine->pushed, 1);
+	if (mode == SHMRING_MPMC) /* SPSC: tail tells */
+		shmring__count(&mine->pushed_bytes, size);
 	return 0;
 }
 
 /* The next message, ours alone until dropped. */
-SHMRING__HOT int shmring__front_once(struct shmring *r,
-				     struct shmring__claim *claim,
-				     size_t limit)
+SHMRING__HOT int
+shmring__front_once(struct shmring *r, uint32_t mode,
+		    struct shmring__claim *claim, size_t limit)
 {
-	return r->mode == SHMRING_SPSC ? shmring__spsc_front(r, claim, limit) :
-					 shmring__mpmc_front(r, claim, limit);
+	return mode == SHMRING_SPSC ? shmring__spsc_front(r, claim, limit)
+				    : shmring__mpmc_front(r, claim, limit);
 }
 
-SHMRING__COLD int shmring__front_empty(struct shmring *r,
-				       struct shmring__claim *claim,
-				       size_t limit)
+SHMRING__COLD int
+shmring__front_empty(struct shmring *r, struct shmring__claim *claim,
+		     size_t limit)
 {
 	int error = shmring__nothing(r, SHMRING__READ);
+	memset(claim, 0, sizeof(*claim));
 	if (error != -EPIPE)
 		return error;
 	/* The last producer may have pushed between our look and its end. */
-	int again = shmring__front_once(r, claim, limit);
+	int again = shmring__front_once(r, r->mode, claim, limit);
 	return again == -EAGAIN ? error : again;
 }
 
-SHMRING__HOT int shmring__front(struct shmring *r,
-				struct shmring__claim *claim, size_t limit)
+SHMRING__HOT int
+shmring__front(struct shmring *r, uint32_t mode, struct shmring__claim *claim,
+	       size_t limit)
 {
-	int error = shmring__front_once(r, claim, limit);
-	return SHMRING__RARELY(error == -EAGAIN) ?
-		       shmring__front_empty(r, claim, limit) :
-		       error;
+	int error = shmring__front_once(r, mode, claim, limit);
+	if (SHMRING__RARELY(error == -EAGAIN)) {
+		struct shmring__claim late; /* keeps *claim in registers */
+		error = shmring__front_empty(r, &late, limit);
+		*claim = late;
+	}
+	return error;
 }
 
-SHMRING__HOT void shmring__drop(struct shmring *r,
-				const struct shmring__claim *claim)
+SHMRING__HOT void
+shmring__drop(struct shmring *r, uint32_t mode,
+	      const struct shmring__claim *claim)
 {
-	if (r->mode == SHMRING_SPSC)
+	struct shmring__line *mine = r->line[SHMRING__READ];
+	if (mode == SHMRING_SPSC)
 		shmring__spsc_drop(r, claim);
 	else
 		shmring__mpmc_drop(r, claim);
-	shmring__count(&r->line[SHMRING__READ]->popped, 1);
-	shmring__count(&r->line[SHMRING__READ]->popped_bytes, claim->size);
+	shmring__count(&mine->popped, 1);
+	if (mode == SHMRING_MPMC) /* SPSC: head tells */
+		shmring__count(&mine->popped_bytes, claim->size);
 }
 
 /* Push without waking anybody yet. */
-SHMRING__HOT int shmring__put(struct shmring *r, const void *data, size_t size,
-			      int lazy)
+SHMRING__HOT int
+shmring__put_in(struct shmring *r, uint32_t mode, const void *data, size_t size,
+		int lazy)
 {
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
 		struct shmring__claim claim;
-		int error = shmring__room(r, size, &claim, lazy);
+		int error = shmring__room(r, mode, size, &claim, lazy);
 		if (SHMRING__RARELY(error))
 			return error;
 		SHMRING_COPY(claim.data, data, size);
-		if (SHMRING__RARELY(shmring__deliver(r, &claim, size))) {
+		if (SHMRING__RARELY(shmring__deliver(r, mode, &claim, size))) {
 			shmring__hand_back(r, claim.position);
 			continue; /* we were too slow: the next position */
 		}
@@ -2636,8 +2744,33 @@ SHMRING__HOT int shmring__put(struct shmring *r, const void *data, size_t size,
 	return -EAGAIN;
 }
 
-SHMRING__HOT int shmring__push(struct shmring *r, const void *data,
-			       size_t size, int lazy)
+SHMRING__HOT int
+shmring__put(struct shmring *r, const void *data, size_t size, int lazy)
+{
+	return r->mode == SHMRING_SPSC
+		       ? shmring__put_in(r, SHMRING_SPSC, data, size, lazy)
+		       : shmring__put_in(r, SHMRING_MPMC, data, size, lazy);
+}
+
+SHMRING__HOT ssize_t
+shmring__pop_in(struct shmring *r, uint32_t mode, void *buffer, size_t capacity)
+{
+	struct shmring__claim claim;
+	int error = shmring__front(r, mode, &claim, capacity);
+	if (SHMRING__RARELY(error))
+		return error;
+	if (claim.size > capacity) /* cannot be; the compiler shall know */
+		__builtin_unreachable();
+	if (__builtin_constant_p(capacity) && claim.size == capacity)
+		SHMRING_COPY(buffer, claim.data, capacity);
+	else
+		SHMRING_COPY(buffer, claim.data, claim.size);
+	shmring__drop(r, mode, &claim);
+	return (ssize_t)claim.size;
+}
+
+SHMRING__HOT int
+shmring__push(struct shmring *r, const void *data, size_t size, int lazy)
 {
 	int error = shmring__put(r, data, size, lazy);
 	if (!SHMRING__RARELY(error))
@@ -2645,9 +2778,9 @@ SHMRING__HOT int shmring__push(struct shmring *r, const void *data,
 	return error;
 }
 
-SHMRING__HOT ssize_t shmring__push_n(struct shmring *r,
-				     const struct iovec *messages,
-				     size_t count, int lazy)
+SHMRING__HOT ssize_t
+shmring__push_n(struct shmring *r, const struct iovec *messages, size_t count,
+		int lazy)
 {
 	int error = 0;
 	size_t n;
@@ -2662,35 +2795,28 @@ SHMRING__HOT ssize_t shmring__push_n(struct shmring *r,
 	return n ? (ssize_t)n : error;
 }
 
-SHMRING__HOT int shmring_push(struct shmring *ring, const void *data,
-			      size_t size)
+SHMRING__HOT int
+shmring_push(struct shmring *ring, const void *data, size_t size)
 {
 	return shmring__push(ring, data, size, 0);
 }
 
-SHMRING__HOT ssize_t shmring_pop(struct shmring *ring, void *buffer,
-				 size_t capacity)
+SHMRING__HOT ssize_t
+shmring_pop(struct shmring *ring, void *buffer, size_t capacity)
 {
-	struct shmring__claim claim;
-	int error = shmring__front(ring, &claim, capacity);
-	if (SHMRING__RARELY(error))
-		return error;
-	if (claim.size > capacity) /* cannot be; the compiler shall know */
-		__builtin_unreachable();
-	SHMRING_COPY(buffer, claim.data, claim.size);
-	shmring__drop(ring, &claim);
-	return (ssize_t)claim.size;
+	return ring->mode == SHMRING_SPSC
+		       ? shmring__pop_in(ring, SHMRING_SPSC, buffer, capacity)
+		       : shmring__pop_in(ring, SHMRING_MPMC, buffer, capacity);
 }
 
-static inline ssize_t shmring_push_n(struct shmring *ring,
-				     const struct iovec *messages,
-				     size_t count)
+static inline ssize_t
+shmring_push_n(struct shmring *ring, const struct iovec *messages, size_t count)
 {
 	return shmring__push_n(ring, messages, count, 0);
 }
 
-static inline ssize_t shmring_pop_n(struct shmring *ring,
-				    struct iovec *messages, size_t count)
+static inline ssize_t
+shmring_pop_n(struct shmring *ring, struct iovec *messages, size_t count)
 {
 	ssize_t got = 0;
 	size_t n;
@@ -2704,7 +2830,8 @@ static inline ssize_t shmring_pop_n(struct shmring *ring,
 	return n ? (ssize_t)n : got;
 }
 
-static inline int shmring_redelivered(const struct shmring *ring)
+static inline int
+shmring_redelivered(const struct shmring *ring)
 {
 	if (ring->fd < 0 || ring->mode == SHMRING_MPMC)
 		return ring->redelivered;
@@ -2719,18 +2846,21 @@ static inline int shmring_redelivered(const struct shmring *ring)
  * ZERO COPY
  * ------------------------------------------------------------------------ */
 
-SHMRING__COLD void *shmring__null(struct shmring *r, int error)
+SHMRING__COLD void *
+shmring__null(struct shmring *r, int error)
 {
 	r->error = error;
 	return NULL;
 }
 
-static inline int shmring_error(const struct shmring *ring)
+static inline int
+shmring_error(const struct shmring *ring)
 {
 	return ring->error;
 }
 
-static inline void *shmring__reserve(struct shmring *r, size_t size, int lazy)
+static inline void *
+shmring__reserve(struct shmring *r, size_t size, int lazy)
 {
 	struct shmring__claim *claim = &r->held[SHMRING__WRITE];
 	/* A stopped commit may find its slot void and must keep the message
@@ -2740,7 +2870,7 @@ static inline void *shmring__reserve(struct shmring *r, size_t size, int lazy)
 		if (!r->spill)
 			return shmring__null(r, -ENOMEM);
 	}
-	int error = shmring__room(r, size, claim, lazy);
+	int error = shmring__room(r, r->mode, size, claim, lazy);
 	if (error)
 		return shmring__null(r, error);
 	claim->state = SHMRING__HELD;
@@ -2749,12 +2879,14 @@ static inline void *shmring__reserve(struct shmring *r, size_t size, int lazy)
 	return claim->data;
 }
 
-static inline void *shmring_reserve(struct shmring *ring, size_t size)
+static inline void *
+shmring_reserve(struct shmring *ring, size_t size)
 {
 	return shmring__reserve(ring, size, 0);
 }
 
-SHMRING__HOT void shmring__unhold(struct shmring *r, int side)
+SHMRING__HOT void
+shmring__unhold(struct shmring *r, int side)
 {
 	uint64_t limit = UINT64_C(1) + r->geometry.slot_size;
 	r->held[side].state = SHMRING__IDLE;
@@ -2765,14 +2897,16 @@ SHMRING__HOT void shmring__unhold(struct shmring *r, int side)
 }
 
 /* What is held on this side, or why nothing can be done with it. */
-SHMRING__HOT int shmring__check_held(const struct shmring *r, int side)
+SHMRING__HOT int
+shmring__check_held(const struct shmring *r, int side)
 {
 	if (SHMRING__RARELY(!r->canary->alive || r->poisoned))
 		return shmring__refusal(r, side);
 	return r->held[side].state == SHMRING__IDLE ? -EINVAL : 0;
 }
 
-static inline int shmring_commit(struct shmring *ring, size_t size)
+static inline int
+shmring_commit(struct shmring *ring, size_t size)
 {
 	struct shmring__claim *claim = &ring->held[SHMRING__WRITE];
 	int error = shmring__check_held(ring, SHMRING__WRITE);
@@ -2781,7 +2915,7 @@ static inline int shmring_commit(struct shmring *ring, size_t size)
 	if (size > claim->size)
 		return -EMSGSIZE;
 	if (claim->state == SHMRING__HELD &&
-	    SHMRING__RARELY(shmring__deliver(ring, claim, size))) {
+	    SHMRING__RARELY(shmring__deliver(ring, ring->mode, claim, size))) {
 		SHMRING_COPY(ring->spill, claim->data, size);
 		claim->state = SHMRING__SPILLED;
 		claim->size = size;
@@ -2801,7 +2935,8 @@ static inline int shmring_commit(struct shmring *ring, size_t size)
 	return error;
 }
 
-static inline void shmring_abort(struct shmring *ring)
+static inline void
+shmring_abort(struct shmring *ring)
 {
 	struct shmring__claim *claim = &ring->held[SHMRING__WRITE];
 	if (shmring__check_held(ring, SHMRING__WRITE))
@@ -2813,11 +2948,13 @@ static inline void shmring_abort(struct shmring *ring)
 	shmring__announce(ring); /* a reader may wait at this position */
 }
 
-static inline const void *shmring_peek(struct shmring *ring, size_t *size)
+static inline const void *
+shmring_peek(struct shmring *ring, size_t *size)
 {
 	struct shmring__claim *claim = &ring->held[SHMRING__READ];
-	int error = claim->state ? shmring__refusal(ring, SHMRING__READ) :
-				   shmring__front(ring, claim, SIZE_MAX);
+	int error = claim->state
+			    ? shmring__refusal(ring, SHMRING__READ)
+			    : shmring__front(ring, ring->mode, claim, SIZE_MAX);
 	if (SHMRING__RARELY(error))
 		return shmring__null(ring, error);
 	claim->state += !claim->state; /* SPSC claims have no state */
@@ -2826,12 +2963,13 @@ static inline const void *shmring_peek(struct shmring *ring, size_t *size)
 	return claim->data;
 }
 
-static inline int shmring_release(struct shmring *ring)
+static inline int
+shmring_release(struct shmring *ring)
 {
 	int error = shmring__check_held(ring, SHMRING__READ);
 	if (error)
 		return error;
-	shmring__drop(ring, &ring->held[SHMRING__READ]);
+	shmring__drop(ring, ring->mode, &ring->held[SHMRING__READ]);
 	shmring__unhold(ring, SHMRING__READ);
 	return 0;
 }
@@ -2875,7 +3013,8 @@ shmring__wait_for(struct shmring *r, int side, int64_t timeout_ns)
 
 /* Whether spinning may help. After four failures in a row only every
  * sixteenth wait tries it again. */
-SHMRING__COLD int shmring__may_spin(const struct shmring *r)
+SHMRING__COLD int
+shmring__may_spin(const struct shmring *r)
 {
 	if (r->spin_ns < 0)
 		return 1;
@@ -2885,7 +3024,8 @@ SHMRING__COLD int shmring__may_spin(const struct shmring *r)
 }
 
 /* One step of spinning; 0 when it is over. */
-SHMRING__COLD int shmring__spin(struct shmring__waiter *w)
+SHMRING__COLD int
+shmring__spin(struct shmring__waiter *w)
 {
 	struct shmring *r = w->ring;
 	if (!w->polls && !shmring__may_spin(r))
@@ -2905,8 +3045,8 @@ SHMRING__COLD int shmring__spin(struct shmring__waiter *w)
 	if (r->spin_ns < 0)
 		return 1;
 	if (!w->spin_until) {
-		uint32_t peer = SHMRING__LOAD(&r->notice->cpu[!w->side],
-					      RELAXED);
+		uint32_t peer =
+			SHMRING__LOAD(&r->notice->cpu[!w->side], RELAXED);
 		int shared = shmring__note_cpu(r, w->side) == peer;
 		w->spin_until = now + (shared ? 0 : r->spin_ns);
 	}
@@ -2915,7 +3055,8 @@ SHMRING__COLD int shmring__spin(struct shmring__waiter *w)
 
 /* Do something between two looks: 0, or -ETIMEDOUT, -EAGAIN (no time at
  * all). */
-SHMRING__COLD int shmring__wait(struct shmring__waiter *w)
+SHMRING__COLD int
+shmring__wait(struct shmring__waiter *w)
 {
 	struct shmring *r = w->ring;
 	if (w->timeout == 0)
@@ -2923,8 +3064,8 @@ SHMRING__COLD int shmring__wait(struct shmring__waiter *w)
 	if (w->lazy && shmring__spin(w))
 		return 0;
 	if (!w->word)
-		w->word = w->side == SHMRING__READ ? &r->notice->data :
-						     &r->notice->space;
+		w->word = w->side == SHMRING__READ ? &r->notice->data
+						   : &r->notice->space;
 	int64_t now = SHMRING_NOW();
 	if (w->lazy)
 		r->missed++;
@@ -2934,16 +3075,16 @@ SHMRING__COLD int shmring__wait(struct shmring__waiter *w)
 	if (w->timeout > 0 && now >= w->deadline)
 		return -ETIMEDOUT;
 	if (!w->announced) { /* W2, and look again */
-		w->expected = __atomic_fetch_or(w->word, w->bits,
-						__ATOMIC_SEQ_CST) |
-			      w->bits;
+		w->expected =
+			__atomic_fetch_or(w->word, w->bits, __ATOMIC_SEQ_CST) |
+			w->bits;
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 		w->announced = 1;
 		return 0;
 	}
-	int64_t until = now + (w->sleeps == 0 ? SHMRING__FIRST_SLEEP_NS :
-			       w->sleeps == 1 ? SHMRING_PATIENCE_NS :
-						SHMRING_SLICE_NS);
+	int64_t until = now + (w->sleeps == 0	? SHMRING__FIRST_SLEEP_NS
+			       : w->sleeps == 1 ? SHMRING_PATIENCE_NS
+						: SHMRING_SLICE_NS);
 	if (w->timeout > 0 && until > w->deadline)
 		until = w->deadline;
 	shmring__note_cpu(r, w->side);
@@ -2957,7 +3098,8 @@ SHMRING__COLD int shmring__wait(struct shmring__waiter *w)
 
 /* The wait is over. A sleeper was woken alone: if there is more, it wakes
  * the next. */
-SHMRING__COLD void shmring__waited(struct shmring__waiter *w)
+SHMRING__COLD void
+shmring__waited(struct shmring__waiter *w)
 {
 	struct shmring *r = w->ring;
 	if (w->lazy)
@@ -2965,14 +3107,14 @@ SHMRING__COLD void shmring__waited(struct shmring__waiter *w)
 	if (w->sleeps && r->mode == SHMRING_MPMC) {
 		uint64_t length = SHMRING__LOAD(r->tail, RELAXED) -
 				  SHMRING__LOAD(r->head, RELAXED);
-		if (w->side == SHMRING__READ ? length != 0 :
-					       length <= r->mask)
+		if (w->side == SHMRING__READ ? length != 0 : length <= r->mask)
 			shmring__wake(r, w->word, 0);
 	}
 }
 
 /* After an attempt that brought `result`: whether to try again. */
-SHMRING__HOT int shmring__retry(struct shmring__waiter *w, ssize_t *result)
+SHMRING__HOT int
+shmring__retry(struct shmring__waiter *w, ssize_t *result)
 {
 	if (!SHMRING__RARELY(*result == -EAGAIN)) {
 		if (SHMRING__RARELY(w->polls || w->sleeps || w->announced))
@@ -2984,8 +3126,9 @@ SHMRING__HOT int shmring__retry(struct shmring__waiter *w, ssize_t *result)
 }
 
 /* The first attempt has failed: wait, out of the way of the fast path. */
-SHMRING__COLD int shmring__push_later(struct shmring *r, const void *data,
-				      size_t size, int64_t timeout_ns)
+SHMRING__COLD int
+shmring__push_later(struct shmring *r, const void *data, size_t size,
+		    int64_t timeout_ns)
 {
 	struct shmring__waiter w =
 		shmring__wait_for(r, SHMRING__WRITE, timeout_ns);
@@ -2995,8 +3138,9 @@ SHMRING__COLD int shmring__push_later(struct shmring *r, const void *data,
 	return (int)result;
 }
 
-SHMRING__COLD ssize_t shmring__pop_later(struct shmring *r, void *buffer,
-					 size_t capacity, int64_t timeout_ns)
+SHMRING__COLD ssize_t
+shmring__pop_later(struct shmring *r, void *buffer, size_t capacity,
+		   int64_t timeout_ns)
 {
 	struct shmring__waiter w =
 		shmring__wait_for(r, SHMRING__READ, timeout_ns);
@@ -3006,28 +3150,29 @@ SHMRING__COLD ssize_t shmring__pop_later(struct shmring *r, void *buffer,
 	return result;
 }
 
-SHMRING__HOT int shmring_push_wait(struct shmring *ring, const void *data,
-				   size_t size, int64_t timeout_ns)
+SHMRING__HOT int
+shmring_push_wait(struct shmring *ring, const void *data, size_t size,
+		  int64_t timeout_ns)
 {
 	int result = shmring__push(ring, data, size, timeout_ns != 0);
-	return SHMRING__RARELY(result == -EAGAIN) ?
-		       shmring__push_later(ring, data, size, timeout_ns) :
-		       result;
+	return SHMRING__RARELY(result == -EAGAIN)
+		       ? shmring__push_later(ring, data, size, timeout_ns)
+		       : result;
 }
 
-SHMRING__HOT ssize_t shmring_pop_wait(struct shmring *ring, void *buffer,
-				      size_t capacity, int64_t timeout_ns)
+SHMRING__HOT ssize_t
+shmring_pop_wait(struct shmring *ring, void *buffer, size_t capacity,
+		 int64_t timeout_ns)
 {
 	ssize_t result = shmring_pop(ring, buffer, capacity);
-	return SHMRING__RARELY(result == -EAGAIN) ?
-		       shmring__pop_later(ring, buffer, capacity,
-					  timeout_ns) :
-		       result;
+	return SHMRING__RARELY(result == -EAGAIN)
+		       ? shmring__pop_later(ring, buffer, capacity, timeout_ns)
+		       : result;
 }
 
-static inline ssize_t shmring_push_n_wait(struct shmring *ring,
-					  const struct iovec *messages,
-					  size_t count, int64_t timeout_ns)
+static inline ssize_t
+shmring_push_n_wait(struct shmring *ring, const struct iovec *messages,
+		    size_t count, int64_t timeout_ns)
 {
 	struct shmring__waiter w =
 		shmring__wait_for(ring, SHMRING__WRITE, timeout_ns);
@@ -3038,9 +3183,9 @@ static inline ssize_t shmring_push_n_wait(struct shmring *ring,
 	return result;
 }
 
-static inline ssize_t shmring_pop_n_wait(struct shmring *ring,
-					 struct iovec *messages, size_t count,
-					 int64_t timeout_ns)
+static inline ssize_t
+shmring_pop_n_wait(struct shmring *ring, struct iovec *messages, size_t count,
+		   int64_t timeout_ns)
 {
 	struct shmring__waiter w =
 		shmring__wait_for(ring, SHMRING__READ, timeout_ns);
@@ -3051,8 +3196,8 @@ static inline ssize_t shmring_pop_n_wait(struct shmring *ring,
 	return result;
 }
 
-static inline void *shmring_reserve_wait(struct shmring *ring, size_t size,
-					 int64_t timeout_ns)
+static inline void *
+shmring_reserve_wait(struct shmring *ring, size_t size, int64_t timeout_ns)
 {
 	struct shmring__waiter w =
 		shmring__wait_for(ring, SHMRING__WRITE, timeout_ns);
@@ -3065,8 +3210,8 @@ static inline void *shmring_reserve_wait(struct shmring *ring, size_t size,
 	return place ? place : shmring__null(ring, (int)result);
 }
 
-static inline const void *shmring_peek_wait(struct shmring *ring, size_t *size,
-					    int64_t timeout_ns)
+static inline const void *
+shmring_peek_wait(struct shmring *ring, size_t *size, int64_t timeout_ns)
 {
 	struct shmring__waiter w =
 		shmring__wait_for(ring, SHMRING__READ, timeout_ns);
@@ -3079,7 +3224,8 @@ static inline const void *shmring_peek_wait(struct shmring *ring, size_t *size,
 	return message ? message : shmring__null(ring, (int)result);
 }
 
-static inline int shmring_set_spin(struct shmring *ring, int64_t spin_ns)
+static inline int
+shmring_set_spin(struct shmring *ring, int64_t spin_ns)
 {
 	if (ring->fd < 0)
 		return -EBADF;
@@ -3087,7 +3233,8 @@ static inline int shmring_set_spin(struct shmring *ring, int64_t spin_ns)
 	return 0;
 }
 
-static inline int shmring_flush(struct shmring *ring, int64_t timeout_ns)
+static inline int
+shmring_flush(struct shmring *ring, int64_t timeout_ns)
 {
 	struct shmring__waiter w =
 		shmring__wait_for(ring, SHMRING__WRITE, timeout_ns);
@@ -3096,18 +3243,18 @@ static inline int shmring_flush(struct shmring *ring, int64_t timeout_ns)
 	    !ring->line[SHMRING__WRITE])
 		return shmring__refusal(ring, SHMRING__WRITE);
 	w.bits = SHMRING__WATCHES; /* wake me at every step */
-	uint64_t target = ring->mode == SHMRING_MPMC ?
-				  ring->last :
-				  SHMRING__LOAD(ring->tail, RELAXED);
+	uint64_t target = ring->mode == SHMRING_MPMC
+				  ? ring->last
+				  : SHMRING__LOAD(ring->tail, RELAXED);
 	do {
 		result = 0;
-		if (shmring__ahead(SHMRING__LOAD(ring->head, ACQUIRE),
-				   target) < 0)
+		if (shmring__ahead(SHMRING__LOAD(ring->head, ACQUIRE), target) <
+		    0)
 			result = SHMRING__LOAD(&ring->notice->attn, ACQUIRE) &
-						 SHMRING__NO_CONSUMER ?
-					 -EPIPE :
-					 shmring__nothing(ring,
-							  SHMRING__WRITE);
+						 SHMRING__NO_CONSUMER
+					 ? -EPIPE
+					 : shmring__nothing(ring,
+							    SHMRING__WRITE);
 	} while (shmring__retry(&w, &result));
 	return (int)result;
 }
@@ -3116,36 +3263,39 @@ static inline int shmring_flush(struct shmring *ring, int64_t timeout_ns)
  * INSPECTION
  * ------------------------------------------------------------------------ */
 
-static inline int shmring_recover(struct shmring *ring)
+static inline int
+shmring_recover(struct shmring *ring)
 {
 	if (!ring->canary->alive)
 		return shmring__refusal(ring, SHMRING__READ);
 	return shmring__mine(ring) ? shmring__recover_all(ring) : -EPERM;
 }
 
-static inline size_t shmring_capacity(const struct shmring *ring)
+static inline size_t
+shmring_capacity(const struct shmring *ring)
 {
 	const struct shmring__geometry *g = &ring->geometry;
-	return g->mode == SHMRING_MPMC || !g->stride ?
-		       g->slots :
-		       (g->capacity - 8) / g->stride;
+	return g->mode == SHMRING_MPMC || !g->stride
+		       ? g->slots
+		       : (g->capacity - 8) / g->stride;
 }
 
-static inline uint64_t shmring_length(const struct shmring *ring)
+static inline uint64_t
+shmring_length(const struct shmring *ring)
 {
 	if (ring->fd < 0)
 		return 0;
 	uint64_t head = SHMRING__LOAD(ring->head, RELAXED);
 	uint64_t tail = SHMRING__LOAD(ring->tail, RELAXED);
-	uint64_t most = ring->mode == SHMRING_MPMC ? ring->mask + 1 :
-						     ring->geometry.capacity;
+	uint64_t most = ring->mode == SHMRING_MPMC ? ring->mask + 1
+						   : ring->geometry.capacity;
 	uint64_t length = shmring__ahead(tail, head) < 0 ? 0 : tail - head;
 	return length < most ? length : most;
 }
 
-static inline int shmring_participant(const struct shmring *ring,
-				      uint32_t index,
-				      struct shmring_participant *out)
+static inline int
+shmring_participant(const struct shmring *ring, uint32_t index,
+		    struct shmring_participant *out)
 {
 	memset(out, 0, sizeof(*out));
 	if (ring->fd < 0)
@@ -3158,6 +3308,12 @@ static inline int shmring_participant(const struct shmring *ring,
 	out->pushed_bytes = SHMRING__LOAD(&x->pushed_bytes, RELAXED);
 	out->popped = SHMRING__LOAD(&x->popped, RELAXED);
 	out->popped_bytes = SHMRING__LOAD(&x->popped_bytes, RELAXED);
+	if (ring->mode == SHMRING_SPSC && index == SHMRING__WRITE)
+		out->pushed_bytes =
+			SHMRING__LOAD(ring->tail, RELAXED) - out->pushed * 8;
+	if (ring->mode == SHMRING_SPSC && index == SHMRING__READ)
+		out->popped_bytes =
+			SHMRING__LOAD(ring->head, RELAXED) - out->popped * 8;
 	out->full = SHMRING__LOAD(&x->full, RELAXED);
 	out->empty = SHMRING__LOAD(&x->empty, RELAXED);
 	out->sleeps = SHMRING__LOAD(&x->sleeps, RELAXED);
@@ -3169,8 +3325,8 @@ static inline int shmring_participant(const struct shmring *ring,
 	return 0;
 }
 
-static inline int shmring_stat(const struct shmring *ring,
-			       struct shmring_stat *out)
+static inline int
+shmring_stat(const struct shmring *ring, struct shmring_stat *out)
 {
 	const struct shmring__geometry *g = &ring->geometry;
 	memset(out, 0, sizeof(*out));
@@ -3199,59 +3355,87 @@ static inline int shmring_stat(const struct shmring *ring,
 	return 0;
 }
 
-static inline const char *shmring_strerror(int error)
+static inline const char *
+shmring_strerror(int error)
 {
 	switch (-error) {
 	case 0:
 		return "success";
 	case EAGAIN:
-		return "full or empty at the moment: try again, or use a waiting call";
+		return "full or empty at the moment: try again, or use a "
+		       "waiting call";
 	case ETIMEDOUT:
-		return "timed out: nobody came, took or brought anything in time";
+		return "timed out: nobody came, took or brought anything in "
+		       "time";
 	case EMSGSIZE:
-		return "message larger than slot_size, or than the buffer it should go into: create the ring with a larger slot_size, or pass a larger buffer";
+		return "message larger than slot_size, or than the buffer it "
+		       "should go into: create the ring with a larger "
+		       "slot_size, or pass a larger buffer";
 	case EPIPE:
-		return "the other side is gone: the last consumer (push) or producer (pop, all read) has closed or died";
+		return "the other side is gone: the last consumer (push) or "
+		       "producer (pop, all read) has closed or died";
 	case EBUSY:
-		return "taken: the role by a living process, the segment by somebody attached, or the handle by a reservation or peek not yet finished";
+		return "taken: the role by a living process, the segment by "
+		       "somebody attached, or the handle by a reservation or "
+		       "peek not yet finished";
 	case EUSERS:
-		return "all participants are attached: create the ring with more participants";
+		return "all participants are attached: create the ring with "
+		       "more participants";
 	case EPERM:
-		return "not permitted: the handle lacks the role, or the segment's owner, permissions or seals are not acceptable";
+		return "not permitted: the handle lacks the role, or the "
+		       "segment's owner, permissions or seals are not "
+		       "acceptable";
 	case ESTALE:
-		return "handle of a parent process, or segment being replaced: open your own handle";
+		return "handle of a parent process, or segment being replaced: "
+		       "open your own handle";
 	case EBADF:
-		return "handle or descriptor is not open: create or open the ring first";
+		return "handle or descriptor is not open: create or open the "
+		       "ring first";
 	case EBADMSG:
-		return "damaged content in shared memory: recreate the ring and distrust its peers";
+		return "damaged content in shared memory: recreate the ring "
+		       "and distrust its peers";
 	case EPROTO:
 		return "not a shmring segment: check the name";
 	case EPROTOTYPE:
 		return "made on a machine with another word size or byte order";
 	case EPROTONOSUPPORT:
-		return "made by another layout version of shmring: rebuild both sides with the same header";
+		return "made by another layout version of shmring: rebuild "
+		       "both sides with the same header";
 	case EREMOTE:
-		return "made before a reboot or on another machine: unlink and recreate it";
+		return "made before a reboot or on another machine: unlink and "
+		       "recreate it";
 	case EOVERFLOW:
-		return "the segment's size is not what its header says: somebody truncated it; recreate it";
+		return "the segment's size is not what its header says: "
+		       "somebody truncated it; recreate it";
 	case EEXIST:
-		return "the name is taken: open it, unlink it, or create with SHMRING_REPLACE";
+		return "the name is taken: open it, unlink it, or create with "
+		       "SHMRING_REPLACE";
 	case EOWNERDEAD:
-		return "the name is taken by a ring whose users died: create with SHMRING_REPLACE, or unlink it";
+		return "the name is taken by a ring whose users died: create "
+		       "with SHMRING_REPLACE, or unlink it";
 	case ENOENT:
-		return "no such ring (or no /proc, /dev/shm): create it first, or open with a timeout";
+		return "no such ring (or no /proc, /dev/shm): create it first, "
+		       "or open with a timeout";
 	case ENOSPC:
-		return "no room in shared memory: fewer or smaller slots, or a larger /dev/shm";
+		return "no room in shared memory: fewer or smaller slots, or a "
+		       "larger /dev/shm";
 	case ENOMEM:
-		return "no memory, or no huge pages reserved: see vm.nr_hugepages, RLIMIT_MEMLOCK";
+		return "no memory, or no huge pages reserved: see "
+		       "vm.nr_hugepages, RLIMIT_MEMLOCK";
 	case EOPNOTSUPP:
-		return "not supported here: this system has no transparent huge pages for shared memory, or the ring has no descriptor to pass";
+		return "not supported here: this system has no transparent "
+		       "huge pages for shared memory, or the ring has no "
+		       "descriptor to pass";
 	case EINVAL:
-		return "invalid: a name has one component; slots at most 2^30 and, in MPMC, at least 2 and twice the participants; slot_size at most 2^30; SHMRING_HUGETLB only with memfd; commit, release need a reserve, peek before";
+		return "invalid: a name has one component; slots at most 2^30 "
+		       "and, in MPMC, at least 2 and twice the participants; "
+		       "slot_size at most 2^30; SHMRING_HUGETLB only with "
+		       "memfd; commit, release need a reserve, peek before";
 	case ENAMETOOLONG:
 		return "name longer than 255 bytes";
 	case EACCES:
-		return "permission denied by the file system: see the ring's permissions";
+		return "permission denied by the file system: see the ring's "
+		       "permissions";
 	case EMFILE:
 		return "too many open files: raise RLIMIT_NOFILE";
 	default:
