@@ -576,7 +576,7 @@ struct shmring { /* private: one participant, in its own memory */
 	unsigned char *base; /* the mapping */
 	size_t mapped;
 	int fd, pass; /* pass: memfd without our locks, for others */
-	int error, redelivered, sole_cpu;
+	int error, redelivered;
 	int poisoned; /* hostile content was seen: the errno */
 	uint32_t roles, pid;
 	uint64_t start, pid_namespace;
@@ -676,20 +676,6 @@ shmring__cpu(void)
 	int cpu = sched_getcpu();
 	errno = saved;
 	return cpu < 0 ? 0 : (uint32_t)cpu + 1;
-}
-
-/* Whether this thread may run on one CPU only: spinning would keep the peer
- * from it. */
-SHMRING__COLD int
-shmring__sole_cpu(void)
-{
-	uint64_t set[128];
-	int count = 0;
-	long bytes = shmring__os(SYS_sched_getaffinity, 0, sizeof(set),
-				 (long)set, 0, 0, 0);
-	for (long i = 0; i < bytes / 8; i++)
-		count += __builtin_popcountll(set[i]);
-	return count == 1;
 }
 
 /* Up to size bytes of a file, from its start; how many. */
@@ -2181,7 +2167,6 @@ shmring__join(struct shmring *r, int fd, unsigned roles)
 	r->pid = (uint32_t)getpid();
 	r->start = shmring__start_time(r->pid);
 	r->pid_namespace = shmring__pid_namespace();
-	r->sole_cpu = shmring__sole_cpu();
 	r->spin_ns = SHMRING_SPIN_NS;
 	int error = shmring__identify(r, &header);
 	if (!error)
@@ -2985,7 +2970,6 @@ shmring_release(struct shmring *ring)
 #ifndef SHMRING__FIRST_SLEEP_NS
 #define SHMRING__FIRST_SLEEP_NS 50000
 #endif
-#define SHMRING__POLLS 64 /* before the clock is looked at */
 
 struct shmring__waiter {
 	struct shmring *ring;
@@ -2994,7 +2978,7 @@ struct shmring__waiter {
 	int side;
 	int lazy; /* still spinning: leave the peer's lines alone */
 	int64_t timeout, deadline, spin_until;
-	uint32_t polls, pauses, sleeps, expected;
+	uint32_t polls, sleeps, expected;
 	int announced;
 };
 
@@ -3011,16 +2995,18 @@ shmring__wait_for(struct shmring *r, int side, int64_t timeout_ns)
 	return w;
 }
 
-/* Whether spinning may help. After four failures in a row only every
- * sixteenth wait tries it again. */
+/* Whether spinning may help: not if the other side shares our CPU and waits
+ * for us to leave it; after four failures in a row only every sixteenth
+ * time. */
 SHMRING__COLD int
-shmring__may_spin(const struct shmring *r)
+shmring__may_spin(struct shmring *r, int side)
 {
-	if (r->spin_ns < 0)
-		return 1;
-	if (r->spin_ns == 0 || r->sole_cpu)
+	uint32_t peer = SHMRING__LOAD(&r->notice->cpu[!side], RELAXED);
+	if (r->spin_ns <= 0)
+		return r->spin_ns < 0;
+	if (r->missed >= 4 && r->missed % 16)
 		return 0;
-	return r->missed < 4 || r->missed % 16 == 0;
+	return shmring__note_cpu(r, side) != peer;
 }
 
 /* One step of spinning; 0 when it is over. */
@@ -3028,29 +3014,23 @@ SHMRING__COLD int
 shmring__spin(struct shmring__waiter *w)
 {
 	struct shmring *r = w->ring;
-	if (!w->polls && !shmring__may_spin(r))
+	if (!w->polls && !shmring__may_spin(r, w->side))
 		return 0;
 	/* In a stream, let some lines fill before looking again. */
-	w->pauses = r->idle[w->side].streak >= 8 ? SHMRING_CATCH_UP : 1;
-	for (uint32_t i = 0; i < w->pauses; i++)
+	uint32_t pauses = r->idle[w->side].streak >= 8 ? SHMRING_CATCH_UP : 1;
+	for (uint32_t i = 0; i < pauses; i++)
 		SHMRING_PAUSE();
-	w->polls += w->pauses;
-	if (w->polls < SHMRING__POLLS || w->polls % 8)
+	w->polls += pauses;
+	if (w->polls % 8) /* not every time to the clock */
 		return 1;
 	int64_t now = SHMRING_NOW();
-	if (!w->deadline)
+	if (!w->spin_until) {
 		w->deadline = now + w->timeout;
+		w->spin_until = now + r->spin_ns;
+	}
 	if (w->timeout > 0 && now >= w->deadline)
 		return 0;
-	if (r->spin_ns < 0)
-		return 1;
-	if (!w->spin_until) {
-		uint32_t peer =
-			SHMRING__LOAD(&r->notice->cpu[!w->side], RELAXED);
-		int shared = shmring__note_cpu(r, w->side) == peer;
-		w->spin_until = now + (shared ? 0 : r->spin_ns);
-	}
-	return now < w->spin_until;
+	return r->spin_ns < 0 || now < w->spin_until;
 }
 
 /* Do something between two looks: 0, or -ETIMEDOUT, -EAGAIN (no time at

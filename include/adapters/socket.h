@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * socket.h - what the socket mechanisms share: how two processes meet, whole
+ * messages as packets, descriptor passing, buffer sizes.
+ *
+ * Connected types (stream, seqpacket): the creator listens, the other side
+ * connects; the creator accepts in its first operation and then closes the
+ * listening socket, so there is one peer. Datagrams: the other side announces
+ * itself with an empty packet; a creator that sends, or wants one peer only,
+ * connects to whom it hears first.
+ *
+ * A packet is a header (tag, sequence number) and the data. An empty one
+ * carries a descriptor (SCM_RIGHTS) or announces its sender.
+ */
+#ifndef ADAPTER_SOCKET_H
+#define ADAPTER_SOCKET_H
+
+#include "stream.h"
+
+#define ADAPTER_SOCKET_MESSAGE 65536 /* default of the streams */
+
+struct adapter_packet {
+	uint32_t tag;
+	uint32_t sequence;
+};
+
+struct adapter_socket {
+	struct adapter base;
+	struct adapter_stream stream; /* SOCK_STREAM only, else unused */
+	int type;		      /* SOCK_STREAM, ... */
+	int listener;		      /* until the peer has come */
+	int fd;			      /* of the peer, or -1 */
+	int pair[2];		      /* until after_fork: parent, child */
+	bool meet;		      /* datagrams: take the first as peer */
+	bool descriptor_next;	      /* a packet with one was received */
+	int descriptor;		      /* which; -1: there was no room */
+	uint32_t sent, received;      /* sequence numbers of packets */
+};
+
+/** Sets the fields to nothing, after adapter_begin. */
+static inline void
+adapter_socket_clear(struct adapter_socket *s, int type)
+{
+	adapter_stream_clear(&s->stream, true);
+	s->type = type;
+	s->listener = s->fd = s->pair[0] = s->pair[1] = s->descriptor = -1;
+}
+
+static inline void
+adapter_socket_close(struct adapter *a)
+{
+	struct adapter_socket *s = (struct adapter_socket *)a;
+
+	if (s->stream.out < 0)
+		adapter_close_fd(a, &s->fd);
+	adapter_stream_close(a, &s->stream);
+	adapter_close_fd(a, &s->listener);
+	adapter_close_fd(a, &s->pair[0]);
+	adapter_close_fd(a, &s->pair[1]);
+	adapter_close_fd(a, &s->descriptor);
+	a->open = false;
+}
+
+/** The descriptor to talk to the peer with. */
+static inline void
+adapter_socket_use(struct adapter_socket *s, int fd)
+{
+	s->fd = fd;
+	if (s->type == SOCK_STREAM)
+		s->stream.in = s->stream.out = fd;
+}
+
+/** Refuse a size of buffer (SO_SNDBUF, SO_RCVBUF) that the system trims. */
+static inline int
+adapter_socket_buffer(struct adapter *a, int fd, int option, uint64_t size)
+{
+	bool sending = option == SO_SNDBUF;
+	const char *name = sending ? "net.core.wmem_max" : "net.core.rmem_max";
+	uint64_t largest = adapter_sysctl(sending ? "net/core/wmem_max"
+						  : "net/core/rmem_max",
+					  0);
+	int ask = size > INT_MAX ? INT_MAX : (int)(size / 2 + 1), got = 0;
+	socklen_t length = sizeof(got);
+
+	if (ADAPTER_SYS(a, setsockopt(fd, SOL_SOCKET, option, &ask,
+				      sizeof(ask))) ||
+	    ADAPTER_SYS(a, getsockopt(fd, SOL_SOCKET, option, &got, &length)))
+		return adapter_error(a);
+	if ((uint64_t)got < size)
+		return adapter_refuse(a, -EINVAL, name, largest);
+	return 0;
+}
+
+/**
+ * Make room for config.depth messages, or for one of the largest. The kernel
+ * charges its own structures too: a page or the next power of two, and more.
+ */
+static inline int
+adapter_socket_room(struct adapter *a, int fd,
+		    const struct adapter_config *config)
+{
+	uint64_t one = a->limits.message.value;
+	uint64_t room = one + 64, size;
+	socklen_t length = sizeof(int);
+	int has = 0, error = 0;
+
+	if (config->depth > UINT32_MAX)
+		return adapter_refuse(a, -EINVAL, a->limits.bytes.name,
+				      a->limits.bytes.value);
+	if (config->depth)
+		room = config->depth * (2 * one + 1024);
+	if (ADAPTER_SYS(a, getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &has,
+				      &length)))
+		return adapter_error(a);
+	size = (uint64_t)has;
+	if (config->depth ||
+	    (((struct adapter_socket *)a)->type != SOCK_STREAM && size < room))
+		error = adapter_socket_buffer(a, fd, SO_SNDBUF, room);
+	if (!error && config->depth)
+		error = adapter_socket_buffer(a, fd, SO_RCVBUF, room);
+	return error;
+}
+
+/** The default limits of a stream: frames of any size are cut by it. */
+static inline int
+adapter_socket_stream_limits(struct adapter_limits *limits)
+{
+	*limits = (struct adapter_limits){
+		.message = { "INT32_MAX - frame header", ADAPTER_STREAM_MAX },
+		.bytes = { "net.core.wmem_max",
+			   adapter_sysctl("net/core/wmem_max", 212992) },
+		.tag = { "UINT32_MAX", UINT32_MAX },
+	};
+	return 0;
+}
+
+/** Begin create or attach; room for the frames of a stream. */
+static inline int
+adapter_socket_begin(struct adapter *a, const struct adapter_ops *ops,
+		     const struct adapter_config *config, int type,
+		     size_t message_size)
+{
+	struct adapter_socket *s = (struct adapter_socket *)a;
+	int error = adapter_begin(a, ops, config, message_size, 0);
+
+	if (error)
+		return error;
+	if (!config->message_size)
+		a->limits.message.name = "default message_size";
+	adapter_socket_clear(s, type);
+	if (type != SOCK_STREAM)
+		return 0;
+	error = adapter_stream_buffers(a, &s->stream);
+	if (error)
+		adapter_socket_close(a);
+	return error;
+}
+
+/** The creator's peer: accept it, or hear of it, until the deadline. */
+static inline int
+adapter_socket_peer(struct adapter *a, int64_t deadline)
+{
+	struct adapter_socket *s = (struct adapter_socket *)a;
+	struct sockaddr_storage from;
+	socklen_t length = sizeof(from);
+	int fd, error;
+
+	while (s->listener >= 0) {
+		fd = ADAPTER_SYS(a, accept4(s->listener, NULL, NULL,
+					    SOCK_CLOEXEC));
+		if (fd >= 0) {
+			adapter_socket_use(s, fd);
+			adapter_close_fd(a, &s->listener);
+			return 0;
+		}
+		if (errno != EAGAIN && errno != EINTR &&
+		    errno != ECONNABORTED)
+			return adapter_error(a);
+		error = adapter_poll(a, s->listener, POLLIN, deadline);
+		if (error)
+			return error;
+	}
+	while (s->meet) {
+		if (ADAPTER_SYS(a, recvfrom(s->fd, NULL, 0,
+					    MSG_PEEK | MSG_DONTWAIT,
+					    (struct sockaddr *)&from,
+					    &length)) >= 0) {
+			if (ADAPTER_SYS(a, connect(s->fd,
+						   (struct sockaddr *)&from,
+						   length)))
+				return adapter_error(a);
+			s->meet = false;
+			return 0;
+		}
+		if (errno != EAGAIN && errno != EINTR)
+			return adapter_error(a);
+		error = adapter_poll(a, s->fd, POLLIN, deadline);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+/** One packet; fd goes with it unless it is -1. */
+static inline int
+adapter_packet_write(struct adapter *a, const struct adapter_msg *msg, int fd,
+		     int64_t deadline)
+{
+	struct adapter_socket *s = (struct adapter_socket *)a;
+	struct adapter_packet packet = { msg->tag, s->sent };
+	struct adapter_frame frame = { 0, 0 };
+	bool stream = s->type == SOCK_STREAM;
+	struct iovec parts[2] = { { &packet, sizeof(packet) },
+				  { msg->data, msg->length } };
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = { .space = { 0 } };
+	struct msghdr m = { .msg_iov = parts, .msg_iovlen = 2 };
+	int error, flags = MSG_NOSIGNAL;
+
+	if (stream)
+		parts[0] = (struct iovec){ &frame, sizeof(frame) };
+	if (fd >= 0) {
+		m.msg_control = control.space;
+		m.msg_controllen = sizeof(control.space);
+		control.header.cmsg_level = SOL_SOCKET;
+		control.header.cmsg_type = SCM_RIGHTS;
+		control.header.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&control.header), &fd, sizeof(int));
+	}
+	if (deadline != INT64_MAX)
+		flags |= MSG_DONTWAIT;
+	while (ADAPTER_SYS(a, sendmsg(s->fd, &m, flags)) < 0) {
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN)
+			return adapter_error(a);
+		error = adapter_poll(a, s->fd, POLLOUT, deadline);
+		if (error)
+			return error;
+	}
+	s->sent++;
+	return 0;
+}
+
+static inline int
+adapter_packet_send(struct adapter *a, const struct adapter_msg *msg,
+		    int64_t timeout_ns)
+{
+	int64_t deadline = adapter_deadline(timeout_ns);
+	int error = adapter_check_send(a, msg);
+
+	if (!error)
+		error = adapter_socket_peer(a, deadline);
+	return error ? error : adapter_packet_write(a, msg, -1, deadline);
+}
+
+/** The next packet, or -EPROTOTYPE with what is in s->descriptor. */
+static inline int
+adapter_packet_read(struct adapter *a, struct adapter_msg *msg,
+		    int64_t deadline)
+{
+	struct adapter_socket *s = (struct adapter_socket *)a;
+	struct adapter_packet packet;
+	struct iovec parts[2] = { { &packet, sizeof(packet) },
+				  { msg->data, msg->capacity } };
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct msghdr m = { .msg_iov = parts, .msg_iovlen = 2 };
+	bool unix_peer = a->ops->caps & ADAPTER_FDPASS;
+	int error, flags = MSG_CMSG_CLOEXEC;
+	struct cmsghdr *passed;
+	ssize_t n;
+
+	if (deadline != INT64_MAX)
+		flags |= MSG_DONTWAIT;
+	for (;;) {
+		m.msg_control = unix_peer ? control.space : NULL;
+		m.msg_controllen = unix_peer ? sizeof(control.space) : 0;
+		n = ADAPTER_SYS(a, recvmsg(s->fd, &m, flags));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN) {
+			error = adapter_poll(a, s->fd, POLLIN, deadline);
+			if (error)
+				return error;
+			continue;
+		}
+		if (n < 0)
+			return adapter_error(a);
+		if (n == 0 && s->type == SOCK_SEQPACKET)
+			return -EPIPE;
+		if ((size_t)n < sizeof(packet) || (m.msg_flags & MSG_TRUNC))
+			return -EBADMSG;
+		if (a->ops->caps & ADAPTER_LOSSY) {
+			if ((int32_t)(packet.sequence - s->received) > 0)
+				a->lost += packet.sequence - s->received;
+			s->received = packet.sequence + 1;
+		}
+		passed = unix_peer ? CMSG_FIRSTHDR(&m) : NULL;
+		if (passed || (m.msg_flags & MSG_CTRUNC)) {
+			s->descriptor_next = true;
+			if (passed)
+				memcpy(&s->descriptor, CMSG_DATA(passed),
+				       sizeof(int));
+			return -EPROTOTYPE;
+		}
+		if ((size_t)n > sizeof(packet))
+			break; /* else the peer has announced itself */
+	}
+	msg->length = (size_t)n - sizeof(packet);
+	msg->tag = packet.tag;
+	return 0;
+}
+
+static inline int
+adapter_packet_recv(struct adapter *a, struct adapter_msg *msg,
+		    int64_t timeout_ns)
+{
+	struct adapter_socket *s = (struct adapter_socket *)a;
+	int64_t deadline = adapter_deadline(timeout_ns);
+	int error = adapter_check_recv(a, msg);
+
+	if (!error)
+		error = adapter_socket_peer(a, deadline);
+	if (error)
+		return error;
+	if (s->descriptor_next)
+		return -EPROTOTYPE;
+	return adapter_packet_read(a, msg, deadline);
+}
+
+static inline int
+adapter_socket_stream_send(struct adapter *a, const struct adapter_msg *msg,
+			   int64_t timeout_ns)
+{
+	struct adapter_socket *s = (struct adapter_socket *)a;
+	int error;
+
+	if (s->listener >= 0) {
+		error = adapter_socket_peer(a, adapter_deadline(timeout_ns));
+		if (error)
+			return error;
+	}
+	return adapter_stream_send(a, &s->stream, msg, timeout_ns);
+}
+
+static inline int
+adapter_socket_stream_recv(struct adapter *a, struct adapter_msg *msg,
+			   int64_t timeout_ns)
+{
+	struct adapter_socket *s = (struct adapter_socket *)a;
+	int error;
+
+	if (s->listener >= 0) {
+		error = adapter_socket_peer(a, adapter_deadline(timeout_ns));
+		if (error)
+			return error;
+	}
+	return adapter_stream_recv(a, &s->stream, msg, timeout_ns);
+}
+
+static inline int
+adapter_socket_pollfd(struct adapter *a, struct pollfd *out)
+{
+	struct adapter_socket *s = (struct adapter_socket *)a;
+
+	if (!(a->roles & ADAPTER_RECEIVER))
+		return -EBADF;
+	if (s->listener < 0 && s->type == SOCK_STREAM)
+		return adapter_stream_pollfd(a, &s->stream, out);
+	*out = (struct pollfd){
+		.fd = s->listener >= 0 ? s->listener : s->fd, .events = POLLIN
+	};
+	return 0;
+}
+
+#endif
