@@ -1226,8 +1226,11 @@ shmring__settle(struct shmring *r, uint64_t p, uint64_t want)
 		if (shmring__tidy(r, p, &s, &a))
 			continue;
 		uint64_t sp = s >> 12;
+		/* Open only for whom A still is as it was before S was read:
+		 * a late phase may just have been handed back. */
 		if ((s & 7) == SHMRING__S_LIVE)
-			return SHMRING__OPEN;
+			return a >> r->length_bits > want ? SHMRING__VOID
+							  : SHMRING__OPEN;
 		if ((s & 7) == SHMRING__S_VOIDING) {
 			if (sp != want || !shmring__decide(r, p, s, 0))
 				return SHMRING__STUCK;
@@ -1557,7 +1560,8 @@ shmring__mpmc_impatient(struct shmring *r, int side)
 {
 	uint64_t slots = r->mask + 1;
 #ifdef SHMRING_TEST_UNPROTECTED
-	return;
+	if (SHMRING_TEST_UNPROTECTED)
+		return;
 #endif
 	uint64_t tail = SHMRING__LOAD(r->tail, ACQUIRE);
 	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE);
@@ -1795,7 +1799,8 @@ shmring__recover_line(struct shmring *r, uint32_t i)
 {
 	struct shmring__line *x = &r->lines[i];
 #ifdef SHMRING_TEST_UNPROTECTED /* the crash tests' control: must fail */
-	return 0;
+	if (SHMRING_TEST_UNPROTECTED)
+		return 0;
 #endif
 	uint64_t status = SHMRING__LOAD(&x->status, ACQUIRE); /* A7 */
 	uint64_t recov = shmring__status(status, shmring__roles_of(status),
@@ -2438,6 +2443,8 @@ shmring_create_memfd(struct shmring *ring, const struct shmring_config *config)
 	if (pass < 0)
 		return (int)pass;
 	error = shmring__found((int)pass, &header);
+	if (error == -ENOSPC && (header.flags & SHMRING_HUGETLB))
+		error = -ENOMEM; /* no huge pages are reserved */
 	if (!error)
 		error = (int)shmring__os(SYS_fcntl, pass,
 					 1033 /* F_ADD_SEALS */,
