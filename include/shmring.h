@@ -2739,7 +2739,7 @@ shmring__put_in(struct shmring *r, uint32_t mode, const void *data, size_t size,
 		int lazy)
 {
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
-		struct shmring__claim claim;
+		struct shmring__claim claim = { 0, 0, NULL, SHMRING__IDLE };
 		int error = shmring__room(r, mode, size, &claim, lazy);
 		if (SHMRING__RARELY(error))
 			return error;
@@ -2764,7 +2764,7 @@ shmring__put(struct shmring *r, const void *data, size_t size, int lazy)
 SHMRING__HOT ssize_t
 shmring__pop_in(struct shmring *r, uint32_t mode, void *buffer, size_t capacity)
 {
-	struct shmring__claim claim;
+	struct shmring__claim claim = { 0, 0, NULL, SHMRING__IDLE };
 	int error = shmring__front(r, mode, &claim, capacity);
 	if (SHMRING__RARELY(error))
 		return error;

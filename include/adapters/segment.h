@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * segment.h - a shared memory segment that knows who uses it, for mechanisms
+ * whose kernel object does not tell them that the peer is gone.
+ *
+ * A named segment is /dev/shm/<name>.<suffix>; one without a name is a memfd,
+ * which children of fork have mapped, too. Every process that takes part signs
+ * the list of members, and whoever has nothing to do looks now and then whether
+ * the others still live. Nothing here trusts a size that another process could
+ * change later: who attaches checks once and keeps what it found.
+ */
+#ifndef ADAPTER_SEGMENT_H
+#define ADAPTER_SEGMENT_H
+
+#include "adapter.h"
+
+#include <sys/mman.h>
+
+#define ADAPTER_MEMBERS 64
+
+struct adapter_member {
+	uint32_t roles;
+	struct adapter_process process; /* .pid 0: this line is free */
+};
+
+/* At offset 0; what the mechanism needs follows. */
+struct adapter_shared {
+	uint32_t ready; /* stored last by the creator */
+	uint32_t came;	/* roles that somebody has ever had */
+	uint64_t message_size, depth;
+	struct adapter_member members[ADAPTER_MEMBERS];
+};
+
+struct adapter_segment {
+	struct adapter_shared *shared; /* NULL: not mapped */
+	size_t size;
+	int fd;
+	int member;	/* my line, or -1 */
+	int64_t looked; /* when, for the peers */
+};
+
+static inline void
+adapter_segment_clear(struct adapter_segment *s)
+{
+	*s = (struct adapter_segment){ .fd = -1, .member = -1 };
+}
+
+static inline int
+adapter_segment_name(char path[ADAPTER_PATH_MAX], const char *name,
+		     const char *suffix)
+{
+	size_t length = strlen(name);
+
+	if (length == 0 || length >= ADAPTER_NAME_MAX || strchr(name, '/'))
+		return -EINVAL;
+	snprintf(path, ADAPTER_PATH_MAX, "/%s.%s", name, suffix);
+	return 0;
+}
+
+static inline int
+adapter_segment_unlink(const char *name, const char *suffix)
+{
+	char path[ADAPTER_PATH_MAX];
+	int error = adapter_segment_name(path, name, suffix);
+
+	if (error)
+		return error;
+	return shm_unlink(path) ? -errno : 0;
+}
+
+static inline int
+adapter_segment_map(struct adapter *a, struct adapter_segment *s, size_t size)
+{
+	void *map = ADAPTER_SYS(a, mmap(NULL, size, PROT_READ | PROT_WRITE,
+					MAP_SHARED, s->fd, 0));
+
+	if (map == MAP_FAILED)
+		return adapter_error(a);
+	s->shared = (struct adapter_shared *)map;
+	s->size = size;
+	return 0;
+}
+
+/** Sign off, unmap. A child that only inherited the endpoint signs nothing. */
+static inline void
+adapter_segment_close(struct adapter *a, struct adapter_segment *s)
+{
+	if (s->member >= 0) {
+		struct adapter_process *p =
+			&s->shared->members[s->member].process;
+
+		if (p->pid == getpid()) {
+			p->start = 0;
+			__atomic_store_n(&p->pid, 0, __ATOMIC_RELEASE);
+		}
+	}
+	if (s->shared)
+		ADAPTER_SYS(a, munmap(s->shared, s->size));
+	s->shared = NULL;
+	s->member = -1;
+	adapter_close_fd(a, &s->fd);
+}
+
+/** A new segment of zeros; nobody attaches before adapter_segment_ready. */
+static inline int
+adapter_segment_create(struct adapter *a, struct adapter_segment *s,
+		       const struct adapter_config *config, const char *suffix,
+		       size_t size)
+{
+	mode_t permissions = config->permissions ? config->permissions : 0600;
+	char path[ADAPTER_PATH_MAX];
+	int error = 0;
+
+	adapter_segment_clear(s);
+	if (config->name) {
+		error = adapter_segment_name(path, config->name, suffix);
+		if (error)
+			return error;
+		s->fd = ADAPTER_SYS(a, shm_open(path, O_RDWR | O_CREAT | O_EXCL,
+						permissions));
+	} else {
+		s->fd = ADAPTER_SYS(a, memfd_create(suffix, MFD_CLOEXEC));
+	}
+	if (s->fd < 0)
+		return adapter_error(a);
+	if (ADAPTER_SYS(a, fchmod(s->fd, permissions)))
+		error = adapter_error(a);
+	if (!error)
+		error = -ADAPTER_SYS(a, posix_fallocate(s->fd, 0, (off_t)size));
+	if (error == -ENOSPC)
+		error = adapter_refuse(a, error, "/dev/shm", size);
+	if (!error)
+		error = adapter_segment_map(a, s, size);
+	if (!error) {
+		s->shared->message_size = a->limits.message.value;
+		s->shared->depth = a->limits.depth.value;
+	} else {
+		adapter_segment_close(a, s);
+		if (config->name)
+			shm_unlink(path);
+	}
+	return error;
+}
+
+static inline void
+adapter_segment_ready(struct adapter_segment *s)
+{
+	__atomic_store_n(&s->shared->ready, 1, __ATOMIC_RELEASE);
+}
+
+/**
+ * Map a segment that is complete; takes the sizes that its creator chose into
+ * a->limits, and the caller checks that s->size is right for them.
+ */
+static inline int
+adapter_segment_attach(struct adapter *a, struct adapter_segment *s,
+		       const char *name, const char *suffix, int64_t deadline)
+{
+	char path[ADAPTER_PATH_MAX];
+	int64_t step = 0;
+	struct stat st;
+	int error = adapter_segment_name(path, name, suffix);
+
+	adapter_segment_clear(s);
+	while (!error) {
+		s->fd = ADAPTER_SYS(a, shm_open(path, O_RDWR, 0));
+		if (s->fd < 0 && errno != ENOENT)
+			return adapter_error(a);
+		if (s->fd >= 0 && ADAPTER_SYS(a, fstat(s->fd, &st)) == 0 &&
+		    st.st_size > (off_t)sizeof(struct adapter_shared)) {
+			error = adapter_segment_map(a, s, (size_t)st.st_size);
+			if (error)
+				break;
+			if (__atomic_load_n(&s->shared->ready,
+					    __ATOMIC_ACQUIRE)) {
+				a->limits.message.value =
+					s->shared->message_size;
+				a->limits.depth.value = s->shared->depth;
+				return 0;
+			}
+		}
+		adapter_segment_close(a, s);
+		error = adapter_backoff(a, &step, deadline);
+		if (error == -EAGAIN)
+			error = -ENOENT;
+	}
+	adapter_segment_close(a, s);
+	return error;
+}
+
+/**
+ * Sign one of the lines [first, end), freeing those of the dead. -EBUSY: all
+ * are taken by living processes.
+ */
+static inline int
+adapter_segment_join(struct adapter *a, struct adapter_segment *s, int first,
+		     int end)
+{
+	struct adapter_process self = adapter_self();
+
+	for (s->member = first; s->member < end; s->member++) {
+		struct adapter_member *m = &s->shared->members[s->member];
+		int32_t pid = __atomic_load_n(&m->process.pid,
+					      __ATOMIC_ACQUIRE);
+
+		if (pid && !adapter_alive(a, m->process)) {
+			m->process.start = 0; /* unknown, until it is mine */
+			__atomic_compare_exchange_n(&m->process.pid, &pid, 0,
+						    false, __ATOMIC_ACQ_REL,
+						    __ATOMIC_RELAXED);
+			pid = 0;
+		}
+		if (pid ||
+		    !__atomic_compare_exchange_n(&m->process.pid, &pid,
+						 self.pid, false,
+						 __ATOMIC_ACQ_REL,
+						 __ATOMIC_RELAXED))
+			continue;
+		m->process.start = self.start;
+		__atomic_store_n(&m->roles, a->roles, __ATOMIC_RELEASE);
+		__atomic_fetch_or(&s->shared->came, a->roles, __ATOMIC_RELEASE);
+		return 0;
+	}
+	s->member = -1;
+	return -EBUSY;
+}
+
+/** True when all that ever had one of these roles have closed or died. */
+static inline bool
+adapter_segment_gone(struct adapter *a, struct adapter_segment *s,
+		     unsigned roles)
+{
+	int i;
+
+	if (!(__atomic_load_n(&s->shared->came, __ATOMIC_ACQUIRE) & roles))
+		return false;
+	for (i = 0; i < ADAPTER_MEMBERS; i++) {
+		struct adapter_member *m = &s->shared->members[i];
+
+		if (__atomic_load_n(&m->process.pid, __ATOMIC_ACQUIRE) &&
+		    (__atomic_load_n(&m->roles, __ATOMIC_ACQUIRE) & roles) &&
+		    adapter_alive(a, m->process))
+			return false;
+	}
+	return true;
+}
+
+/** The same, looking only once a slice: cheap to ask again and again. */
+static inline bool
+adapter_segment_left(struct adapter *a, struct adapter_segment *s,
+		     unsigned roles)
+{
+	int64_t now = adapter_now();
+
+	if (now - s->looked < ADAPTER_SLICE)
+		return false;
+	s->looked = now;
+	return adapter_segment_gone(a, s, roles);
+}
+
+#endif
