@@ -579,7 +579,7 @@ struct shmring { /* private: one participant, in its own memory */
 	struct shmring__geometry geometry;
 	struct shmring__line *lines;
 	struct shmring__header *header;
-	unsigned char *base; /* the mapping */
+	unsigned char *base, *reserved; /* the mapping; with its guards */
 	size_t mapped;
 	int fd, pass; /* pass: memfd without our locks, for others */
 	int error, redelivered;
@@ -781,23 +781,18 @@ shmring__map(unsigned char *at, uint64_t length, int fd, uint64_t offset,
 	return got < 0 && got > -4096 ? (int)got : 0;
 }
 
-/* Private memory, aligned to at least page; NULL if there is none. */
+/* Address space, aligned to page, with a guard before and behind: what lies
+ * beyond a segment is never touched by accident. NULL if there is none. */
 SHMRING__COLD unsigned char *
-shmring__reserve_pages(uint64_t length, uint64_t page, int protection)
+shmring__reserve_pages(uint64_t length, uint64_t page, unsigned char **start)
 {
 	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-	long got = shmring__os(SYS_mmap, 0, (long)(length + page), protection,
-			       flags, -1, 0);
-	if (got < 0 && got > -4096)
+	long got = shmring__os(SYS_mmap, 0, (long)(length + 2 * page),
+			       PROT_NONE, flags, -1, 0);
+	if (got < 0)
 		return NULL;
-	uint64_t start = (uint64_t)got;
-	uint64_t aligned = (start + page - 1) & ~(page - 1);
-	if (aligned > start) /* give back what stands over */
-		shmring__os(SYS_munmap, (long)start, (long)(aligned - start), 0,
-			    0, 0, 0);
-	shmring__os(SYS_munmap, (long)(aligned + length),
-		    (long)(start + page - aligned), 0, 0, 0, 0);
-	return (unsigned char *)aligned;
+	*start = (unsigned char *)got;
+	return (unsigned char *)(((uint64_t)got + page) & ~(page - 1));
 }
 
 /* Make huge pages of shared memory now, whatever the defaults. */
@@ -2089,26 +2084,25 @@ shmring__map_all(struct shmring *r, uint32_t flags)
 	int writer = r->roles & SHMRING_PRODUCER ? all : PROT_READ;
 	int reader = r->roles & SHMRING_CONSUMER ? all : PROT_READ;
 	int mirrored = g->mode == SHMRING_SPSC;
-	int error;
+	const struct {
+		uint64_t at, length, offset;
+		int protection;
+	} parts[] = {
+		{ 0, mirrored ? g->index : g->total, 0, all },
+		{ g->index, g->page, g->index, writer },
+		{ g->consumer, g->page, g->consumer, reader },
+		{ g->data, g->capacity, g->data, writer },
+		{ g->total, g->capacity, g->data, writer }, /* once more */
+	};
+	int error = 0;
 	r->mapped = g->total + (mirrored ? g->capacity : 0);
-	r->base = shmring__reserve_pages(r->mapped, g->page, PROT_NONE);
+	r->base = shmring__reserve_pages(r->mapped, g->page, &r->reserved);
 	if (!r->base)
 		return -ENOMEM;
-	error = shmring__map(r->base, mirrored ? g->index : g->data, r->fd, 0,
-			     all, populate);
-	if (!error && mirrored)
-		error = shmring__map(r->base + g->index, g->page, r->fd,
-				     g->index, writer, populate);
-	if (!error && mirrored)
-		error = shmring__map(r->base + g->consumer, g->page, r->fd,
-				     g->consumer, reader, populate);
-	if (!error)
-		error = shmring__map(r->base + g->data, g->capacity, r->fd,
-				     g->data, mirrored ? writer : all,
-				     populate);
-	if (!error && mirrored)
-		error = shmring__map(r->base + g->total, g->capacity, r->fd,
-				     g->data, writer, populate);
+	for (int i = 0; !error && i < (mirrored ? 5 : 1); i++)
+		error = shmring__map(r->base + parts[i].at, parts[i].length,
+				     r->fd, parts[i].offset,
+				     parts[i].protection, populate);
 	if (!error && (flags & SHMRING_HUGE))
 		error = shmring__collapse(r->base + g->data, g->capacity);
 	if (!error && (flags & SHMRING_MLOCK))
@@ -2134,7 +2128,8 @@ SHMRING__COLD void
 shmring__let_go(struct shmring *r)
 {
 	if (r->base)
-		shmring__os(SYS_munmap, (long)r->base, (long)r->mapped, 0, 0, 0,
+		shmring__os(SYS_munmap, (long)r->reserved,
+			    (long)(r->mapped + 2 * r->geometry.page), 0, 0, 0,
 			    0);
 	if (r->canary != &shmring__closed)
 		shmring__os(SYS_munmap, (long)r->canary, SHMRING__CANARY, 0, 0,
@@ -2193,12 +2188,13 @@ shmring__join(struct shmring *r, int fd, unsigned roles)
 	if (!error)
 		error = shmring__map_all(r, header.flags);
 	if (!error) {
-		unsigned char *page =
-			shmring__reserve_pages(SHMRING__CANARY, SHMRING__CANARY,
-					       PROT_READ | PROT_WRITE);
-		error = page ? 0 : -ENOMEM;
-		if (page)
-			r->canary = (struct shmring__canary *)(void *)page;
+		long page = shmring__os(SYS_mmap, 0, SHMRING__CANARY,
+					PROT_READ | PROT_WRITE,
+					MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (page < 0)
+			error = (int)page;
+		else
+			r->canary = (struct shmring__canary *)page;
 	}
 	if (!error) {
 		shmring__os(SYS_madvise, (long)r->canary, SHMRING__CANARY,
