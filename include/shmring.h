@@ -454,7 +454,7 @@ struct shmring__header {
 #define SHMRING__FREE 0u
 #define SHMRING__LIVE 1u
 #define SHMRING__RECOV 2u /* proven dead, being recovered */
-#define SHMRING__DIED 128u /* as role of a free line: its owner was killed */
+#define SHMRING__DIED 128u /* among the roles of a free line: it was killed */
 #define SHMRING__KEEPER 256u /* role of a handle that judges a segment */
 /* participant.flags */
 #define SHMRING__FENCED 1u /* no membarrier here: full fences instead */
@@ -1734,30 +1734,34 @@ shmring__recover_read(struct shmring *r, struct shmring__line *x, uint64_t p)
 	return 0;
 }
 
-/* Somebody with these roles has left: if it was the last, say so. */
+/* If there were participants of a role, and the last has left, say so. A free
+ * line keeps the roles of its last owner, so that this can be done by anyone,
+ * at any time: whoever frees a line may be killed before it comes here. */
 SHMRING__COLD void
-shmring__left(struct shmring *r, uint32_t roles)
+shmring__note_absent(struct shmring *r)
 {
 	/* Of two who leave at once, one at least sees the other gone. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
 		uint64_t seen = SHMRING__LOAD(&r->notice->attn, ACQUIRE);
-		uint32_t here = 0;
+		uint32_t ever = 0, here = 0;
 		uint64_t bits = 0;
 		for (uint32_t i = 0; i < r->geometry.participants; i++) {
 			uint64_t status =
 				SHMRING__LOAD(&r->lines[i].status, ACQUIRE);
+			ever |= shmring__roles_of(status);
 			if (shmring__state_of(status) != SHMRING__FREE)
 				here |= shmring__roles_of(status);
 		}
-		if (roles & ~here & SHMRING_PRODUCER)
+		if (ever & ~here & SHMRING_PRODUCER)
 			bits |= SHMRING__NO_PRODUCER;
-		if (roles & ~here & SHMRING_CONSUMER)
+		if (ever & ~here & SHMRING_CONSUMER)
 			bits |= SHMRING__NO_CONSUMER;
-		if (bits && !shmring__cas(&r->notice->attn, seen,
-					  (seen | bits) + SHMRING__VERSION))
-			continue; /* R8: somebody came or left meanwhile */
-		break;
+		if (!(bits & ~seen))
+			return;
+		if (shmring__cas(&r->notice->attn, seen, /* R8 */
+				 (seen | bits) + SHMRING__VERSION))
+			break; /* else somebody came or left meanwhile */
 	}
 	shmring__wake(r, &r->notice->data, 1);
 	shmring__wake(r, &r->notice->space, 1);
@@ -1782,9 +1786,11 @@ shmring__bury(struct shmring *r, uint32_t i, uint64_t status, uint32_t died)
 					 shmring__recover_read(r, x, adopts)))
 		return 0;
 	if (!shmring__cas(&x->status, status,
-			  shmring__status(status, died, SHMRING__FREE)))
+			  shmring__status(status,
+					  shmring__roles_of(status) | died,
+					  SHMRING__FREE)))
 		return 0;
-	shmring__left(r, shmring__roles_of(status));
+	shmring__note_absent(r);
 	return 1;
 }
 
@@ -1814,6 +1820,7 @@ shmring__recover_all(struct shmring *r)
 	int count = 0;
 	for (uint32_t i = 0; i < r->geometry.participants; i++)
 		count += shmring__recover_line(r, i);
+	shmring__note_absent(r);
 	if (r->mode == SHMRING_MPMC)
 		shmring__calm(r);
 	return count;
@@ -2236,6 +2243,27 @@ shmring__path(char path[PATH_MAX], const char *name)
 	return 0;
 }
 
+/* The path under which a process reaches its own descriptor. */
+#define SHMRING__SELF 32
+
+static inline void
+shmring__self(char path[SHMRING__SELF], int fd)
+{
+	snprintf(path, SHMRING__SELF, "/proc/self/fd/%d", fd);
+}
+
+/* An open file of our own on what fd refers to, for locks of our own. */
+SHMRING__COLD int
+shmring__reopen(int fd, unsigned roles)
+{
+	char self[SHMRING__SELF];
+	shmring__self(self, fd);
+	return (int)shmring__os(SYS_openat, AT_FDCWD, (long)self,
+				(roles & SHMRING_OBSERVER ? O_RDONLY : O_RDWR) |
+					O_CLOEXEC,
+				0, 0, 0);
+}
+
 /* The caller's wishes with the defaults filled in, as a header. */
 SHMRING__COLD int
 shmring__design(struct shmring__header *h, const struct shmring_config *config)
@@ -2336,7 +2364,8 @@ shmring__displace(const char *path, int replace)
 	for (uint32_t i = 0; i < old.geometry.participants; i++) {
 		uint64_t status = SHMRING__LOAD(&old.lines[i].status, ACQUIRE);
 		if (shmring__state_of(status) == SHMRING__FREE)
-			dead += shmring__roles_of(status) == SHMRING__DIED;
+			dead += (shmring__roles_of(status) & SHMRING__DIED) !=
+				0;
 		else if (shmring__dead(&old, i))
 			dead++;
 		else
@@ -2363,7 +2392,7 @@ shmring_create(struct shmring *ring, const char *name,
 	       const struct shmring_config *config)
 {
 	struct shmring__header header;
-	char path[PATH_MAX], self[32];
+	char path[PATH_MAX], self[SHMRING__SELF];
 	shmring__blank(ring);
 	int error = shmring__path(path, name);
 	if (!error)
@@ -2393,7 +2422,7 @@ shmring_create(struct shmring *ring, const char *name,
 						      : SHMRING_BOTH);
 	if (error)
 		return error;
-	snprintf(self, sizeof(self), "/proc/self/fd/%ld", fd);
+	shmring__self(self, (int)fd);
 	for (int tries = 0; tries < 64; tries++) {
 		error = (int)shmring__os(SYS_linkat, AT_FDCWD, (long)self,
 					 AT_FDCWD, (long)path,
@@ -2408,18 +2437,6 @@ shmring_create(struct shmring *ring, const char *name,
 	if (error)
 		shmring_close(ring);
 	return error;
-}
-
-/* An open file of our own on what fd refers to, for locks of our own. */
-SHMRING__COLD int
-shmring__reopen(int fd, unsigned roles)
-{
-	char self[32];
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-	return (int)shmring__os(SYS_openat, AT_FDCWD, (long)self,
-				(roles & SHMRING_OBSERVER ? O_RDONLY : O_RDWR) |
-					O_CLOEXEC,
-				0, 0, 0);
 }
 
 static inline int
@@ -2766,7 +2783,8 @@ shmring__pop_in(struct shmring *r, uint32_t mode, void *buffer, size_t capacity)
 		return error;
 	if (claim.size > capacity) /* cannot be; the compiler shall know */
 		__builtin_unreachable();
-	if (__builtin_constant_p(capacity) && claim.size == capacity)
+	if (__builtin_constant_p(capacity) && capacity &&
+	    claim.size == capacity)
 		SHMRING_COPY(buffer, claim.data, capacity);
 	else
 		SHMRING_COPY(buffer, claim.data, claim.size);

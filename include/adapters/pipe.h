@@ -59,19 +59,45 @@ adapter_pipe_limits(struct adapter_limits *limits)
 	return 0;
 }
 
-/** What pipes and FIFOs have in force unless more was asked for. */
-static inline void
-adapter_pipe_in_force(struct adapter *a, const struct adapter_config *config,
-		      int fd)
+/** Begin create or attach of a pipe or FIFO. */
+static inline int
+adapter_pipe_begin(struct adapter *a, const struct adapter_ops *ops,
+		   const struct adapter_config *config)
 {
-	int size = ADAPTER_SYS(a, fcntl(fd, F_GETPIPE_SZ));
+	int error = adapter_begin(a, ops, config, ADAPTER_PIPE_MESSAGE, 0);
 
 	if (!config->message_size)
 		a->limits.message.name = "PIPE_BUF - frame header";
-	if (size > 0)
-		a->limits.bytes =
-			(struct adapter_limit){ "F_GETPIPE_SZ",
-						(uint64_t)size };
+	adapter_ignore_sigpipe();
+	return error;
+}
+
+/**
+ * Make the pipe large enough for depth messages, and note its size. A page
+ * takes as many frames as fit whole; a larger frame takes pages of its own.
+ */
+static inline int
+adapter_pipe_in_force(struct adapter *a, size_t depth, int fd)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t frame = a->limits.message.value + sizeof(struct adapter_frame);
+	uint64_t bytes = frame > page ? (frame + page - 1) / page * page : page;
+	uint64_t fit = frame > page ? 1 : page / frame;
+	int size;
+
+	if (depth > INT_MAX || (depth + fit - 1) / fit * bytes > INT_MAX)
+		return adapter_refuse(a, -EINVAL, a->limits.bytes.name,
+				      a->limits.bytes.value);
+	bytes *= (depth + fit - 1) / fit;
+	if (depth && ADAPTER_SYS(a, fcntl(fd, F_SETPIPE_SZ, (int)bytes)) < 0)
+		return adapter_refuse(a, -errno, a->limits.bytes.name,
+				      a->limits.bytes.value);
+	size = ADAPTER_SYS(a, fcntl(fd, F_GETPIPE_SZ));
+	if (size < 0)
+		return adapter_error(a);
+	a->limits.bytes = (struct adapter_limit){ "F_GETPIPE_SZ",
+						  (uint64_t)size };
+	return 0;
 }
 
 static inline void
@@ -90,14 +116,12 @@ static inline int
 adapter_pipe_create(struct adapter *a, const struct adapter_config *config)
 {
 	struct adapter_pipe *p = (struct adapter_pipe *)a;
-	int i, error = adapter_begin(a, &adapter_pipe_ops, config,
-				     ADAPTER_PIPE_MESSAGE, 0);
+	int i, error = adapter_pipe_begin(a, &adapter_pipe_ops, config);
 
 	if (error)
 		return error;
 	if (config->name)
 		return -ENOTSUP;
-	adapter_ignore_sigpipe();
 	adapter_stream_clear(&p->stream, false);
 	memset(p->ends, -1, sizeof(p->ends));
 	for (i = 0; i < 2 && !error; i++) {
@@ -106,6 +130,9 @@ adapter_pipe_create(struct adapter *a, const struct adapter_config *config)
 		if ((a->roles & user) &&
 		    ADAPTER_SYS(a, pipe2(p->ends[i], O_CLOEXEC)))
 			error = adapter_error(a);
+		else if (a->roles & user)
+			error = adapter_pipe_in_force(a, config->depth,
+						      p->ends[i][0]);
 	}
 	if (!error)
 		error = adapter_stream_buffers(a, &p->stream);
@@ -113,8 +140,6 @@ adapter_pipe_create(struct adapter *a, const struct adapter_config *config)
 		adapter_pipe_close(a);
 		return error;
 	}
-	adapter_pipe_in_force(a, config,
-			      p->ends[!(a->roles & ADAPTER_SENDER)][0]);
 	return adapter_ready(a);
 }
 

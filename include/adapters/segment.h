@@ -81,18 +81,24 @@ adapter_segment_map(struct adapter *a, struct adapter_segment *s, size_t size)
 	return 0;
 }
 
-/** Sign off, unmap. A child that only inherited the endpoint signs nothing. */
+/** False in a child that only inherited the endpoint. */
+static inline bool
+adapter_segment_mine(struct adapter_segment *s)
+{
+	return s->member >= 0 &&
+	       s->shared->members[s->member].process.pid == getpid();
+}
+
+/** Sign off, unless the line is a parent's, and unmap. */
 static inline void
 adapter_segment_close(struct adapter *a, struct adapter_segment *s)
 {
-	if (s->member >= 0) {
+	if (adapter_segment_mine(s)) {
 		struct adapter_process *p =
 			&s->shared->members[s->member].process;
 
-		if (p->pid == getpid()) {
-			p->start = 0;
-			__atomic_store_n(&p->pid, 0, __ATOMIC_RELEASE);
-		}
+		p->start = 0;
+		__atomic_store_n(&p->pid, 0, __ATOMIC_RELEASE);
 	}
 	if (s->shared)
 		ADAPTER_SYS(a, munmap(s->shared, s->size));

@@ -28,6 +28,7 @@ struct adapter_socket {
 	struct adapter base;
 	struct adapter_stream stream; /* SOCK_STREAM only, else unused */
 	int type;		      /* SOCK_STREAM, ... */
+	size_t depth;		      /* config.depth */
 	int listener;		      /* until the peer has come */
 	int fd;			      /* of the peer, or -1 */
 	int pair[2];		      /* until after_fork: parent, child */
@@ -36,15 +37,6 @@ struct adapter_socket {
 	int descriptor;		      /* which; -1: there was no room */
 	uint32_t sent, received;      /* sequence numbers of packets */
 };
-
-/** Sets the fields to nothing, after adapter_begin. */
-static inline void
-adapter_socket_clear(struct adapter_socket *s, int type)
-{
-	adapter_stream_clear(&s->stream, true);
-	s->type = type;
-	s->listener = s->fd = s->pair[0] = s->pair[1] = s->descriptor = -1;
-}
 
 static inline void
 adapter_socket_close(struct adapter *a)
@@ -96,27 +88,26 @@ adapter_socket_buffer(struct adapter *a, int fd, int option, uint64_t size)
  * charges its own structures too: a page or the next power of two, and more.
  */
 static inline int
-adapter_socket_room(struct adapter *a, int fd,
-		    const struct adapter_config *config)
+adapter_socket_room(struct adapter *a, int fd)
 {
+	struct adapter_socket *s = (struct adapter_socket *)a;
 	uint64_t one = a->limits.message.value;
 	uint64_t room = one + 64, size;
 	socklen_t length = sizeof(int);
 	int has = 0, error = 0;
 
-	if (config->depth > UINT32_MAX)
+	if (s->depth > UINT32_MAX)
 		return adapter_refuse(a, -EINVAL, a->limits.bytes.name,
 				      a->limits.bytes.value);
-	if (config->depth)
-		room = config->depth * (2 * one + 1024);
+	if (s->depth)
+		room = s->depth * (2 * one + 1024);
 	if (ADAPTER_SYS(a, getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &has,
 				      &length)))
 		return adapter_error(a);
 	size = (uint64_t)has;
-	if (config->depth ||
-	    (((struct adapter_socket *)a)->type != SOCK_STREAM && size < room))
+	if (s->depth || (s->type != SOCK_STREAM && size < room))
 		error = adapter_socket_buffer(a, fd, SO_SNDBUF, room);
-	if (!error && config->depth)
+	if (!error && s->depth)
 		error = adapter_socket_buffer(a, fd, SO_RCVBUF, room);
 	return error;
 }
@@ -147,7 +138,10 @@ adapter_socket_begin(struct adapter *a, const struct adapter_ops *ops,
 		return error;
 	if (!config->message_size)
 		a->limits.message.name = "default message_size";
-	adapter_socket_clear(s, type);
+	adapter_stream_clear(&s->stream, true);
+	s->type = type;
+	s->depth = config->depth;
+	s->listener = s->fd = s->pair[0] = s->pair[1] = s->descriptor = -1;
 	if (type != SOCK_STREAM)
 		return 0;
 	error = adapter_stream_buffers(a, &s->stream);
@@ -171,7 +165,7 @@ adapter_socket_peer(struct adapter *a, int64_t deadline)
 		if (fd >= 0) {
 			adapter_socket_use(s, fd);
 			adapter_close_fd(a, &s->listener);
-			return 0;
+			return adapter_socket_room(a, fd);
 		}
 		if (errno != EAGAIN && errno != EINTR &&
 		    errno != ECONNABORTED)
@@ -375,6 +369,41 @@ adapter_socket_pollfd(struct adapter *a, struct pollfd *out)
 	*out = (struct pollfd){
 		.fd = s->listener >= 0 ? s->listener : s->fd, .events = POLLIN
 	};
+	return 0;
+}
+
+static inline int
+adapter_socket_after_fork(struct adapter *a, bool child)
+{
+	struct adapter_socket *s = (struct adapter_socket *)a;
+
+	adapter_socket_use(s, s->pair[child]);
+	s->pair[child] = -1;
+	adapter_close_fd(a, &s->pair[!child]);
+	if (child)
+		a->roles = adapter_opposite(a->roles);
+	return 0;
+}
+
+/** Connect fd, and again until somebody listens or the deadline comes. */
+static inline int
+adapter_socket_connect(struct adapter *a, int fd, const void *address,
+		       socklen_t length, int64_t deadline)
+{
+	int64_t step = 0;
+
+	while (ADAPTER_SYS(a, connect(fd, (const struct sockaddr *)address,
+				      length))) {
+		int why = errno;
+
+		if (why == EINPROGRESS)
+			return adapter_poll(a, fd, POLLOUT, deadline);
+		if (why != ENOENT && why != ECONNREFUSED && why != EAGAIN &&
+		    why != EINTR)
+			return adapter_error(a);
+		if (adapter_backoff(a, &step, deadline))
+			return deadline ? -ETIMEDOUT : -why;
+	}
 	return 0;
 }
 

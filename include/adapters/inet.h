@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * inet.h - what the Internet sockets share: addresses of the loopback
+ * interface, and a file under the adapter's name that tells the port.
+ */
+#ifndef ADAPTER_INET_H
+#define ADAPTER_INET_H
+
+#include "socket.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+static inline struct sockaddr_in
+adapter_inet_address(uint32_t host, uint64_t port)
+{
+	return (struct sockaddr_in){ .sin_family = AF_INET,
+				     .sin_port = htons((uint16_t)port),
+				     .sin_addr.s_addr = htonl(host) };
+}
+
+/** A socket bound to host and port, 0 for any; its port goes to *port. */
+static inline int
+adapter_inet_bind(struct adapter *a, int type, uint32_t host, uint64_t *port)
+{
+	struct sockaddr_in address = adapter_inet_address(host, *port);
+	socklen_t length = sizeof(address);
+	int error, one = 1;
+	int fd = ADAPTER_SYS(a, socket(AF_INET, type | SOCK_CLOEXEC, 0));
+
+	if (fd < 0)
+		return adapter_error(a);
+	if ((host != INADDR_LOOPBACK &&
+	     ADAPTER_SYS(a, setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one,
+				       sizeof(one)))) ||
+	    ADAPTER_SYS(a, bind(fd, (struct sockaddr *)&address, length)) ||
+	    ADAPTER_SYS(a, getsockname(fd, (struct sockaddr *)&address,
+				       &length))) {
+		error = adapter_error(a);
+		close(fd);
+		return error;
+	}
+	*port = ntohs(address.sin_port);
+	return fd;
+}
+
+/** What adapter_publish told under this name, as soon as it is there. */
+static inline int
+adapter_inet_find(struct adapter *a, const struct adapter_config *config,
+		  uint64_t *value, int64_t deadline)
+{
+	int64_t step = 0;
+	int error;
+
+	if (!config->name)
+		return -EINVAL;
+	for (;;) {
+		error = adapter_lookup(config->name, a->ops->name, value);
+		if (error != -ENOENT)
+			return error;
+		if (adapter_backoff(a, &step, deadline))
+			return deadline ? -ETIMEDOUT : -ENOENT;
+	}
+}
+
+/** The limits of a UDP datagram. */
+static inline int
+adapter_inet_packet_limits(struct adapter_limits *limits)
+{
+	*limits = (struct adapter_limits){
+		.message = { "65507 (UDP) - packet header",
+			     65507 - sizeof(struct adapter_packet) },
+		.bytes = { "net.core.rmem_max",
+			   adapter_sysctl("net/core/rmem_max", 212992) },
+		.tag = { "UINT32_MAX", UINT32_MAX },
+	};
+	return 0;
+}
+
+#endif

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * signal.h - queued real-time signals, each with 8 bytes.
+ *
+ * Unlike ordinary signals, real-time ones queue: each sigqueue() brings one
+ * value, signals of one number arrive in the order sent, lower numbers first.
+ * The tag chooses the number: tag 0 is SIGRTMAX, the largest tag SIGRTMIN, so
+ * that higher tags overtake. A process receives in one of three ways: a
+ * handler (see examples/signals.c), sigwaitinfo() as recv does, or signalfd()
+ * as pollfd does; the last two need the signals blocked.
+ *
+ * Use it to notify, not to carry data: 8 bytes, no more, no less; all real-time
+ * signals of the process belong to its one receiving endpoint.
+ *
+ * Traps, and what is done here: An unblocked signal without a handler ends the
+ * process, so they are blocked before fork and before the peer can learn whom
+ * to send to; threads must be started after that, so that they inherit it, and
+ * programs started inherit it too. When the receiver closes, what was not read
+ * is lost, and the signals stay ignored where they had the default action,
+ * since one more may be under way. A number may belong to another process by
+ * now: a pidfd does not. The queue is one for all processes of the user
+ * (RLIMIT_SIGPENDING of the receiver); when it is full, send waits.
+ *
+ * A killed peer is found by looking (segment.h holds who takes part and the
+ * counts); what a killed sender sent arrives.
+ */
+#ifndef ADAPTER_SIGNAL_H
+#define ADAPTER_SIGNAL_H
+
+#include "segment.h"
+
+#include <sys/signalfd.h>
+
+struct adapter_signal_shared {
+	struct adapter_shared head;
+	uint64_t sent, taken;
+};
+
+struct adapter_signal {
+	struct adapter base;
+	struct adapter_segment segment;
+	sigset_t all;	/* the signals that we use */
+	sigset_t saved; /* the mask before, ... */
+	bool blocked;	/* ... if it is to be restored */
+	int signalfd;
+	int peer; /* pidfd of the receiver ... */
+	struct adapter_process receiver; /* ... who is this */
+};
+
+static const struct adapter_ops adapter_signal_ops;
+
+static inline int
+adapter_signal_limits(struct adapter_limits *limits)
+{
+	*limits = (struct adapter_limits){
+		.message = { "sizeof(union sigval)", sizeof(union sigval) },
+		.depth = { "RLIMIT_SIGPENDING",
+			   adapter_rlimit(RLIMIT_SIGPENDING) },
+		.tag = { "SIGRTMAX - SIGRTMIN",
+			 (uint64_t)(SIGRTMAX - SIGRTMIN) },
+	};
+	return 0;
+}
+
+static inline struct adapter_signal_shared *
+adapter_signal_shared(struct adapter_signal *s)
+{
+	return (struct adapter_signal_shared *)s->segment.shared;
+}
+
+static inline void
+adapter_signal_block(struct adapter *a)
+{
+	struct adapter_signal *s = (struct adapter_signal *)a;
+
+	if (!s->blocked)
+		ADAPTER_SYS(a,
+			    pthread_sigmask(SIG_BLOCK, &s->all, &s->saved));
+	s->blocked = true;
+}
+
+static inline void
+adapter_signal_unblock(struct adapter *a)
+{
+	struct adapter_signal *s = (struct adapter_signal *)a;
+
+	if (s->blocked)
+		ADAPTER_SYS(a, pthread_sigmask(SIG_SETMASK, &s->saved, NULL));
+	s->blocked = false;
+}
+
+/** A process that has received: nothing more may come, and none may kill it. */
+static inline void
+adapter_signal_quiet(struct adapter *a)
+{
+	struct adapter_signal *s = (struct adapter_signal *)a;
+	const struct timespec now = { 0, 0 };
+	struct sigaction action;
+	int number;
+
+	while (ADAPTER_SYS(a, sigtimedwait(&s->all, NULL, &now)) > 0 ||
+	       errno == EINTR)
+		;
+	for (number = SIGRTMIN; number <= SIGRTMAX; number++)
+		if (ADAPTER_SYS(a, sigaction(number, NULL, &action)) == 0 &&
+		    !(action.sa_flags & SA_SIGINFO) &&
+		    action.sa_handler == SIG_DFL)
+			ADAPTER_SYS(a, signal(number, SIG_IGN));
+}
+
+static inline void
+adapter_signal_close(struct adapter *a)
+{
+	struct adapter_signal *s = (struct adapter_signal *)a;
+	bool mine = adapter_segment_mine(&s->segment);
+
+	adapter_segment_close(a, &s->segment); /* first: nobody sends now */
+	if (mine && (a->roles & ADAPTER_RECEIVER))
+		adapter_signal_quiet(a);
+	adapter_signal_unblock(a);
+	adapter_close_fd(a, &s->signalfd);
+	adapter_close_fd(a, &s->peer);
+	a->open = false;
+}
+
+/** Line 0 is the receiver's. */
+static inline int
+adapter_signal_join(struct adapter *a)
+{
+	struct adapter_signal *s = (struct adapter_signal *)a;
+
+	if (a->roles == ADAPTER_SENDER) {
+		adapter_signal_unblock(a);
+		return adapter_segment_join(a, &s->segment, 1,
+					    ADAPTER_MEMBERS);
+	}
+	adapter_signal_block(a);
+	return adapter_segment_join(a, &s->segment, 0, 1);
+}
+
+static inline int
+adapter_signal_begin(struct adapter *a, const struct adapter_config *config)
+{
+	struct adapter_signal *s = (struct adapter_signal *)a;
+	int number, error = adapter_begin(a, &adapter_signal_ops, config, 0, 0);
+
+	if (error)
+		return error;
+	adapter_segment_clear(&s->segment);
+	s->signalfd = s->peer = -1;
+	sigemptyset(&s->all);
+	for (number = SIGRTMIN; number <= SIGRTMAX; number++)
+		sigaddset(&s->all, number);
+	return 0;
+}
+
+static inline int
+adapter_signal_create(struct adapter *a, const struct adapter_config *config)
+{
+	struct adapter_signal *s = (struct adapter_signal *)a;
+	int error = adapter_signal_begin(a, config);
+
+	if (!error)
+		error = adapter_segment_create(
+			a, &s->segment, config, "signal",
+			sizeof(struct adapter_signal_shared));
+	if (error)
+		return error;
+	error = adapter_signal_join(a);
+	if (error) {
+		adapter_signal_close(a);
+		if (config->name)
+			adapter_segment_unlink(config->name, "signal");
+		return error;
+	}
+	if (!config->name)
+		adapter_signal_block(a); /* the child inherits it */
+	adapter_segment_ready(&s->segment);
+	return adapter_ready(a);
+}
+
+static inline int
+adapter_signal_attach(struct adapter *a, const struct adapter_config *config,
+		      int64_t timeout_ns)
+{
+	struct adapter_signal *s = (struct adapter_signal *)a;
+	int error = adapter_signal_begin(a, config);
+
+	if (!error && !config->name)
+		error = -EINVAL;
+	if (!error)
+		error = adapter_segment_attach(a, &s->segment, config->name,
+					       "signal",
+					       adapter_deadline(timeout_ns));
+	if (error)
+		return error;
+	if (s->segment.size != sizeof(struct adapter_signal_shared) ||
+	    a->limits.message.value > sizeof(union sigval))
+		error = -EPROTO;
+	else
+		error = adapter_signal_join(a);
+	if (error)
+		adapter_signal_close(a);
+	return error ? error : adapter_ready(a);
+}
+
+static inline int
+adapter_signal_after_fork(struct adapter *a, bool child)
+{
+	if (child) {
+		a->roles = adapter_opposite(a->roles);
+		return adapter_signal_join(a);
+	}
+	if (a->roles == ADAPTER_SENDER)
+		adapter_signal_unblock(a);
+	return 0;
+}
+
+/** Who receives: a pidfd in s->peer. -EAGAIN: nobody at the moment. */
+static inline int
+adapter_signal_peer(struct adapter *a)
+{
+	struct adapter_signal *s = (struct adapter_signal *)a;
+	struct adapter_member *m = &s->segment.shared->members[0];
+	int32_t pid = __atomic_load_n(&m->process.pid, __ATOMIC_ACQUIRE);
+
+	if (pid && pid == s->receiver.pid && s->peer >= 0)
+		return 0;
+	adapter_close_fd(a, &s->peer);
+	if (!pid ||
+	    !(__atomic_load_n(&m->roles, __ATOMIC_ACQUIRE) & ADAPTER_RECEIVER))
+		return -EAGAIN;
+	s->receiver = m->process;
+	s->peer = (int)ADAPTER_SYS(a, syscall(SYS_pidfd_open, pid, 0));
+	if (s->peer < 0 && errno != ESRCH)
+		return adapter_error(a);
+	if (s->peer < 0 || !adapter_alive(a, s->receiver)) {
+		adapter_close_fd(a, &s->peer);
+		return -EAGAIN;
+	}
+	return 0;
+}
+
+/** What sigqueue() does, to whom the pidfd means. -EAGAIN: no room. */
+static inline int
+adapter_signal_queue(struct adapter *a, const struct adapter_msg *msg)
+{
+	struct adapter_signal *s = (struct adapter_signal *)a;
+	struct adapter_signal_shared *shared = adapter_signal_shared(s);
+	siginfo_t info;
+
+	if (__atomic_load_n(&shared->sent, __ATOMIC_RELAXED) -
+		    __atomic_load_n(&shared->taken, __ATOMIC_ACQUIRE) >=
+	    a->limits.depth.value)
+		return adapter_refuse(a, -EAGAIN, a->limits.depth.name,
+				      a->limits.depth.value);
+	memset(&info, 0, sizeof(info));
+	info.si_code = SI_QUEUE;
+	info.si_signo = SIGRTMAX - (int)msg->tag;
+	info.si_pid = getpid();
+	info.si_uid = getuid();
+	memcpy(&info.si_value, msg->data, msg->length);
+	__atomic_fetch_add(&shared->sent, 1, __ATOMIC_RELAXED);
+	if (ADAPTER_SYS(a, syscall(SYS_pidfd_send_signal, s->peer,
+				   info.si_signo, &info, 0)) == 0)
+		return 0;
+	__atomic_fetch_sub(&shared->sent, 1, __ATOMIC_RELAXED);
+	if (errno == EAGAIN)
+		return adapter_refuse(a, -EAGAIN, "RLIMIT_SIGPENDING",
+				      adapter_rlimit(RLIMIT_SIGPENDING));
+	return errno == ESRCH ? -EAGAIN : adapter_error(a);
+}
+
+static inline int
+adapter_signal_send(struct adapter *a, const struct adapter_msg *msg,
+		    int64_t timeout_ns)
+{
+	struct adapter_signal *s = (struct adapter_signal *)a;
+	int64_t deadline = adapter_deadline(timeout_ns), step = 0;
+	int error = adapter_check_send(a, msg);
+
+	if (!error && msg->length != a->limits.message.value)
+		error = adapter_refuse(a, -EINVAL, a->limits.message.name,
+				       a->limits.message.value);
+	while (!error) {
+		error = adapter_signal_peer(a);
+		if (!error)
+			error = adapter_signal_queue(a, msg);
+		if (error != -EAGAIN)
+			return error;
+		if (adapter_segment_left(a, &s->segment, ADAPTER_RECEIVER))
+			return -EPIPE;
+		error = adapter_backoff(a, &step, deadline);
+	}
+	return error;
+}
+
+/** The next of the signals in the set. */
+static inline int
+adapter_signal_wait(struct adapter *a, struct adapter_msg *msg,
+		    const sigset_t *set, int64_t timeout_ns)
+{
+	struct adapter_signal *s = (struct adapter_signal *)a;
+	int64_t left, deadline = adapter_deadline(timeout_ns);
+	bool gone = false;
+	struct timespec t;
+	siginfo_t info;
+
+	for (;;) {
+		left = gone ? 0 : adapter_left(deadline);
+		t = adapter_timespec(left < ADAPTER_SLICE ? left
+							  : ADAPTER_SLICE);
+		if (ADAPTER_SYS(a, sigtimedwait(set, &info, &t)) > 0) {
+			if (info.si_code == SI_QUEUE)
+				break;
+			continue; /* kill() of somebody: no message */
+		}
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN)
+			return adapter_error(a);
+		if (gone)
+			return -EPIPE;
+		gone = adapter_segment_left(a, &s->segment, ADAPTER_SENDER);
+		if (!gone && adapter_left(deadline) == 0)
+			return adapter_expired(deadline);
+	}
+	__atomic_fetch_add(&adapter_signal_shared(s)->taken, 1,
+			   __ATOMIC_RELEASE);
+	msg->length = a->limits.message.value;
+	msg->tag = (uint32_t)(SIGRTMAX - info.si_signo);
+	memcpy(msg->data, &info.si_value, msg->length);
+	return 0;
+}
+
+static inline int
+adapter_signal_recv(struct adapter *a, struct adapter_msg *msg,
+		    int64_t timeout_ns)
+{
+	int error = adapter_check_recv(a, msg);
+
+	return error ? error
+		     : adapter_signal_wait(a, msg,
+					   &((struct adapter_signal *)a)->all,
+					   timeout_ns);
+}
+
+static inline int
+adapter_signal_recv_tag(struct adapter *a, struct adapter_msg *msg,
+			int64_t timeout_ns)
+{
+	sigset_t one;
+	int error = adapter_check_recv(a, msg);
+
+	if (!error && msg->tag > a->limits.tag.value)
+		error = adapter_refuse(a, -EINVAL, a->limits.tag.name,
+				       a->limits.tag.value);
+	if (error)
+		return error;
+	sigemptyset(&one);
+	sigaddset(&one, SIGRTMAX - (int)msg->tag);
+	return adapter_signal_wait(a, msg, &one, timeout_ns);
+}
+
+static inline int
+adapter_signal_flush(struct adapter *a, int64_t timeout_ns)
+{
+	struct adapter_signal *s = (struct adapter_signal *)a;
+	struct adapter_signal_shared *shared = adapter_signal_shared(s);
+	int64_t deadline = adapter_deadline(timeout_ns), step = 0;
+	int error = 0;
+
+	while (!error && __atomic_load_n(&shared->sent, __ATOMIC_RELAXED) !=
+				 __atomic_load_n(&shared->taken,
+						 __ATOMIC_ACQUIRE)) {
+		if (adapter_segment_left(a, &s->segment, ADAPTER_RECEIVER))
+			return -EPIPE;
+		error = adapter_backoff(a, &step, deadline);
+	}
+	return error;
+}
+
+static inline int
+adapter_signal_pollfd(struct adapter *a, struct pollfd *out)
+{
+	struct adapter_signal *s = (struct adapter_signal *)a;
+
+	if (!(a->roles & ADAPTER_RECEIVER))
+		return -EBADF;
+	if (s->signalfd < 0)
+		s->signalfd = ADAPTER_SYS(a, signalfd(-1, &s->all,
+						      SFD_CLOEXEC));
+	if (s->signalfd < 0)
+		return adapter_error(a);
+	*out = (struct pollfd){ .fd = s->signalfd, .events = POLLIN };
+	return 0;
+}
+
+static inline int
+adapter_signal_unlink(const char *name)
+{
+	return adapter_segment_unlink(name, "signal");
+}
+
+static const struct adapter_ops adapter_signal_ops = {
+	.name = "signal",
+	.summary = "queued real-time signals with 8 bytes each",
+	.caps = ADAPTER_NAMED | ADAPTER_PRIO | ADAPTER_SELECT_TYPE |
+		ADAPTER_TAGS | ADAPTER_FIXED_SIZE | ADAPTER_POLLABLE |
+		ADAPTER_TIMED | ADAPTER_PEER_DEATH | ADAPTER_MANY_SENDERS,
+	.size = sizeof(struct adapter_signal),
+	.create = adapter_signal_create,
+	.attach = adapter_signal_attach,
+	.after_fork = adapter_signal_after_fork,
+	.send = adapter_signal_send,
+	.recv = adapter_signal_recv,
+	.limits = adapter_signal_limits,
+	.close = adapter_signal_close,
+	.unlink = adapter_signal_unlink,
+	.recv_tag = adapter_signal_recv_tag,
+	.flush = adapter_signal_flush,
+	.pollfd = adapter_signal_pollfd,
+};
+
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tcp.h - a TCP connection over the loopback interface.
+ *
+ * The creator listens on a port that the kernel chooses and tells it in a file
+ * under the name; the other side connects. The stream of bytes is cut into
+ * messages as that of pipes is (stream.h). TCP_NODELAY is set: otherwise a
+ * small message waits until the one before it is acknowledged (40 ms).
+ *
+ * Use it when the peer may once be on another machine, or is in another
+ * container. Do not use it inside one machine otherwise: a local socket is
+ * faster, passes descriptors and has permissions. Any local user who finds the
+ * port can connect first: real services authenticate (TLS) what they accept.
+ *
+ * A killed peer: the kernel ends the connection, -EPIPE. If the machine or the
+ * network fails instead, TCP notices only after minutes, unless keep-alive is
+ * set. Accepted is not received: some megabytes fit into the two sockets.
+ */
+#ifndef ADAPTER_TCP_H
+#define ADAPTER_TCP_H
+
+#include "inet.h"
+
+static const struct adapter_ops adapter_tcp_ops;
+
+static inline int
+adapter_tcp_nodelay(struct adapter *a, int fd)
+{
+	int one = 1;
+
+	if (ADAPTER_SYS(a, setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one,
+				      sizeof(one))))
+		return adapter_error(a);
+	return 0;
+}
+
+static inline int
+adapter_tcp_create(struct adapter *a, const struct adapter_config *config)
+{
+	struct adapter_socket *s = (struct adapter_socket *)a;
+	uint64_t port = 0;
+	int error = adapter_socket_begin(a, &adapter_tcp_ops, config,
+					 SOCK_STREAM, ADAPTER_SOCKET_MESSAGE);
+
+	if (error)
+		return error;
+	if (!config->name)
+		error = -EINVAL;
+	if (!error)
+		error = s->listener =
+			adapter_inet_bind(a, SOCK_STREAM | SOCK_NONBLOCK,
+					  INADDR_LOOPBACK, &port);
+	/* What is set on a listening socket, the accepted one inherits. */
+	if (error >= 0)
+		error = adapter_tcp_nodelay(a, s->listener);
+	if (!error)
+		error = adapter_socket_room(a, s->listener);
+	if (!error && ADAPTER_SYS(a, listen(s->listener, 1)))
+		error = adapter_error(a);
+	if (!error)
+		error = adapter_publish(config->name, "tcp", port,
+					config->permissions);
+	if (!error)
+		return adapter_ready(a);
+	adapter_socket_close(a);
+	return error;
+}
+
+static inline int
+adapter_tcp_attach(struct adapter *a, const struct adapter_config *config,
+		   int64_t timeout_ns)
+{
+	struct adapter_socket *s = (struct adapter_socket *)a;
+	int64_t deadline = adapter_deadline(timeout_ns);
+	struct sockaddr_in address;
+	socklen_t length = sizeof(int);
+	uint64_t port;
+	int fd, why = 0;
+	int error = adapter_socket_begin(a, &adapter_tcp_ops, config,
+					 SOCK_STREAM, ADAPTER_SOCKET_MESSAGE);
+
+	if (error)
+		return error;
+	error = adapter_inet_find(a, config, &port, deadline);
+	if (error)
+		goto fail;
+	fd = ADAPTER_SYS(a, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC |
+						    SOCK_NONBLOCK,
+				   0));
+	if (fd < 0) {
+		error = adapter_error(a);
+		goto fail;
+	}
+	adapter_socket_use(s, fd);
+	error = adapter_tcp_nodelay(a, fd);
+	if (!error)
+		error = adapter_socket_room(a, fd);
+	address = adapter_inet_address(INADDR_LOOPBACK, port);
+	if (!error)
+		error = adapter_socket_connect(a, fd, &address, sizeof(address),
+					       deadline);
+	if (!error && (ADAPTER_SYS(a, getsockopt(fd, SOL_SOCKET, SO_ERROR, &why,
+						 &length)) ||
+		       ADAPTER_SYS(a, fcntl(fd, F_SETFL, 0))))
+		error = adapter_error(a);
+	if (!error && !why)
+		return adapter_ready(a);
+	error = error ? error : -why;
+fail:
+	adapter_socket_close(a);
+	return error;
+}
+
+static inline int
+adapter_tcp_unlink(const char *name)
+{
+	return adapter_unlink_path(name, "tcp");
+}
+
+static const struct adapter_ops adapter_tcp_ops = {
+	.name = "tcp",
+	.summary = "TCP over the loopback interface",
+	.caps = ADAPTER_STREAM | ADAPTER_FRAMED | ADAPTER_BIDIR |
+		ADAPTER_NAMED | ADAPTER_POLLABLE | ADAPTER_TIMED |
+		ADAPTER_PEER_DEATH | ADAPTER_TAGS,
+	.size = sizeof(struct adapter_socket),
+	.create = adapter_tcp_create,
+	.attach = adapter_tcp_attach,
+	.send = adapter_socket_stream_send,
+	.recv = adapter_socket_stream_recv,
+	.limits = adapter_socket_stream_limits,
+	.close = adapter_socket_close,
+	.unlink = adapter_tcp_unlink,
+	.pollfd = adapter_socket_pollfd,
+};
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * udp.h - UDP datagrams over the loopback interface.
+ *
+ * A datagram arrives as a whole, or not at all: what finds the receive buffer
+ * full is dropped, and the sender is not told. So send never waits for the
+ * receiver. Each datagram has a sequence number; the receiver adds the gaps up
+ * in `lost`. What is lost after the last one received shows in no gap.
+ *
+ * Use it where the newest value counts and an old one may be missed. Do not
+ * use it for what must arrive. Use config.depth for a larger receive buffer.
+ *
+ * The creator tells its port in a file under the name and takes the first who
+ * sends to it as its peer. A killed peer: the receiver is not told; a sender
+ * gets -EPIPE, when the kernel answers that the port is closed.
+ */
+#ifndef ADAPTER_UDP_H
+#define ADAPTER_UDP_H
+
+#include "inet.h"
+
+static const struct adapter_ops adapter_udp_ops;
+
+static inline int
+adapter_udp_create(struct adapter *a, const struct adapter_config *config)
+{
+	struct adapter_socket *s = (struct adapter_socket *)a;
+	uint64_t port = 0;
+	int error = adapter_socket_begin(a, &adapter_udp_ops, config,
+					 SOCK_DGRAM, 0);
+
+	if (error)
+		return error;
+	if (!config->name)
+		error = -EINVAL;
+	if (!error)
+		error = s->fd = adapter_inet_bind(a, SOCK_DGRAM,
+						  INADDR_LOOPBACK, &port);
+	if (error >= 0)
+		error = adapter_socket_room(a, s->fd);
+	if (!error)
+		error = adapter_publish(config->name, "udp", port,
+					config->permissions);
+	s->meet = true;
+	if (!error)
+		return adapter_ready(a);
+	adapter_socket_close(a);
+	return error;
+}
+
+static inline int
+adapter_udp_attach(struct adapter *a, const struct adapter_config *config,
+		   int64_t timeout_ns)
+{
+	struct adapter_socket *s = (struct adapter_socket *)a;
+	int64_t deadline = adapter_deadline(timeout_ns);
+	struct adapter_msg announcement = { .data = NULL };
+	struct sockaddr_in address;
+	uint64_t port, own = 0;
+	int error = adapter_socket_begin(a, &adapter_udp_ops, config,
+					 SOCK_DGRAM, 0);
+
+	if (error)
+		return error;
+	error = adapter_inet_find(a, config, &port, deadline);
+	if (!error)
+		error = s->fd = adapter_inet_bind(a, SOCK_DGRAM,
+						  INADDR_LOOPBACK, &own);
+	if (error >= 0)
+		error = adapter_socket_room(a, s->fd);
+	if (!error) {
+		address = adapter_inet_address(INADDR_LOOPBACK, port);
+		error = adapter_socket_connect(a, s->fd, &address,
+					       sizeof(address), deadline);
+	}
+	if (!error)
+		error = adapter_packet_write(a, &announcement, -1, 0);
+	if (!error)
+		return adapter_ready(a);
+	adapter_socket_close(a);
+	return error;
+}
+
+static inline int
+adapter_udp_unlink(const char *name)
+{
+	return adapter_unlink_path(name, "udp");
+}
+
+static const struct adapter_ops adapter_udp_ops = {
+	.name = "udp",
+	.summary = "UDP over the loopback interface",
+	.caps = ADAPTER_BIDIR | ADAPTER_NAMED | ADAPTER_POLLABLE |
+		ADAPTER_TIMED | ADAPTER_LOSSY | ADAPTER_TAGS,
+	.size = sizeof(struct adapter_socket),
+	.create = adapter_udp_create,
+	.attach = adapter_udp_attach,
+	.send = adapter_packet_send,
+	.recv = adapter_packet_recv,
+	.limits = adapter_inet_packet_limits,
+	.close = adapter_socket_close,
+	.unlink = adapter_udp_unlink,
+	.pollfd = adapter_socket_pollfd,
+};
+
+#endif

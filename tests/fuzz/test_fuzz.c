@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Description: hostile content. An input is a program: it damages the segment
+ * anywhere, between calls of every kind. Each call must end, with a result
+ * that its documentation names, and touch nothing outside its mapping (guard
+ * pages, address sanitizer). With libFuzzer (tests/fuzz/run.sh) the inputs
+ * are evolved; alone it runs the seeds and then random inputs.
+ */
+#include "shmring.h"
+#include "tap.h"
+#include <limits.h>
+
+#define LARGEST 64 /* slot_size */
+
+static const uint8_t *input, *input_end;
+
+static uint64_t
+take(unsigned bytes)
+{
+	uint64_t value = 0;
+
+	while (bytes-- && input < input_end)
+		value = value << 8 | *input++;
+	return value;
+}
+
+static void
+insist(int holds, const char *what)
+{
+	if (!holds) {
+		fprintf(stderr, "fuzz: %s\n", what);
+		abort();
+	}
+}
+
+/* Errors that a call on an open handle may return. */
+static void
+allowed(ssize_t result)
+{
+	static const int errors[] = { EAGAIN,  ETIMEDOUT, EPIPE,  EMSGSIZE,
+				      EBADMSG, EBUSY,	  EINVAL, EPERM };
+	int known = result >= 0;
+
+	for (unsigned i = 0; i < sizeof(errors) / sizeof(*errors); i++)
+		known |= result == -errors[i];
+	insist(known, "unexpected error");
+}
+
+/* Damage one word, or one bit, of what the next bytes choose. */
+static void
+damage(const struct shmring *ring, unsigned char *file, int bit)
+{
+	const struct shmring__geometry *g = &ring->geometry;
+	const uint64_t starts[] = { 0,
+				    256,
+				    384,
+				    g->index,
+				    g->index + 128,
+				    g->consumer,
+				    g->consumer + 128,
+				    g->states,
+				    g->data,
+				    0 };
+	const uint64_t lengths[] = { 256, 128, 256, 8,	  8,
+				     8,	  8,   512, 1024, g->total };
+	unsigned part = (unsigned)take(1) % 10;
+	uint64_t offset = starts[part] + take(2) * 8 % lengths[part];
+	uint64_t word;
+
+	offset = offset % g->total & ~UINT64_C(7);
+	memcpy(&word, file + offset, 8);
+	if (bit)
+		word ^= UINT64_C(1) << take(1) % 64;
+	else if (take(1) % 2)
+		word += (uint64_t)(int8_t)take(1);
+	else
+		word = take(8);
+	memcpy(file + offset, &word, 8);
+}
+
+static void
+call(struct shmring *ring, unsigned what)
+{
+	unsigned char buffer[LARGEST] = { 0 };
+	struct iovec batch[2] = { { buffer, 8 }, { buffer + 8, 8 } };
+	struct shmring_stat stat;
+	struct shmring_participant one;
+	size_t size = 0;
+	ssize_t got;
+	void *place;
+	const void *message;
+
+	switch (what) {
+	case 0:
+		allowed(shmring_push(ring, buffer, take(1) % (LARGEST + 2)));
+		break;
+	case 1:
+		size = take(1) % (LARGEST + 1);
+		got = shmring_pop(ring, buffer, size);
+		insist(got <= (ssize_t)size, "pop beyond its buffer");
+		allowed(got);
+		break;
+	case 2:
+		place = shmring_reserve(ring, take(1) % (LARGEST + 2));
+		if (!place)
+			allowed(shmring_error(ring));
+		break;
+	case 3:
+		if (ring->held[SHMRING__WRITE].state)
+			memset(ring->held[SHMRING__WRITE].data, 1,
+			       ring->held[SHMRING__WRITE].size);
+		allowed(shmring_commit(ring, take(1) % (LARGEST + 2)));
+		break;
+	case 4:
+		shmring_abort(ring);
+		break;
+	case 5:
+		message = shmring_peek(ring, &size);
+		if (message) {
+			insist(size <= LARGEST, "peek beyond slot_size");
+			for (size_t i = 0; i < size; i++)
+				buffer[i] = ((const unsigned char *)message)[i];
+		} else {
+			allowed(shmring_error(ring));
+		}
+		break;
+	case 6:
+		allowed(shmring_release(ring));
+		break;
+	case 7:
+		allowed(shmring_push_n(ring, batch, 2));
+		break;
+	case 8:
+		allowed(shmring_pop_n(ring, batch, 2));
+		break;
+	case 9:
+		allowed(shmring_recover(ring));
+		break;
+	case 10:
+		insist(shmring_stat(ring, &stat) == 0, "stat");
+		shmring_participant(ring, (uint32_t)take(1), &one);
+		insist(shmring_length(ring) <= ring->geometry.capacity,
+		       "length beyond capacity");
+		break;
+	case 11:
+		allowed(shmring_pop_wait(ring, buffer, LARGEST, 1000));
+		break;
+	case 12:
+		allowed(shmring_push_wait(ring, buffer, 8, 1000));
+		break;
+	default:
+		allowed(shmring_flush(ring, 1000));
+		break;
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct shmring ring, other;
+
+	input = data;
+	input_end = data + size;
+	unsigned shape = (unsigned)take(1);
+	struct shmring_config config = {
+		.mode = shape & 1,
+		.slots = 4u << (shape >> 1 & 3),
+		.slot_size = LARGEST,
+		.participants = shape & 1 ? 2 : 0,
+	};
+	if (shmring_create_memfd(&ring, &config))
+		return 0; /* short of memory or descriptors */
+	shmring_set_spin(&ring, 0);
+	unsigned char *file = (unsigned char *)mmap(
+		NULL, ring.geometry.total, PROT_READ | PROT_WRITE, MAP_SHARED,
+		shmring_fd(&ring), 0);
+	insist(file != MAP_FAILED, "mmap");
+	while (input < input_end) {
+		unsigned what = (unsigned)take(1) % 24;
+
+		if (what < 14) {
+			call(&ring, what);
+		} else if (what < 22) {
+			damage(&ring, file, what & 1);
+		} else if (shmring_open_fd(&other, shmring_fd(&ring),
+					   what & 1 ? SHMRING_BOTH
+						    : SHMRING_OBSERVER) == 0) {
+			if (what & 1)
+				call(&other, (unsigned)take(1) % 14);
+			shmring_close(&other);
+		}
+	}
+	munmap(file, ring.geometry.total);
+	shmring_close(&ring);
+	return 0;
+}
+
+#ifndef LIBFUZZER
+static int
+run_file(const char *path)
+{
+	uint8_t bytes[4096];
+	FILE *file = fopen(path, "rb");
+
+	if (!file)
+		return 0;
+	LLVMFuzzerTestOneInput(bytes, fread(bytes, 1, sizeof(bytes), file));
+	fclose(file);
+	return 1;
+}
+
+int
+main(void)
+{
+	char path[PATH_MAX];
+	uint8_t bytes[256];
+	uint64_t runs = 0;
+	int seeds = 0;
+
+	tap_start();
+	DIR *directory = opendir("tests/fuzz/seeds");
+	for (struct dirent *e; directory && (e = readdir(directory));) {
+		snprintf(path, sizeof(path), "tests/fuzz/seeds/%s", e->d_name);
+		if (e->d_name[0] != '.')
+			seeds += run_file(path);
+	}
+	if (directory)
+		closedir(directory);
+	ok(seeds > 0, "the seeds: %d", seeds);
+	int64_t end = shmring__now() + 3 * INT64_C(1000000000) * tap_seconds();
+	while (shmring__now() < end) {
+		size_t size = tap_random() % sizeof(bytes) + 1;
+		for (size_t i = 0; i < size; i++)
+			bytes[i] = (uint8_t)tap_random();
+		LLVMFuzzerTestOneInput(bytes, size);
+		runs++;
+	}
+	ok(runs > 0, "random inputs: %" PRIu64, runs);
+	return tap_done();
+}
+#endif
