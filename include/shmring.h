@@ -1832,20 +1832,20 @@ SHMRING__COLD int
 shmring__resume_writer(struct shmring *r)
 {
 	uint64_t tail = SHMRING__LOAD(r->tail, ACQUIRE);
-	uint64_t taken = SHMRING__LOAD(r->taken, ACQUIRE); /* A2 */
+	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE); /* A2 */
 	uint64_t header;
 	while ((header = SHMRING__LOAD(shmring__header_at(r, tail), ACQUIRE)) !=
 	       0) {
 		if (header - 1 > r->geometry.slot_size)
 			return -EBADMSG;
 		tail += shmring__record_size(header - 1);
-		if (tail - taken > r->geometry.capacity)
+		if (tail - head > r->geometry.capacity)
 			return -EBADMSG;
 	}
-	if (tail - taken > r->geometry.capacity)
+	if (tail - head > r->geometry.capacity)
 		return -EBADMSG;
 	SHMRING__STORE(r->tail, tail, RELEASE);
-	r->credit = taken + r->geometry.capacity;
+	r->credit = head + r->geometry.capacity;
 	return 0;
 }
 

@@ -33,10 +33,9 @@
 #define ADAPTER_VM_DEPTH 64
 
 struct adapter_vm_piece {
-	uint64_t place; /* address in the sender, or offset in the file */
+	uint64_t address; /* in the sender */
+	uint64_t in_file; /* offset, once the sender has closed; else 0 */
 	uint32_t length, tag;
-	uint32_t in_file; /* set when the sender has closed */
-	uint32_t reserved;
 };
 
 struct adapter_vm_shared {
@@ -116,8 +115,8 @@ adapter_vm_leave(struct adapter *a)
 					  piece->length, at)) !=
 		    (ssize_t)piece->length)
 			return; /* no room: lost, as if killed */
-		piece->place = (uint64_t)at;
-		__atomic_store_n(&piece->in_file, 1, __ATOMIC_RELEASE);
+		__atomic_store_n(&piece->in_file, (uint64_t)at,
+				 __ATOMIC_RELEASE);
 		at += (off_t)piece->length;
 	}
 }
@@ -312,7 +311,7 @@ adapter_process_vm_commit(struct adapter *a, const struct adapter_msg *msg)
 		adapter_vm_piece(a, shared->count[0]);
 
 	*piece = (struct adapter_vm_piece){
-		.place = (uintptr_t)msg->data,
+		.address = (uintptr_t)msg->data,
 		.length = (uint32_t)msg->length,
 		.tag = msg->tag,
 	};
@@ -339,24 +338,22 @@ adapter_vm_fetch(struct adapter *a, struct adapter_msg *msg, uint32_t position)
 {
 	struct adapter_process_vm *v = (struct adapter_process_vm *)a;
 	struct adapter_vm_piece *piece = adapter_vm_piece(a, position);
-	uint64_t place = piece->place;
 	uint32_t length = piece->length;
 	struct iovec here = { msg->data, length };
-	struct iovec there = { (void *)(uintptr_t)place, length };
-	ssize_t n = -1;
+	struct iovec there = { (void *)(uintptr_t)piece->address, length };
+	uint64_t in_file;
+	ssize_t n;
 
 	if (length == 0 || length > a->limits.message.value)
 		return -EBADMSG;
-	if (!__atomic_load_n(&piece->in_file, __ATOMIC_ACQUIRE))
-		n = ADAPTER_SYS(a, process_vm_readv(
-					   v->segment.shared->members[0]
-						   .process.pid,
-					   &here, 1, &there, 1, 0));
-	/* The sender may be closing, while or before we read. */
-	if (n != (ssize_t)length &&
-	    __atomic_load_n(&piece->in_file, __ATOMIC_ACQUIRE))
+	n = ADAPTER_SYS(a, process_vm_readv(v->segment.shared->members[0]
+						    .process.pid,
+					    &here, 1, &there, 1, 0));
+	/* Else it may have closed, while or before we read. */
+	in_file = __atomic_load_n(&piece->in_file, __ATOMIC_ACQUIRE);
+	if (n != (ssize_t)length && in_file)
 		n = ADAPTER_SYS(a, pread(v->segment.fd, msg->data, length,
-					 (off_t)piece->place));
+					 (off_t)in_file));
 	if (n != (ssize_t)length)
 		return n < 0 && errno == EPERM ? -EPERM : -EPIPE;
 	msg->length = length;

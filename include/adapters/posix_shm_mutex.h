@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * posix_shm_mutex.h - POSIX shared memory with a robust process-shared mutex
+ * and condition variables.
+ *
+ * A mutex guards the buffer; who finds it full or empty sleeps on a condition
+ * variable until another signals it. Any number of senders and receivers, up
+ * to ADAPTER_MEMBERS (64) processes, can share the buffer.
+ *
+ * Use it where several processes work on shared data under one lock; what is
+ * guarded may be anything, not just this buffer. Not where latency counts:
+ * every message takes the lock twice, and each holds up all others.
+ *
+ * A process that is killed while it holds a robust mutex does not lock the
+ * others out: the next gets EOWNERDEAD, puts the data in order and says so
+ * with pthread_mutex_consistent. Here nothing can be out of order, since a
+ * message is put or taken by the one store that comes last.
+ *
+ * Condition variables know no such rescue. A waiter that is killed stays
+ * registered, and a later signal may wait for it for ever (glibc before 2.41).
+ * So each process has its own, on which only it sleeps, and it is signalled at
+ * most once a sleep: the dead get one signal, which is safe. What remains is a
+ * sender or receiver killed inside pthread_cond_signal itself, some ten
+ * instructions in which the one that it was waking may be stuck.
+ *
+ * They wait by CLOCK_MONOTONIC; the default is the wall clock, which can be
+ * set. A killed peer is noticed while waiting, within 100 ms.
+ */
+#ifndef ADAPTER_POSIX_SHM_MUTEX_H
+#define ADAPTER_POSIX_SHM_MUTEX_H
+
+#include "buffer.h"
+
+#include <pthread.h>
+
+_Static_assert(ADAPTER_MEMBERS <= 64, "a bit of asleep for each member");
+
+struct adapter_posix_shm_mutex { /* in shared memory; the buffer follows */
+	struct adapter_shared head;
+	pthread_mutex_t mutex;
+	uint64_t asleep[ADAPTER_BOTH]; /* members, a bit each, by role */
+	pthread_cond_t wake[ADAPTER_MEMBERS];
+} __attribute__((aligned(64)));
+
+static const struct adapter_ops adapter_posix_shm_mutex_ops;
+
+static inline struct adapter_posix_shm_mutex *
+adapter_posix_shm_mutex(struct adapter *a)
+{
+	return (struct adapter_posix_shm_mutex *)((struct adapter_shm *)a)
+		->segment.shared;
+}
+
+static inline int
+adapter_posix_shm_mutex_limits(struct adapter_limits *limits)
+{
+	return adapter_buffer_limits(limits);
+}
+
+static inline int
+adapter_posix_shm_mutex_init(struct adapter *a)
+{
+	pthread_mutexattr_t attributes;
+	int error = pthread_mutexattr_init(&attributes);
+
+	if (error)
+		return -error;
+	error = pthread_mutexattr_setpshared(&attributes,
+					     PTHREAD_PROCESS_SHARED);
+	if (!error)
+		error = pthread_mutexattr_setrobust(&attributes,
+						    PTHREAD_MUTEX_ROBUST);
+	if (!error)
+		error = pthread_mutex_init(&adapter_posix_shm_mutex(a)->mutex,
+					   &attributes);
+	pthread_mutexattr_destroy(&attributes);
+	return -error;
+}
+
+/** With the result of locking: rescue what a dead owner left. */
+static inline int
+adapter_posix_shm_mutex_owned(struct adapter *a, int error)
+{
+	if (error == EOWNERDEAD)
+		error = pthread_mutex_consistent(
+			&adapter_posix_shm_mutex(a)->mutex);
+	return -error;
+}
+
+static inline int
+adapter_posix_shm_mutex_lock(struct adapter *a)
+{
+	return adapter_posix_shm_mutex_owned(
+		a, pthread_mutex_lock(&adapter_posix_shm_mutex(a)->mutex));
+}
+
+static inline void
+adapter_posix_shm_mutex_unlock(struct adapter *a)
+{
+	pthread_mutex_unlock(&adapter_posix_shm_mutex(a)->mutex);
+}
+
+/** Having joined: a fresh condition variable, as the line may be a dead's. */
+static inline int
+adapter_posix_shm_mutex_joined(struct adapter *a)
+{
+	struct adapter_posix_shm_mutex *s = adapter_posix_shm_mutex(a);
+	int member = ((struct adapter_shm *)a)->segment.member;
+	pthread_condattr_t attributes;
+	int error = adapter_posix_shm_mutex_lock(a);
+
+	if (error)
+		return error;
+	s->asleep[0] &= ~(UINT64_C(1) << member);
+	s->asleep[1] &= ~(UINT64_C(1) << member);
+	error = pthread_condattr_init(&attributes);
+	if (!error) {
+		error = pthread_condattr_setpshared(&attributes,
+						    PTHREAD_PROCESS_SHARED);
+		if (!error)
+			error = pthread_condattr_setclock(&attributes,
+							  CLOCK_MONOTONIC);
+		if (!error)
+			error = pthread_cond_init(&s->wake[member],
+						  &attributes);
+		pthread_condattr_destroy(&attributes);
+	}
+	adapter_posix_shm_mutex_unlock(a);
+	return -error;
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vmsplice.h - a pipe into which the sender's pages are put, not copied.
+ *
+ * vmsplice() makes the pipe refer to pages of the sender; the receiver's read()
+ * makes the only copy. (A pipe takes so many pages, 16 by default, however
+ * little of each is used.) A page must stay as it is until it has been read.
+ * The kernel does not say when that is, but a pipe of n pages cannot take
+ * page n + 1 before it has let go of the first: so messages go through a
+ * private ring of pages that is larger than the pipe and the largest message
+ * together. SPLICE_F_GIFT would give the pages away for good, and new ones,
+ * with a page fault each, would cost more than the copy that is saved.
+ *
+ * Use it for large messages to a child or parent, written with reserve and
+ * commit. Not for small ones: each takes a page of the pipe.
+ *
+ * One sender, one receiver; frames and the receiving side are those of
+ * stream.h. A killed peer is noticed at once; what was sent stays readable, as
+ * the pipe keeps the pages.
+ */
+#ifndef ADAPTER_VMSPLICE_H
+#define ADAPTER_VMSPLICE_H
+
+#include "pipe.h"
+
+#include <sys/mman.h>
+
+struct adapter_vmsplice {
+	struct adapter base;
+	struct adapter_stream stream; /* .in, its buffer; .out */
+	int ends[2];		      /* until after_fork */
+	char *pages;		      /* the ring */
+	size_t page, size;	      /* bytes of one page, of the ring */
+	size_t next;		      /* offset of the next message */
+	struct iovec unsent;	      /* the rest of the last one */
+};
+
+static const struct adapter_ops adapter_vmsplice_ops;
+
+static inline int
+adapter_vmsplice_limits(struct adapter_limits *limits)
+{
+	uint64_t most = adapter_sysctl("fs/pipe-max-size", 1 << 20);
+
+	*limits = (struct adapter_limits){
+		.message = { "INT32_MAX - frame header", ADAPTER_STREAM_MAX },
+		.depth = { "pages of fs.pipe-max-size",
+			   most / (uint64_t)sysconf(_SC_PAGESIZE) },
+		.bytes = { "fs.pipe-max-size", most },
+		.tag = { "UINT32_MAX", UINT32_MAX },
+	};
+	return 0;
+}
+
+/** Hand over the rest of a message that was begun. */
+static inline int
+adapter_vmsplice_drain(struct adapter *a, int64_t deadline)
+{
+	struct adapter_vmsplice *v = (struct adapter_vmsplice *)a;
+	unsigned flags = deadline == INT64_MAX ? 0 : SPLICE_F_NONBLOCK;
+	ssize_t n;
+	int error;
+
+	while (v->unsent.iov_len) {
+		n = ADAPTER_SYS(a,
+				vmsplice(v->stream.out, &v->unsent, 1, flags));
+		if (n >= 0) {
+			v->unsent.iov_base = (char *)v->unsent.iov_base + n;
+			v->unsent.iov_len -= (size_t)n;
+			continue;
+		}
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN)
+			return adapter_error(a);
+		error = adapter_poll(a, v->stream.out, POLLOUT, deadline);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+static inline void
+adapter_vmsplice_close(struct adapter *a)
+{
+	struct adapter_vmsplice *v = (struct adapter_vmsplice *)a;
+
+	if (v->unsent.iov_len) /* a rest has a second to leave */
+		adapter_vmsplice_drain(a, adapter_deadline(ADAPTER_SECOND));
+	adapter_stream_close(a, &v->stream);
+	adapter_close_fd(a, &v->ends[0]);
+	adapter_close_fd(a, &v->ends[1]);
+	if (v->pages)
+		ADAPTER_SYS(a, munmap(v->pages, v->size));
+	v->pages = NULL;
+	a->open = false;
+}
+
+static inline size_t
+adapter_vmsplice_round(struct adapter_vmsplice *v, size_t size)
+{
+	return (size + v->page - 1) / v->page * v->page;
+}
+
+/** The memory for both roles: this is before fork. */
+static inline int
+adapter_vmsplice_memory(struct adapter *a, size_t pipe_size)
+{
+	struct adapter_vmsplice *v = (struct adapter_vmsplice *)a;
+	size_t frame = a->limits.message.value + sizeof(struct adapter_frame);
+	void *pages;
+
+	v->size = pipe_size + 2 * adapter_vmsplice_round(v, frame);
+	pages = ADAPTER_SYS(a, mmap(NULL, v->size, PROT_READ | PROT_WRITE,
+				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	if (pages == MAP_FAILED)
+		return adapter_error(a);
+	v->pages = (char *)pages;
+	return adapter_stream_buffers(a, &v->stream);
+}
+
+static inline int
+adapter_vmsplice_create(struct adapter *a, const struct adapter_config *config)
+{
+	struct adapter_vmsplice *v = (struct adapter_vmsplice *)a;
+	int size = 0, error = adapter_begin(a, &adapter_vmsplice_ops, config,
+					    ADAPTER_STREAM_READ, 0);
+
+	if (error)
+		return error;
+	if (config->name)
+		return -ENOTSUP;
+	adapter_ignore_sigpipe();
+	adapter_stream_clear(&v->stream, false);
+	v->ends[0] = v->ends[1] = -1;
+	v->page = (size_t)sysconf(_SC_PAGESIZE);
+	if (ADAPTER_SYS(a, pipe2(v->ends, O_CLOEXEC)))
+		error = adapter_error(a);
+	else if (config->depth &&
+		 ADAPTER_SYS(a, fcntl(v->ends[1], F_SETPIPE_SZ,
+				      (int)(config->depth * v->page))) < 0)
+		error = adapter_refuse(a, -errno, "fs.pipe-max-size",
+				       a->limits.bytes.value);
+	if (!error) {
+		size = ADAPTER_SYS(a, fcntl(v->ends[1], F_GETPIPE_SZ));
+		error = size < 0 ? adapter_error(a)
+				 : adapter_vmsplice_memory(a, (size_t)size);
+	}
+	if (error) {
+		adapter_vmsplice_close(a);
+		return error;
+	}
+	a->limits.bytes = (struct adapter_limit){ "F_GETPIPE_SZ",
+						  (uint64_t)size };
+	a->limits.depth = (struct adapter_limit){ "pages of F_GETPIPE_SZ",
+						  (size_t)size / v->page };
+	return adapter_ready(a);
+}
+
+static inline int
+adapter_vmsplice_after_fork(struct adapter *a, bool child)
+{
+	struct adapter_vmsplice *v = (struct adapter_vmsplice *)a;
+
+	if (child)
+		a->roles = adapter_opposite(a->roles);
+	if (a->roles == ADAPTER_SENDER) {
+		v->stream.out = v->ends[1];
+		adapter_close_fd(a, &v->ends[0]);
+	} else {
+		v->stream.in = v->ends[0];
+		adapter_close_fd(a, &v->ends[1]);
+	}
+	v->ends[0] = v->ends[1] = -1;
+	return 0;
+}
+
+static inline int
+adapter_vmsplice_reserve(struct adapter *a, struct adapter_msg *msg,
+			 int64_t timeout_ns)
+{
+	struct adapter_vmsplice *v = (struct adapter_vmsplice *)a;
+	size_t frame = sizeof(struct adapter_frame) + msg->length;
+	int error = adapter_check_send(a, msg);
+
+	if (!error)
+		error = adapter_vmsplice_drain(a, adapter_deadline(timeout_ns));
+	if (error)
+		return error;
+	if (frame > v->size - v->next)
+		v->next = 0; /* the end that is left out is less than a frame */
+	msg->data = v->pages + v->next + sizeof(struct adapter_frame);
+	return 0;
+}
+
+/** The message is sent once it has begun; what does not fit follows later. */
+static inline int
+adapter_vmsplice_put(struct adapter *a, const struct adapter_msg *msg,
+		     int64_t deadline)
+{
+	struct adapter_vmsplice *v = (struct adapter_vmsplice *)a;
+	struct adapter_frame frame = { (uint32_t)msg->length, msg->tag };
+	struct iovec all = { v->pages + v->next, sizeof(frame) + msg->length };
+	int error;
+
+	memcpy(v->pages + v->next, &frame, sizeof(frame));
+	v->unsent = all;
+	error = adapter_vmsplice_drain(a, deadline);
+	if (error && v->unsent.iov_len == all.iov_len) {
+		v->unsent.iov_len = 0; /* not begun */
+		return error;
+	}
+	v->next += adapter_vmsplice_round(v, all.iov_len);
+	return error == -EAGAIN || error == -ETIMEDOUT ? 0 : error;
+}
+
+static inline int
+adapter_vmsplice_commit(struct adapter *a, const struct adapter_msg *msg)
+{
+	return adapter_vmsplice_put(a, msg, INT64_MAX);
+}
+
+static inline int
+adapter_vmsplice_send(struct adapter *a, const struct adapter_msg *msg,
+		      int64_t timeout_ns)
+{
+	int64_t deadline = adapter_deadline(timeout_ns);
+	struct adapter_msg place = *msg;
+	int error = adapter_vmsplice_reserve(a, &place, timeout_ns);
+
+	if (error)
+		return error;
+	memcpy(place.data, msg->data, msg->length);
+	return adapter_vmsplice_put(a, &place, deadline);
+}
+
+static inline int
+adapter_vmsplice_recv(struct adapter *a, struct adapter_msg *msg,
+		      int64_t timeout_ns)
+{
+	return adapter_stream_recv(a, &((struct adapter_vmsplice *)a)->stream,
+				   msg, timeout_ns);
+}
+
+static inline int
+adapter_vmsplice_peek(struct adapter *a, struct adapter_msg *msg,
+		      int64_t timeout_ns)
+{
+	struct adapter_stream *s = &((struct adapter_vmsplice *)a)->stream;
+	int64_t deadline = adapter_deadline(timeout_ns);
+	struct adapter_frame frame;
+	int ready, error = a->roles == ADAPTER_RECEIVER ? 0 : -EBADF;
+
+	while (!error && (ready = adapter_stream_ready(a, s, &frame)) != 1)
+		error = ready ? ready : adapter_stream_fill(a, s, deadline);
+	if (error)
+		return error;
+	msg->data = s->unread + s->unread_start + sizeof(frame);
+	msg->length = frame.length;
+	msg->tag = frame.tag;
+	return 0;
+}
+
+static inline int
+adapter_vmsplice_release(struct adapter *a)
+{
+	struct adapter_stream *s = &((struct adapter_vmsplice *)a)->stream;
+	struct adapter_frame frame;
+
+	if (adapter_stream_ready(a, s, &frame) != 1)
+		return -EINVAL;
+	s->unread_start += sizeof(frame) + frame.length;
+	return 0;
+}
+
+static inline int
+adapter_vmsplice_flush(struct adapter *a, int64_t timeout_ns)
+{
+	int64_t deadline = adapter_deadline(timeout_ns);
+	int error = adapter_vmsplice_drain(a, deadline);
+
+	return error ? error
+		     : adapter_stream_flush(
+			       a, &((struct adapter_vmsplice *)a)->stream,
+			       adapter_left(deadline));
+}
+
+static inline int
+adapter_vmsplice_pollfd(struct adapter *a, struct pollfd *out)
+{
+	return adapter_stream_pollfd(a, &((struct adapter_vmsplice *)a)->stream,
+				     out);
+}
+
+static const struct adapter_ops adapter_vmsplice_ops = {
+	.name = "vmsplice",
+	.summary = "the sender's pages in a pipe, between related processes",
+	.caps = ADAPTER_STREAM | ADAPTER_FRAMED | ADAPTER_FORK_ONLY |
+		ADAPTER_POLLABLE | ADAPTER_ZEROCOPY | ADAPTER_TIMED |
+		ADAPTER_PEER_DEATH | ADAPTER_TAGS,
+	.size = sizeof(struct adapter_vmsplice),
+	.create = adapter_vmsplice_create,
+	.after_fork = adapter_vmsplice_after_fork,
+	.send = adapter_vmsplice_send,
+	.recv = adapter_vmsplice_recv,
+	.limits = adapter_vmsplice_limits,
+	.close = adapter_vmsplice_close,
+	.reserve = adapter_vmsplice_reserve,
+	.commit = adapter_vmsplice_commit,
+	.peek = adapter_vmsplice_peek,
+	.release = adapter_vmsplice_release,
+	.flush = adapter_vmsplice_flush,
+	.pollfd = adapter_vmsplice_pollfd,
+};
+
+#endif
