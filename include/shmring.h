@@ -264,7 +264,8 @@ static inline int shmring_push(struct shmring *ring, const void *data,
 static inline ssize_t shmring_pop(struct shmring *ring, void *buffer,
 				  size_t capacity);
 /* As many as fit, or are there; count, or the error if not even one. iov_len
- * is the capacity on entry to pop_n, the length afterwards. */
+ * is the capacity on entry to pop_n, the length afterwards. A batch ends with
+ * a redelivered message. */
 static inline ssize_t shmring_push_n(struct shmring *ring,
 				     const struct iovec *messages,
 				     size_t count);
@@ -697,21 +698,21 @@ shmring__read_file(const char *path, void *to, size_t size)
 	return got;
 }
 
-/* Start time of a process in clock ticks since boot, 0 if unknown. The name
- * in the second field may hold anything: count from the last ')'. */
-SHMRING__COLD uint64_t
+/* Start time of a process in clock ticks since boot, or why it is unknown.
+ * The name in the second field may hold anything: count from the last ')'. */
+SHMRING__COLD int64_t
 shmring__start_time(uint32_t pid)
 {
 	char path[32], text[1024];
 	snprintf(path, sizeof(path), "/proc/%u/stat", pid);
 	long got = shmring__read_file(path, text, sizeof(text) - 1);
-	if (got <= 0)
-		return 0;
+	if (got < 0)
+		return got;
 	text[got] = 0;
 	char *field = strrchr(text, ')');
 	for (int i = 2; field && i < 22; i++)
 		field = strchr(field + 1, ' ');
-	return field ? strtoull(field, NULL, 10) : 0;
+	return field ? strtoll(field, NULL, 10) : -EBADMSG;
 }
 
 /* Whether the process is gone for certain, all its threads. Zombies count
@@ -722,8 +723,8 @@ shmring__process_gone(uint32_t pid, uint64_t start)
 	if (shmring__os(SYS_kill, (long)pid, 0, 0, 0, 0, 0) == -ESRCH)
 		return 1;
 	long fd = shmring__os(434 /* pidfd_open */, (long)pid, 0, 0, 0, 0, 0);
-	uint64_t now = shmring__start_time(pid);
-	int gone = now && start && now != start; /* the pid was used again */
+	int64_t now = shmring__start_time(pid);
+	int gone = now >= 0 && (uint64_t)now != start; /* pid used again */
 	if (fd >= 0) {
 		struct timespec zero = shmring__timespec(0);
 		struct pollfd ended = { (int)fd, POLLIN, 0 };
@@ -2011,9 +2012,10 @@ shmring__boot_id(unsigned char id[16])
 	char text[36];
 	int digits = 0;
 	memset(id, 0, 16);
-	if (shmring__read_file("/proc/sys/kernel/random/boot_id", text,
-			       sizeof(text)) != sizeof(text))
-		return -ENOENT;
+	long got = shmring__read_file("/proc/sys/kernel/random/boot_id", text,
+				      sizeof(text));
+	if (got != sizeof(text))
+		return got < 0 ? (int)got : -ENOENT;
 	for (int i = 0; i < 36 && digits < 32; i++) {
 		int c = text[i];
 		int value = c <= '9' ? c - '0' : c - 'a' + 10;
@@ -2059,7 +2061,9 @@ shmring__identify(struct shmring *r, struct shmring__header *h)
 		return -EPROTOTYPE;
 	if (h->layout != SHMRING_LAYOUT)
 		return -EPROTONOSUPPORT;
-	shmring__boot_id(boot_id);
+	int error = shmring__boot_id(boot_id);
+	if (error)
+		return error;
 	if (memcmp(boot_id, h->boot_id, sizeof(boot_id)) != 0)
 		return -EREMOTE;
 	if (!(r->roles & SHMRING_ANY_OWNER) &&
@@ -2188,10 +2192,13 @@ shmring__join(struct shmring *r, int fd, unsigned roles)
 	r->fd = fd;
 	r->roles = roles;
 	r->pid = (uint32_t)getpid();
-	r->start = shmring__start_time(r->pid);
+	int64_t start = shmring__start_time(r->pid);
+	r->start = (uint64_t)start;
 	r->pid_namespace = shmring__pid_namespace();
 	r->spin_ns = SHMRING_SPIN_NS;
 	int error = shmring__identify(r, &header);
+	if (!error && start < 0)
+		error = (int)start;
 	if (!error)
 		error = shmring__map_all(r, header.flags);
 	if (!error) {
@@ -2849,6 +2856,10 @@ shmring_pop_n(struct shmring *ring, struct iovec *messages, size_t count)
 		if (got < 0)
 			break;
 		messages[n].iov_len = (size_t)got;
+		if (SHMRING__RARELY(shmring_redelivered(ring))) {
+			n++; /* so that the mark is the last one's */
+			break;
+		}
 	}
 	return n ? (ssize_t)n : got;
 }

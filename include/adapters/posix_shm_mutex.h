@@ -38,7 +38,7 @@ _Static_assert(ADAPTER_MEMBERS <= 64, "a bit of asleep for each member");
 struct adapter_posix_shm_mutex { /* in shared memory; the buffer follows */
 	struct adapter_shared head;
 	pthread_mutex_t mutex;
-	uint64_t asleep[ADAPTER_BOTH]; /* members, a bit each, by role */
+	uint64_t asleep[2]; /* senders, receivers: a bit for each member */
 	pthread_cond_t wake[ADAPTER_MEMBERS];
 } __attribute__((aligned(64)));
 
@@ -128,3 +128,161 @@ adapter_posix_shm_mutex_joined(struct adapter *a)
 	adapter_posix_shm_mutex_unlock(a);
 	return -error;
 }
+
+static inline int
+adapter_posix_shm_mutex_create(struct adapter *a,
+			       const struct adapter_config *config)
+{
+	int error = adapter_shm_create(a, &adapter_posix_shm_mutex_ops, config,
+				       sizeof(struct adapter_posix_shm_mutex),
+				       adapter_posix_shm_mutex_init);
+
+	if (error)
+		return error;
+	error = adapter_posix_shm_mutex_joined(a);
+	if (error) {
+		adapter_shm_close(a);
+		if (config->name)
+			adapter_segment_unlink(config->name, a->ops->name);
+	}
+	return error;
+}
+
+static inline int
+adapter_posix_shm_mutex_attach(struct adapter *a,
+			       const struct adapter_config *config,
+			       int64_t timeout_ns)
+{
+	int error = adapter_shm_attach(a, &adapter_posix_shm_mutex_ops, config,
+				       sizeof(struct adapter_posix_shm_mutex),
+				       timeout_ns);
+
+	if (error)
+		return error;
+	error = adapter_posix_shm_mutex_joined(a);
+	if (error)
+		adapter_shm_close(a);
+	return error;
+}
+
+static inline int
+adapter_posix_shm_mutex_after_fork(struct adapter *a, bool child)
+{
+	int error = adapter_shm_after_fork(a, child);
+
+	return error || !child ? error : adapter_posix_shm_mutex_joined(a);
+}
+
+/** With the lock held, sleep a slice at most; an error: without the lock. */
+static inline int
+adapter_posix_shm_mutex_sleep(struct adapter *a, int64_t deadline)
+{
+	struct adapter_posix_shm_mutex *s = adapter_posix_shm_mutex(a);
+	struct adapter_segment *segment = &((struct adapter_shm *)a)->segment;
+	uint64_t *asleep = &s->asleep[a->roles - 1];
+	uint64_t me = UINT64_C(1) << segment->member;
+	int64_t left = adapter_left(deadline);
+	struct timespec until;
+	int error = 0;
+
+	/* Nothing came in since we looked: the lock is held. */
+	if (adapter_segment_left(a, segment, adapter_opposite(a->roles)))
+		error = -EPIPE;
+	else if (left == 0)
+		error = adapter_expired(deadline);
+	if (error) {
+		adapter_posix_shm_mutex_unlock(a);
+		return error;
+	}
+	left = left < ADAPTER_SLICE ? left : ADAPTER_SLICE;
+	until = adapter_timespec(adapter_now() + left);
+	*asleep |= me;
+	error = ADAPTER_SYS(a, pthread_cond_timedwait(&s->wake[segment->member],
+						      &s->mutex, &until));
+	*asleep &= ~me;
+	return error == ETIMEDOUT ? 0 : adapter_posix_shm_mutex_owned(a, error);
+}
+
+/** With the lock held, wake one that sleeps in this role; then unlock. */
+static inline void
+adapter_posix_shm_mutex_wake(struct adapter *a, unsigned role)
+{
+	struct adapter_posix_shm_mutex *s = adapter_posix_shm_mutex(a);
+	uint64_t asleep = s->asleep[role - 1];
+
+	if (asleep) {
+		s->asleep[role - 1] = asleep & (asleep - 1);
+		ADAPTER_SYS(a, pthread_cond_signal(
+				       &s->wake[__builtin_ctzll(asleep)]));
+	}
+	adapter_posix_shm_mutex_unlock(a);
+}
+
+static inline int
+adapter_posix_shm_mutex_send(struct adapter *a, const struct adapter_msg *msg,
+			     int64_t timeout_ns)
+{
+	struct adapter_buffer *b = ((struct adapter_shm *)a)->buffer;
+	int64_t deadline = adapter_deadline(timeout_ns);
+	struct adapter_slot *slot;
+	int error = adapter_check_send(a, msg);
+
+	if (!error)
+		error = adapter_posix_shm_mutex_lock(a);
+	while (!error && !(slot = adapter_buffer_free(a, b)))
+		error = adapter_posix_shm_mutex_sleep(a, deadline);
+	if (error)
+		return error;
+	adapter_slot_write(slot, msg);
+	adapter_buffer_put(b);
+	adapter_posix_shm_mutex_wake(a, ADAPTER_RECEIVER);
+	return 0;
+}
+
+static inline int
+adapter_posix_shm_mutex_recv(struct adapter *a, struct adapter_msg *msg,
+			     int64_t timeout_ns)
+{
+	struct adapter_buffer *b = ((struct adapter_shm *)a)->buffer;
+	int64_t deadline = adapter_deadline(timeout_ns);
+	struct adapter_slot *slot;
+	int error = adapter_check_recv(a, msg);
+
+	if (!error)
+		error = adapter_posix_shm_mutex_lock(a);
+	while (!error && !(slot = adapter_buffer_first(a, b)))
+		error = adapter_posix_shm_mutex_sleep(a, deadline);
+	if (error)
+		return error;
+	error = adapter_slot_read(a, slot, msg);
+	if (!error)
+		adapter_buffer_take(b);
+	adapter_posix_shm_mutex_wake(a, ADAPTER_SENDER);
+	return error;
+}
+
+static inline int
+adapter_posix_shm_mutex_unlink(const char *name)
+{
+	return adapter_segment_unlink(name, "posix_shm_mutex");
+}
+
+static const struct adapter_ops adapter_posix_shm_mutex_ops = {
+	.name = "posix_shm_mutex",
+	.summary = "POSIX shared memory, robust mutex, condition variables",
+	.caps = ADAPTER_NAMED | ADAPTER_TIMED | ADAPTER_PEER_DEATH |
+		ADAPTER_MANY_SENDERS | ADAPTER_MANY_RECEIVERS |
+		ADAPTER_PERSISTENT | ADAPTER_TAGS,
+	.size = sizeof(struct adapter_shm),
+	.create = adapter_posix_shm_mutex_create,
+	.attach = adapter_posix_shm_mutex_attach,
+	.after_fork = adapter_posix_shm_mutex_after_fork,
+	.send = adapter_posix_shm_mutex_send,
+	.recv = adapter_posix_shm_mutex_recv,
+	.limits = adapter_posix_shm_mutex_limits,
+	.close = adapter_shm_close,
+	.unlink = adapter_posix_shm_mutex_unlink,
+	.flush = adapter_shm_flush,
+};
+
+#endif
