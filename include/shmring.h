@@ -2989,8 +2989,10 @@ shmring_peek(struct shmring *ring, size_t *size)
 	int error = claim->state
 			    ? shmring__refusal(ring, SHMRING__READ)
 			    : shmring__front(ring, ring->mode, claim, SIZE_MAX);
-	if (SHMRING__RARELY(error))
+	if (SHMRING__RARELY(error)) {
+		*size = 0;
 		return shmring__null(ring, error);
+	}
 	claim->state += !claim->state; /* SPSC claims have no state */
 	ring->canary->receive = 0; /* one at a time */
 	*size = claim->size;

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: MIT
+# shmring is one header: what is built here shows, tests and measures it.
+#
+#   CC CXX CPPFLAGS CFLAGS CXXFLAGS LDFLAGS LDLIBS   as usual
+#   BUILD=build  PREFIX=/usr/local  DESTDIR=         where things go
+#   V=1                    print the commands
+#   REQUIRE_ALL=1          what is missing fails instead of a visible skip
+#   SECONDS_PER_TEST=1 SEED=...                      for the tests
+#   TESTS='build/tests/test_header tests/shmcat.t'   only these
+
+BUILD ?= build
+PREFIX ?= /usr/local
+CFLAGS ?= -O2 -g
+CXXFLAGS ?= -O2 -g
+PROVEFLAGS ?= -j2 --directives
+WARNINGS = -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-5s %s\n' '$1' '$2')
+# Ends a recipe, visibly, when a tool that it needs is missing.
+need = command -v $1 >/dev/null || { echo '\# SKIP $@: no $1'; \
+	exit $(if $(filter 1,$(REQUIRE_ALL)),1,0); }
+export BUILD CC CXX
+
+# Each optional library that is here gives -DHAVE_CK -lck and the like.
+OPTIONAL := $(shell for library in 'CK ck ck_ring.h' 'ZMQ zmq zmq.h' \
+		'NNG nng nng/nng.h' 'TIRPC tirpc tirpc/rpc/rpc.h'; do \
+	set -- $$library; \
+	echo "\#include <$$3>" | $(CC) $(CPPFLAGS) -isystem /usr/include/tirpc \
+		-E -x c - >/dev/null 2>&1 && \
+	test -e "$$($(CC) -print-file-name=lib$$2.so)" && \
+	echo "-DHAVE_$$1 -l$$2"; done)
+CPP_ALL = -Iinclude -Itests -isystem /usr/include/tirpc -D_GNU_SOURCE \
+	$(filter -D%,$(OPTIONAL)) -MMD -MP -MF $@.d -MT $@ $(CPPFLAGS)
+LIBS = -Wl,--as-needed $(filter -l%,$(OPTIONAL)) -pthread -lrt $(LDLIBS)
+# gcc warns that its thread sanitizer does not model fences.
+SANITIZE_asan := -fsanitize=address -fno-omit-frame-pointer
+SANITIZE_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
+SANITIZE_tsan := -fsanitize=thread -Wno-unknown-warning-option -Wno-tsan
+C_ALL = -std=c11 $(WARNINGS) $(SANITIZE_$(SANITIZE)) $(CFLAGS)
+CXX_ALL = $(WARNINGS) $(SANITIZE_$(SANITIZE)) $(CXXFLAGS)
+
+# One program a source file; scripts (*.t) are run as they are.
+EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
+TEST_PROGRAMS := $(patsubst %,$(BUILD)/%,$(basename \
+	$(wildcard tests/test_*.c tests/test_*.cc tests/*/test_*.c)))
+TESTS ?= $(TEST_PROGRAMS) $(wildcard tests/*.t)
+# One program of all sources; a peer whose library is missing says so itself.
+BENCH := $(if $(wildcard bench/*.c),$(BUILD)/shmbench)
+BENCH_OBJECTS := $(patsubst %,$(BUILD)/%.o,\
+	$(wildcard bench/*.c bench/peers/*.c bench/peers/*.cc))
+
+all: $(EXAMPLES) $(TEST_PROGRAMS) $(BENCH) ## build examples, tests and bench
+
+$(BUILD)/%: %.c Makefile
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPP_ALL) $(C_ALL) $< $(LDFLAGS) $(LIBS) -o $@
+$(BUILD)/%: %.cc Makefile
+	$(call say,CXX,$@)
+	@mkdir -p $(@D)
+	$(Q)if command -v $(firstword $(CXX)) >/dev/null; then \
+		$(CXX) $(CPP_ALL) $(CXX_ALL) $< $(LDFLAGS) $(LIBS) -o $@; \
+	else \
+		printf '%s\n' '#!/bin/sh' 'echo "1..0 # SKIP no $(CXX)"' \
+			'exit $${REQUIRE_ALL:-0}' >$@; chmod +x $@; \
+	fi
+$(BUILD)/%.c.o: %.c Makefile
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPP_ALL) $(C_ALL) -c $< -o $@
+$(BUILD)/%.cc.o: %.cc Makefile
+	$(call say,CXX,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(CPP_ALL) $(CXX_ALL) -c $< -o $@
+$(BENCH): $(BENCH_OBJECTS)
+	$(call say,LINK,$@)
+	$(Q)$(if $(filter %.cc.o,$^),$(CXX),$(CC)) $(SANITIZE_$(SANITIZE)) \
+		$(LDFLAGS) $^ $(LIBS) -o $@
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+demo: $(BUILD)/examples/shmcat ## stream a large file through both engines (DEMO_INPUT=)
+	@examples/demo.sh $(DEMO_INPUT)
+check: all ## build all, run every test
+	@command -v prove >/dev/null || { \
+		echo 'make check needs prove: apt-get install perl' >&2; exit 1; }
+	@prove $(PROVEFLAGS) --exec '$(RUNNER)' $(TESTS)
+stress: all ## the tests, a minute each part (SECONDS_PER_TEST=)
+	@SECONDS_PER_TEST=$${SECONDS_PER_TEST:-60} \
+		prove --directives --exec '' $(TESTS)
+crash: ## kill and stop processes at every instruction
+model: ## model-check the header (needs genmc)
+mutants: ## weaken each fence and order: a test must fail for each
+fuzz: ## feed arbitrary segments to the header
+crash model mutants fuzz:
+	@tests/$@/run.sh
+bench: $(BENCH) ## all mechanisms side by side (BENCH_ARGS=)
+	@$(BENCH) $(BENCH_ARGS)
+bench-quick: $(BENCH) ## the same in seconds, to see that it works
+	@$(BENCH) --quick $(BENCH_ARGS)
+limits: $(BENCH) ## what each mechanism takes before it is full
+	@$(BENCH) --mode limits $(BENCH_ARGS)
+plots: $(BENCH) ## the diagrams (needs gnuplot)
+	@bench/plots.sh
+asan: ## the tests under the address sanitizer
+ubsan: ## the tests under the undefined-behaviour sanitizer
+tsan: ## the tests under the thread sanitizer
+# The thread sanitizer's address map does not stand every randomisation.
+asan ubsan tsan:
+	@$(MAKE) --no-print-directory check BUILD=$(BUILD)/$@ SANITIZE=$@ \
+		RUNNER='$(if $(filter tsan,$@),$(shell setarch -R \
+		true 2>/dev/null && echo setarch -R))'
+arm64: ## the compiled tests under qemu-aarch64
+	@$(call need,aarch64-linux-gnu-gcc); $(call need,qemu-aarch64); \
+	$(MAKE) --no-print-directory check BUILD=$(BUILD)/$@ BENCH= \
+		CC=aarch64-linux-gnu-gcc CXX=aarch64-linux-gnu-g++ \
+		RUNNER='qemu-aarch64 -L /usr/aarch64-linux-gnu' \
+		TESTS='$(TEST_PROGRAMS:$(BUILD)/%=$(BUILD)/$@/%)'
+
+# compiler_standard_level: the header in every dialect that it promises.
+DIALECTS := $(foreach level,0 1 2 3,$(foreach compiler,gcc clang,\
+	$(foreach standard,c11 c17 c2x,$(compiler)_$(standard)_$(level)))\
+	$(foreach compiler,g++ clang++,$(foreach standard,11 14 17 20,\
+	$(compiler)_c++$(standard)_$(level))))
+cxx: $(DIALECTS:%=$(BUILD)/cxx/%.o) ## compile the header as C11 to C2x, C++11 to C++20
+$(BUILD)/cxx/%.o: tests/test_header.c include/shmring.h tests/tap.h Makefile
+	$(call say,CXX,$*)
+	@mkdir -p $(@D)
+	$(Q)$(call need,$(word 1,$(subst _, ,$*))); $(word 1,$(subst _, ,$*)) \
+		-x $(if $(findstring ++,$*),c++,c) -std=$(word 2,$(subst _, ,$*)) \
+		-O$(word 3,$(subst _, ,$*)) -Iinclude $(WARNINGS) -c $< -o $@
+
+FORMATTED = $(wildcard include/*.h include/*/*.h $(foreach directory,\
+	tests tests/* examples bench bench/*,$(directory)/*.[ch] $(directory)/*.cc))
+lint: ## clang-format, cppcheck, clang-tidy, shellcheck
+	@$(call need,clang-format); clang-format --dry-run -Werror $(FORMATTED)
+	@$(call need,cppcheck); cppcheck --quiet --error-exitcode=1 --std=c11 \
+		--inline-suppr --enable=warning,performance,portability \
+		-Iinclude -Itests -D_GNU_SOURCE -D__LP64__ -D__x86_64__ -D__linux__ -DMAP_ANONYMOUS=32 \
+		$(wildcard examples/*.c tests/test_*.c bench/*.c)
+	@$(call need,clang-tidy); printf '%s\n' $(wildcard examples/*.c \
+		tests/test_*.c bench/*.c) | xargs -P2 -I@ clang-tidy --quiet \
+		@ -- -std=c11 -Iinclude -Itests -D_GNU_SOURCE 2>/dev/null
+	@$(call need,shellcheck); shellcheck -x .ci/run examples/*.sh \
+		$(wildcard tests/*.t tests/*.sh tests/*/*.sh bench/*.sh)
+format: ## clang-format -i
+	@clang-format -i $(FORMATTED)
+deps: ## apt-get install all that is optional
+	@apt-get install -y --no-install-recommends perl g++ clang clang-format \
+		clang-tidy cppcheck shellcheck gcc-aarch64-linux-gnu \
+		g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user libck-dev \
+		libtirpc-dev libzmq3-dev libnng-dev pkg-config strace gnuplot-nox
+
+VERSION = $(shell sed -n 's/^\#define SHMRING_VERSION_M.*OR //p; \
+	s/^\#define SHMRING_VERSION_PATCH //p' include/shmring.h | paste -sd.)
+INSTALLED = $(DESTDIR)$(PREFIX)
+install: ## the header, the adapters and shmring.pc into PREFIX
+	install -d $(INSTALLED)/include/shmring/adapters $(INSTALLED)/lib/pkgconfig
+	install -m 644 include/shmring.h $(INSTALLED)/include
+	install -m 644 include/adapters/*.h $(INSTALLED)/include/shmring/adapters
+	@printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$${prefix}/include' '' \
+		'Name: shmring' 'Version: $(VERSION)' \
+		'Description: Messages between processes through shared memory' \
+		'Cflags: -I$${includedir} -I$${includedir}/shmring' \
+		>$(INSTALLED)/lib/pkgconfig/shmring.pc
+uninstall: ## remove what install put there
+	rm -rf $(INSTALLED)/include/shmring.h $(INSTALLED)/include/shmring
+	rm -f $(INSTALLED)/lib/pkgconfig/shmring.pc
+clean: ## remove BUILD
+	rm -rf $(BUILD)
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | sort | expand -t14
+
+.DELETE_ON_ERROR:
+.PHONY: all demo check stress crash model mutants fuzz bench bench-quick \
+	limits plots asan ubsan tsan arm64 cxx lint format deps install \
+	uninstall clean help

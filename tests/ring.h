@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ring.h - what the tests of shmring share
+ */
+#ifndef TESTS_RING_H
+#define TESTS_RING_H
+
+#include "shmring.h"
+#include "tap.h"
+
+#include <sys/wait.h>
+
+#define MILLISECOND INT64_C(1000000)
+/* Only what hangs takes so long; the slowest machine does not. */
+#define GENEROUS (30 * 1000 * MILLISECOND)
+
+static const char *const mode_name[] = { "SPSC", "MPMC" };
+
+/* A ring without a name that this process both writes and reads. */
+TAP_FUNCTION void
+ring_make(struct shmring *ring, uint32_t mode, uint32_t slots,
+	  uint32_t slot_size)
+{
+	struct shmring_config config = { .mode = mode,
+					 .slots = slots,
+					 .slot_size = slot_size };
+	int error = shmring_create_memfd(ring, &config);
+
+	if (error)
+		bail(shmring_strerror(error));
+}
+
+TAP_FUNCTION void
+ring_open(struct shmring *ring, const char *name, unsigned roles)
+{
+	int error = shmring_open(ring, name, roles, 0);
+
+	if (error)
+		bail(shmring_strerror(error));
+}
+
+TAP_FUNCTION void
+ring_dup(struct shmring *copy, const struct shmring *ring, unsigned roles)
+{
+	int error = shmring_dup(copy, ring, roles);
+
+	if (error)
+		bail(shmring_strerror(error));
+}
+
+/* Close, and open again: the private positions are read from the segment. */
+TAP_FUNCTION void
+ring_reopen(struct shmring *ring)
+{
+	int fd = dup(shmring_fd(ring));
+	unsigned roles = ring->roles;
+
+	shmring_close(ring);
+	if (fd < 0 || shmring_open_fd(ring, fd, roles))
+		bail("cannot open the ring again");
+	ring->pass = fd; /* for the next time */
+}
+
+/* Make an empty ring, with one handle on it, look as if so many bytes (SPSC,
+ * a multiple of 8) or messages (MPMC) had gone through. */
+TAP_FUNCTION void
+ring_seed(struct shmring *ring, uint64_t position)
+{
+	uint32_t slots = ring->geometry.slots;
+
+	*ring->tail = *ring->head = position;
+	if (ring->mode == SHMRING_SPSC) {
+		*ring->taken = position;
+		*shmring__header_at(ring, position) = 0;
+	} else {
+		for (uint64_t p = position; p < position + slots; p++)
+			*shmring__a(ring, p) = shmring__phase(ring, p, 0)
+					       << ring->length_bits;
+	}
+	ring_reopen(ring);
+}
+
+/* Bytes that belong to this number and length, and no other. */
+TAP_FUNCTION void
+message_write(void *to, size_t size, uint64_t number)
+{
+	unsigned char *bytes = to;
+	uint64_t state = number * UINT64_C(0x9e3779b97f4a7c15) + size;
+
+	for (size_t i = 0; i < size; i++) {
+		state = state * UINT64_C(6364136223846793005) + 1;
+		bytes[i] = (unsigned char)(state >> 56);
+	}
+}
+
+TAP_FUNCTION int
+message_is(const void *message, size_t size, uint64_t number)
+{
+	const unsigned char *bytes = message;
+	uint64_t state = number * UINT64_C(0x9e3779b97f4a7c15) + size;
+
+	for (size_t i = 0; i < size; i++) {
+		state = state * UINT64_C(6364136223846793005) + 1;
+		if (bytes[i] != (unsigned char)(state >> 56))
+			return 0;
+	}
+	return 1;
+}
+
+TAP_FUNCTION int
+push_number(struct shmring *ring, uint64_t number)
+{
+	return shmring_push(ring, &number, sizeof(number));
+}
+
+/* The number that comes next, or the error. */
+TAP_FUNCTION int64_t
+pop_number(struct shmring *ring)
+{
+	int64_t number = 0;
+	ssize_t got = shmring_pop(ring, &number, sizeof(number));
+
+	return got == sizeof(number) ? number : got < 0 ? got : INT64_MIN;
+}
+
+/* Memory that children share with us. */
+TAP_FUNCTION void *
+shared_memory(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		bail("no shared memory");
+	return memory;
+}
+
+/* A flag in shared memory, for order between processes. */
+TAP_FUNCTION void
+flag_raise(int *flag)
+{
+	__atomic_fetch_add(flag, 1, __ATOMIC_SEQ_CST);
+}
+
+TAP_FUNCTION void
+flag_await(int *flag, int count)
+{
+	while (__atomic_load_n(flag, __ATOMIC_SEQ_CST) < count)
+		usleep(100);
+}
+
+/* In a child, which cannot report: leave with a failure. */
+#define CHILD_CHECK(condition)                                             \
+	do {                                                               \
+		if (!(condition)) {                                        \
+			printf("# child: %s:%d: %s\n", __FILE__, __LINE__, \
+			       #condition);                                \
+			_exit(1);                                          \
+		}                                                          \
+	} while (0)
+
+/* Run a function in a child; it ends with the function. */
+TAP_FUNCTION pid_t
+child_start(void (*function)(void *), void *argument)
+{
+	pid_t child = tap_fork();
+
+	if (child == 0) {
+		function(argument);
+		_exit(0);
+	}
+	return child;
+}
+
+/* The child's exit status, or minus the signal that ended it. */
+TAP_FUNCTION int
+child_run(void (*function)(void *), void *argument)
+{
+	return tap_wait(child_start(function, argument));
+}
+
+TAP_FUNCTION void
+child_kill(pid_t child)
+{
+	kill(child, SIGKILL);
+	tap_wait(child);
+}
+
+/* How many entries a directory in /proc/self has, or lines a file there. */
+TAP_FUNCTION int
+descriptors(void)
+{
+	int count = 0;
+	DIR *directory = opendir("/proc/self/fd");
+
+	while (directory && readdir(directory))
+		count++;
+	if (directory)
+		closedir(directory);
+	return count;
+}
+
+#endif /* TESTS_RING_H */

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Description: random operations on a ring and on a plain model of it, and on
+ * Concurrency Kit's ck_ring: all must say the same at every step.
+ */
+#include "ring.h"
+
+#ifdef HAVE_CK
+#include <ck_ring.h>
+#endif
+
+#define SLOTS 32
+#define LARGEST 120
+#define WINDOW 1024 /* entries of the model: more than ever fit */
+
+/* What the ring should hold. An aborted MPMC reservation takes up its slot
+ * until a reader has come past. */
+struct model {
+	uint32_t mode;
+	uint64_t capacity; /* SPSC: bytes */
+	uint64_t used; /* SPSC: bytes, MPMC: slots */
+	uint64_t head, tail, pushed, popped;
+	struct {
+		size_t size;
+		enum { READY, RESERVED, ABORTED } state;
+	} entry[WINDOW];
+	size_t reserved; /* bytes */
+	int reserving, peeking;
+};
+
+static uint64_t
+model_cost(const struct model *model, size_t size)
+{
+	return model->mode == SHMRING_MPMC ? 1 : 8 + (size + 7) / 8 * 8;
+}
+
+static int
+model_refusal(const struct model *model, size_t size)
+{
+	uint64_t need = model_cost(model, size);
+
+	if (model->reserving)
+		return -EBUSY;
+	if (size > LARGEST)
+		return -EMSGSIZE;
+	if (model->mode == SHMRING_SPSC)
+		need += 8; /* the next header */
+	return model->used + need > model->capacity ? -EAGAIN : 0;
+}
+
+static void
+model_add(struct model *model, size_t size)
+{
+	model->entry[model->tail % WINDOW].size = size;
+	model->entry[model->tail++ % WINDOW].state = READY;
+	model->used += model_cost(model, size);
+	model->pushed++;
+}
+
+static void
+model_remove(struct model *model)
+{
+	size_t size = model->entry[model->head++ % WINDOW].size;
+
+	model->used -= model_cost(model, size);
+}
+
+/* What a reader with so large a buffer gets. */
+static ssize_t
+model_front(struct model *model, size_t limit)
+{
+	if (model->peeking)
+		return -EBUSY;
+	while (model->head < model->tail &&
+	       model->entry[model->head % WINDOW].state == ABORTED)
+		model_remove(model);
+	if (model->head == model->tail ||
+	    model->entry[model->head % WINDOW].state == RESERVED)
+		return -EAGAIN;
+	if (model->entry[model->head % WINDOW].size > limit)
+		return -EMSGSIZE;
+	return (ssize_t)model->entry[model->head % WINDOW].size;
+}
+
+static size_t
+random_size(void)
+{
+	return tap_random() % (LARGEST + 2);
+}
+
+/* Each returns how much was wrong. Messages are numbered by their entry. */
+static int
+try_push(struct shmring *ring, struct model *model)
+{
+	unsigned char message[LARGEST + 1];
+	size_t size = random_size();
+	int expected = model_refusal(model, size);
+
+	message_write(message, size, model->tail);
+	if (!expected)
+		model_add(model, size);
+	return shmring_push(ring, message, size) != expected;
+}
+
+static int
+try_pop(struct shmring *ring, struct model *model)
+{
+	unsigned char message[LARGEST + 1];
+	size_t limit = tap_random() % 4 ? LARGEST : random_size();
+	ssize_t expected = model_front(model, limit);
+	ssize_t got = shmring_pop(ring, message, limit);
+
+	if (got != expected)
+		return 1;
+	if (got < 0)
+		return 0;
+	model->popped++;
+	model_remove(model);
+	return !message_is(message, (size_t)got, model->head - 1);
+}
+
+static int
+try_push_n(struct shmring *ring, struct model *model)
+{
+	unsigned char messages[8][LARGEST + 1];
+	struct iovec batch[8];
+	ssize_t expected = 0;
+	size_t count = tap_random() % 9;
+
+	for (size_t i = 0; i < count; i++) {
+		batch[i] = (struct iovec){ messages[i], random_size() };
+		message_write(messages[i], batch[i].iov_len, model->tail + i);
+	}
+	while ((size_t)expected < count) {
+		int refusal = model_refusal(model, batch[expected].iov_len);
+
+		if (refusal) {
+			expected = expected ? expected : refusal;
+			break;
+		}
+		model_add(model, batch[expected++].iov_len);
+	}
+	return shmring_push_n(ring, batch, count) != expected;
+}
+
+static int
+try_pop_n(struct shmring *ring, struct model *model)
+{
+	unsigned char messages[8][LARGEST + 1];
+	struct iovec batch[8];
+	size_t count = tap_random() % 9, limit[8];
+	ssize_t got, expected = 0;
+	int wrong = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		limit[i] = tap_random() % 8 ? LARGEST : random_size();
+		batch[i] = (struct iovec){ messages[i], limit[i] };
+	}
+	got = shmring_pop_n(ring, batch, count);
+	for (size_t i = 0; i < count; i++) {
+		ssize_t size = model_front(model, limit[i]);
+
+		if (size < 0) {
+			expected = i ? expected : size;
+			break;
+		}
+		expected++;
+		wrong += batch[i].iov_len != (size_t)size ||
+			 !message_is(messages[i], (size_t)size, model->head);
+		model->popped++;
+		model_remove(model);
+	}
+	return wrong + (got != expected);
+}
+
+static int
+try_reserve(struct shmring *ring, struct model *model)
+{
+	size_t size = random_size();
+	int expected = model_refusal(model, size);
+	void *place = shmring_reserve(ring, size);
+
+	if (expected)
+		return place || shmring_error(ring) != expected;
+	model->reserving = 1;
+	model->reserved = size;
+	if (model->mode == SHMRING_MPMC) {
+		model_add(model, size);
+		model->pushed--; /* not yet */
+		model->entry[(model->tail - 1) % WINDOW].state = RESERVED;
+	}
+	return !place;
+}
+
+static int
+try_commit(struct shmring *ring, struct model *model)
+{
+	uint64_t mpmc = model->mode == SHMRING_MPMC;
+	uint64_t number = model->tail - mpmc;
+	size_t size = random_size();
+	int expected = !model->reserving	? -EINVAL
+		       : size > model->reserved ? -EMSGSIZE
+						: 0;
+
+	if (!expected) {
+		message_write(ring->held[SHMRING__WRITE].data, size, number);
+		model->reserving = 0;
+		if (mpmc) {
+			model->tail--;
+			model->used--;
+		}
+		model_add(model, size);
+	}
+	return shmring_commit(ring, size) != expected;
+}
+
+static int
+try_abort(struct shmring *ring, struct model *model)
+{
+	shmring_abort(ring);
+	if (model->reserving && model->mode == SHMRING_MPMC)
+		model->entry[(model->tail - 1) % WINDOW].state = ABORTED;
+	model->reserving = 0;
+	return 0;
+}
+
+static int
+try_peek(struct shmring *ring, struct model *model)
+{
+	ssize_t expected = model_front(model, LARGEST);
+	size_t size = 0;
+	const void *place = shmring_peek(ring, &size);
+
+	if (expected < 0)
+		return place || shmring_error(ring) != expected;
+	model->peeking = 1;
+	return !place || size != (size_t)expected ||
+	       !message_is(place, size, model->head);
+}
+
+static int
+try_release(struct shmring *ring, struct model *model)
+{
+	int expected = model->peeking ? 0 : -EINVAL;
+
+	if (model->peeking) {
+		model->peeking = 0;
+		model->popped++;
+		model_remove(model);
+	}
+	return shmring_release(ring) != expected;
+}
+
+static int
+try_reopen(struct shmring *ring, struct model *model)
+{
+	if (!model->peeking && !model->reserving && tap_random() % 64 == 0)
+		ring_reopen(ring);
+	return 0;
+}
+
+static void
+agree_with_model(uint32_t mode, uint64_t position)
+{
+	static const struct {
+		int (*step)(struct shmring *, struct model *);
+		unsigned share;
+	} steps[] = { { try_push, 8 },	{ try_pop, 8 },	    { try_push_n, 2 },
+		      { try_pop_n, 2 }, { try_reserve, 4 }, { try_commit, 4 },
+		      { try_abort, 1 }, { try_peek, 4 },    { try_release, 4 },
+		      { try_reopen, 1 } };
+	int64_t end = shmring__now() + tap_seconds() * 250 * MILLISECOND;
+	struct model model = { .mode = mode };
+	struct shmring_stat all;
+	struct shmring ring;
+	uint64_t count = 0;
+	int wrong = 0;
+
+	ring_make(&ring, mode, SLOTS, LARGEST);
+	ring_seed(&ring, position);
+	shmring_stat(&ring, &all);
+	model.capacity = all.capacity;
+	while (!wrong && (++count % 64 || shmring__now() < end)) {
+		/* Phases in which the ring is rather full, or empty. */
+		uint64_t phase = count / 4096 % 3;
+		uint64_t choice = tap_random() % 38;
+		size_t i = 0;
+
+		for (; choice >= steps[i].share; i++)
+			choice -= steps[i].share;
+		if ((phase == 1 && steps[i].step == try_pop) ||
+		    (phase == 2 && steps[i].step == try_push))
+			continue;
+		wrong += steps[i].step(&ring, &model);
+		/* MPMC: what is in hands has left the queue already */
+		wrong += shmring_length(&ring) !=
+			 model.used - (mode == SHMRING_MPMC && model.peeking);
+		if (wrong)
+			printf("# step %" PRIu64 ", kind %zu\n", count, i);
+	}
+	is_int(wrong, 0, "%s from %" PRIu64 ": as the model says",
+	       mode_name[mode], position);
+	shmring_stat(&ring, &all);
+	ok(all.pushed == model.pushed && all.popped == model.popped &&
+		   model.pushed > 1000,
+	   "%" PRIu64 " messages in %" PRIu64 " steps", model.pushed, count);
+	shmring_close(&ring);
+}
+
+#ifdef HAVE_CK
+static void
+agree_with_ck(uint32_t mode)
+{
+	/* ck_ring holds one less than its size */
+	ck_ring_buffer_t *slots = calloc(2 * SLOTS, sizeof(*slots));
+	int64_t end = shmring__now() + tap_seconds() * 250 * MILLISECOND;
+	uintptr_t pushed = 0, popped = 0;
+	struct shmring ring;
+	ck_ring_t other;
+	int wrong = 0;
+
+	ring_make(&ring, mode, SLOTS, LARGEST);
+	ck_ring_init(&other, 2 * SLOTS);
+	while (!wrong && shmring__now() < end) {
+		unsigned many = (unsigned)(tap_random() % 8);
+
+		for (unsigned i = tap_random() % 2 ? many : 0; i > 0; i--) {
+			if (ck_ring_size(&other) == SLOTS)
+				break;
+			pushed++;
+			wrong += push_number(&ring, pushed) != 0;
+			wrong +=
+				mode == SHMRING_SPSC
+					? !ck_ring_enqueue_spsc(&other, slots,
+								(void *)pushed)
+					: !ck_ring_enqueue_mpmc(&other, slots,
+								(void *)pushed);
+		}
+		if (mode == SHMRING_MPMC && ck_ring_size(&other) == SLOTS)
+			wrong += push_number(&ring, 0) != -EAGAIN;
+		for (unsigned i = tap_random() % 2 ? many : 0; i > 0; i--) {
+			int64_t number = pop_number(&ring);
+			uintptr_t theirs = 0;
+			int some = mode == SHMRING_SPSC
+					   ? ck_ring_dequeue_spsc(&other, slots,
+								  &theirs)
+					   : ck_ring_dequeue_mpmc(&other, slots,
+								  &theirs);
+
+			wrong += number !=
+				 (some ? (int64_t)theirs : -(int64_t)EAGAIN);
+			popped += some != 0;
+		}
+	}
+	is_int(wrong, 0, "%s: as ck_ring says", mode_name[mode]);
+	ok(popped > 1000, "%ju messages", (uintmax_t)popped);
+	shmring_close(&ring);
+	free(slots);
+}
+#endif
+
+int
+main(void)
+{
+	tap_start();
+	agree_with_model(SHMRING_SPSC, 0);
+	agree_with_model(SHMRING_SPSC, UINT64_MAX - 99999);
+	agree_with_model(SHMRING_MPMC, 0);
+	agree_with_model(SHMRING_MPMC, (UINT64_C(1) << 32) - 9999);
+#ifdef HAVE_CK
+	agree_with_ck(SHMRING_SPSC);
+	agree_with_ck(SHMRING_MPMC);
+#else
+	skip("no Concurrency Kit: not compared with ck_ring");
+#endif
+	return tap_done();
+}

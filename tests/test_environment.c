@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Description: hostile surroundings. System calls refused by seccomp (EPERM,
+ * ENOSYS), descriptors closed under us, a process whose first thread has
+ * ended, a pid used again, another pid namespace: data still flow, the living
+ * are not taken for dead, and the dead are found.
+ */
+#define SHMRING_SLICE_NS 20000000
+#include "ring.h"
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stddef.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+
+#define PIDFD_OPEN 434
+#define MESSAGES 3000
+#define CANNOT 77 /* exit status: not permitted here */
+
+/* From now on these system calls fail with this errno. */
+static void
+refuse(const unsigned *calls, size_t count, unsigned error)
+{
+	struct sock_filter code[16];
+	struct sock_fprog program = { 0, code };
+	unsigned short n = 0;
+
+	code[n++] = (struct sock_filter)BPF_STMT(
+		BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+	for (size_t i = 0; i < count; i++) {
+		code[n++] = (struct sock_filter)BPF_JUMP(
+			BPF_JMP | BPF_JEQ | BPF_K, calls[i], 0, 1);
+		code[n++] = (struct sock_filter)BPF_STMT(
+			BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error);
+	}
+	code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K,
+						 SECCOMP_RET_ALLOW);
+	program.len = n;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+		_exit(CANNOT);
+}
+
+/* A ring that this process only watches: its children take the roles. */
+static void
+watch(struct shmring *ring, uint32_t mode)
+{
+	struct shmring_config config = { .mode = mode,
+					 .slots = 16,
+					 .slot_size = 8,
+					 .roles = SHMRING_OBSERVER };
+
+	if (shmring_create_memfd(ring, &config))
+		bail("no ring");
+}
+
+static int
+send_all(const struct shmring *base)
+{
+	struct shmring ring;
+	int error = 0;
+
+	ring_dup(&ring, base, SHMRING_PRODUCER);
+	for (uint64_t i = 0; i < MESSAGES && !error; i++)
+		error = shmring_push_wait(&ring, &i, sizeof(i), GENEROUS);
+	shmring_close(&ring);
+	return error != 0;
+}
+
+static int
+take_all(const struct shmring *base)
+{
+	struct shmring ring;
+	uint64_t number, expected = 0;
+	ssize_t got;
+
+	ring_dup(&ring, base, SHMRING_CONSUMER);
+	shmring_set_spin(&ring, 0);
+	while ((got = shmring_pop_wait(&ring, &number, sizeof(number),
+				       GENEROUS)) == sizeof(number))
+		if (number != expected++)
+			return 1;
+	return got != -EPIPE || expected != MESSAGES;
+}
+
+static void
+moves_data_without(const char *what, const unsigned *calls, size_t count,
+		   uint32_t mode, unsigned error)
+{
+	struct shmring base;
+	int status = 0;
+	pid_t child[2];
+
+	watch(&base, mode);
+	for (int i = 0; i < 2; i++) {
+		child[i] = tap_fork();
+		if (child[i] == 0) {
+			refuse(calls, count, error);
+			_exit(i ? take_all(&base) : send_all(&base));
+		}
+	}
+	for (int i = 0; i < 2; i++)
+		status |= tap_wait(child[i]);
+	shmring_close(&base);
+	if (status == CANNOT)
+		skip("seccomp is not permitted");
+	else
+		is_int(status, 0, "%s: data flow while %s gives %s",
+		       mode_name[mode], what, strerror((int)error));
+}
+
+/* Somebody without membarrier fences itself, and says so. */
+static void
+fences_itself_without_membarrier(void)
+{
+	static const unsigned membarrier = SYS_membarrier;
+	struct shmring base;
+	pid_t child;
+
+	watch(&base, SHMRING_MPMC);
+	child = tap_fork();
+	if (child == 0) {
+		struct shmring ring;
+
+		refuse(&membarrier, 1, EPERM);
+		ring_dup(&ring, &base, SHMRING_BOTH);
+		_exit(!ring.fenced ||
+		      !(ring.line[0]->flags & SHMRING__FENCED) ||
+		      !shmring__heavy(&ring));
+	}
+	int status = tap_wait(child);
+	shmring_close(&base);
+	if (status == CANNOT)
+		skip("seccomp is not permitted");
+	else
+		is_int(status, 0, "without membarrier: fences itself");
+}
+
+/* Runs in a child that has attached as a consumer and says so; then killed.
+ * Alive, it keeps its role; dead, the producer learns it. */
+static void
+is_alive_then_dead(const char *what, void (*live)(struct shmring *, int))
+{
+	struct shmring base, other, producer;
+	int ready[2];
+	char byte;
+	pid_t child;
+
+	if (pipe(ready))
+		bail("pipe");
+	watch(&base, SHMRING_SPSC);
+	ring_dup(&producer, &base, SHMRING_PRODUCER);
+	child = tap_fork();
+	if (child == 0) {
+		struct shmring ring;
+
+		shmring_close(&producer); /* its lock is not ours to keep */
+		ring_dup(&ring, &base, SHMRING_CONSUMER);
+		live(&ring, ready[1]);
+		_exit(CANNOT);
+	}
+	close(ready[1]);
+	if (read(ready[0], &byte, 1) != 1) {
+		skip(what);
+		tap_wait(child);
+	} else {
+		is_int(shmring_recover(&producer), 0, "%s: not taken for dead",
+		       what);
+		is_int(shmring_dup(&other, &base, SHMRING_CONSUMER), -EBUSY,
+		       "%s: keeps its role", what);
+		kill(child, SIGKILL);
+		tap_wait(child);
+		int error = 0;
+		while (!error)
+			error = shmring_push_wait(&producer, "", 0, GENEROUS);
+		is_int(error, -EPIPE, "%s: its death is noticed", what);
+	}
+	close(ready[0]);
+	shmring_close(&producer);
+	shmring_close(&base);
+}
+
+static void
+say_ready_and_wait(int fd)
+{
+	if (write(fd, "", 1) == 1)
+		for (;;)
+			pause();
+}
+
+/* What daemons do. The lock goes with the descriptor; the pid lives. */
+static void
+close_all_descriptors(struct shmring *ring, int fd)
+{
+	(void)ring;
+	for (int i = 3; i < 1024; i++)
+		if (i != fd)
+			close(i);
+	say_ready_and_wait(fd);
+}
+
+static void *
+second_thread(void *fd)
+{
+	struct timespec nap = { 0, 50000000 }; /* until the first has gone */
+
+	nanosleep(&nap, NULL);
+	say_ready_and_wait(*(int *)fd);
+	return NULL;
+}
+
+/* A zombie leader: state Z in /proc, yet a thread lives. */
+static void
+end_first_thread(struct shmring *ring, int fd)
+{
+	static int kept;
+	pthread_t thread;
+
+	(void)ring;
+	kept = fd;
+	if (pthread_create(&thread, NULL, second_thread, &kept) == 0)
+		pthread_exit(NULL);
+}
+
+/* Die with a participant line; in a pid namespace of its own, a later child
+ * gets the same pid. Exit status 0: the death was proven all the same. */
+static int
+with_pid_used_again(void)
+{
+	struct shmring base, watcher;
+	char text[16];
+	int status = CANNOT;
+
+	watch(&base, SHMRING_SPSC);
+	ring_dup(&watcher, &base, SHMRING_PRODUCER);
+	pid_t first = fork();
+	if (first == 0) {
+		struct shmring ring;
+		shmring_close(&watcher);
+		ring_dup(&ring, &base, SHMRING_CONSUMER);
+		_exit(0); /* without closing */
+	}
+	waitpid(first, NULL, 0);
+	/* Start times have a resolution of 10 ms. */
+	struct timespec nap = { 0, 50000000 };
+	nanosleep(&nap, NULL);
+	int file = open("/proc/sys/kernel/ns_last_pid", O_WRONLY);
+	int length = snprintf(text, sizeof(text), "%d", (int)first - 1);
+	if (file < 0 || write(file, text, (size_t)length) != length)
+		return CANNOT;
+	pid_t second = fork();
+	if (second == 0)
+		for (;;)
+			pause();
+	if (second == first)
+		status = shmring_recover(&watcher) != 1;
+	kill(second, SIGKILL);
+	waitpid(second, NULL, 0);
+	return status;
+}
+
+/* /proc must show the new namespace, or pids mean nothing there. */
+static int
+in_new_namespace(int (*run)(void))
+{
+	pid_t outer = tap_fork(), inner;
+
+	if (outer == 0) {
+		if (unshare(CLONE_NEWPID | CLONE_NEWNS) || (inner = fork()) < 0)
+			_exit(CANNOT);
+		if (inner == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			if (mount("none", "/", NULL, MS_REC | MS_PRIVATE,
+				  NULL) ||
+			    mount("proc", "/proc", "proc", 0, NULL))
+				_exit(CANNOT);
+			_exit(run());
+		}
+		_exit(tap_wait(inner));
+	}
+	return tap_wait(outer);
+}
+
+static void
+proves_death_of_a_reused_pid(void)
+{
+	int status = in_new_namespace(with_pid_used_again);
+
+	if (status == CANNOT)
+		skip("no pid namespace, or its pids cannot be chosen");
+	else
+		is_int(status, 0, "a pid used again is not its first owner");
+}
+
+static struct shmring foreign; /* seen from both namespaces */
+static int foreign_ready;
+
+static int
+be_a_consumer(void)
+{
+	struct shmring ring;
+
+	ring_dup(&ring, &foreign, SHMRING_CONSUMER);
+	say_ready_and_wait(foreign_ready);
+	return 1;
+}
+
+/* From another pid namespace the lock alone decides. */
+static void
+sees_into_another_namespace(void)
+{
+	struct shmring producer;
+	int ready[2];
+	char byte;
+	pid_t child;
+
+	watch(&foreign, SHMRING_SPSC);
+	if (pipe(ready))
+		bail("pipe");
+	foreign_ready = ready[1];
+	child = tap_fork();
+	if (child == 0)
+		_exit(in_new_namespace(be_a_consumer));
+	close(ready[1]);
+	ring_dup(&producer, &foreign, SHMRING_PRODUCER);
+	if (read(ready[0], &byte, 1) != 1) {
+		skip("no pid namespace");
+	} else {
+		is_int(shmring_recover(&producer), 0,
+		       "another namespace: not taken for dead");
+		kill(child, SIGKILL); /* takes the inner ones along */
+		tap_wait(child);
+		int error = 0;
+		while (!error)
+			error = shmring_push_wait(&producer, "", 0, GENEROUS);
+		is_int(error, -EPIPE, "another namespace: death is noticed");
+	}
+	close(ready[0]);
+	shmring_close(&producer);
+	shmring_close(&foreign);
+}
+
+/* Somebody who waits without futexes must not burn the CPU. */
+static void
+idles_without_futex(void)
+{
+	static const unsigned futex = SYS_futex;
+	struct shmring base;
+	struct rusage usage;
+	pid_t child;
+
+	watch(&base, SHMRING_SPSC);
+	child = tap_fork();
+	if (child == 0) {
+		struct shmring ring;
+		uint64_t number;
+
+		refuse(&futex, 1, ENOSYS);
+		ring_dup(&ring, &base, SHMRING_CONSUMER);
+		shmring_pop_wait(&ring, &number, sizeof(number),
+				 500 * MILLISECOND);
+		getrusage(RUSAGE_SELF, &usage);
+		int64_t cpu = (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) *
+				      1000000 +
+			      usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
+		_exit(cpu > 250000);
+	}
+	int status = tap_wait(child);
+	shmring_close(&base);
+	if (status == CANNOT)
+		skip("seccomp is not permitted");
+	else
+		is_int(status, 0, "waits without futexes on little CPU");
+}
+
+int
+main(void)
+{
+	static const struct {
+		const char *what;
+		unsigned call;
+	} refused[] = { { "futex", SYS_futex },
+			{ "membarrier", SYS_membarrier },
+			{ "pidfd_open", PIDFD_OPEN } };
+	unsigned all[3];
+
+	tap_start();
+	for (int i = 0; i < 3; i++)
+		all[i] = refused[i].call;
+	for (uint32_t mode = 0; mode < 2; mode++) {
+		for (int i = 0; i < 3; i++) {
+			moves_data_without(refused[i].what, &all[i], 1, mode,
+					   EPERM);
+			moves_data_without(refused[i].what, &all[i], 1, mode,
+					   ENOSYS);
+		}
+		moves_data_without("each of them", all, 3, mode, EPERM);
+	}
+	fences_itself_without_membarrier();
+	idles_without_futex();
+	is_alive_then_dead("all descriptors closed", close_all_descriptors);
+	is_alive_then_dead("first thread ended", end_first_thread);
+	proves_death_of_a_reused_pid();
+	sees_into_another_namespace();
+	return tap_done();
+}

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Description: what both engines promise to one thread alone: every length,
+ * full and empty, laps, batches, zero copy, refusals, counters.
+ */
+#include "ring.h"
+
+#define SLOTS 16
+#define SLOT_SIZE 200
+#define BATCH 300 /* more than fits */
+
+static void
+carry_every_length(uint32_t mode)
+{
+	unsigned char out[SLOT_SIZE], in[SLOT_SIZE + 1];
+	volatile size_t huge = SIZE_MAX; /* compilers refuse the constant */
+	struct shmring ring;
+	int wrong = 0;
+
+	ring_make(&ring, mode, SLOTS, SLOT_SIZE);
+	for (size_t size = 0; size <= SLOT_SIZE; size++) {
+		message_write(out, size, size);
+		memset(in, 0, sizeof(in));
+		wrong += shmring_push(&ring, out, size) != 0;
+		wrong += shmring_pop(&ring, in, sizeof(in)) != (ssize_t)size;
+		wrong += !message_is(in, size, size) || in[size] != 0;
+	}
+	is_int(wrong, 0, "0 to %d bytes come as they went", SLOT_SIZE);
+	is_int(shmring_push(&ring, in, SLOT_SIZE + 1), -EMSGSIZE,
+	       "a byte more is refused");
+	is_int(shmring_push(&ring, in, huge), -EMSGSIZE,
+	       "so is the largest size_t");
+	is_int(shmring_pop(&ring, in, sizeof(in)), -EAGAIN,
+	       "of which nothing is in the ring");
+	is_int(shmring_push(&ring, NULL, 0), 0, "nothing needs no address");
+	is_int(shmring_pop(&ring, NULL, 0), 0, "nor a buffer");
+	shmring_close(&ring);
+}
+
+static void
+keep_what_does_not_fit(uint32_t mode)
+{
+	char in[SLOT_SIZE] = "";
+	size_t size = 0;
+	struct shmring ring;
+
+	ring_make(&ring, mode, SLOTS, SLOT_SIZE);
+	shmring_push(&ring, "eleven here", 11);
+	is_int(shmring_pop(&ring, in, 10), -EMSGSIZE, "too small a buffer");
+	is_int(shmring_pop(&ring, in, 0), -EMSGSIZE, "or none at all");
+	ok(in[0] == 0, "is left alone");
+	is_int(shmring_length(&ring) != 0, 1, "and the message stays");
+	ok(shmring_peek(&ring, &size) && size == 11, "peek knows its length");
+	shmring_release(&ring);
+	is_int(shmring_pop(&ring, in, sizeof(in)), -EAGAIN, "release took it");
+	shmring_close(&ring);
+}
+
+/* Fill to the last message, drain to the last, many laps. */
+static void
+fill_and_drain(uint32_t mode)
+{
+	struct shmring ring;
+	int64_t in = 0, out = 0;
+	int wrong = 0;
+	size_t capacity;
+
+	ring_make(&ring, mode, SLOTS, 8);
+	capacity = shmring_capacity(&ring);
+	is_int(pop_number(&ring), -EAGAIN, "a new ring is empty");
+	for (int lap = 0; lap < 200; lap++) {
+		size_t count = 0;
+
+		while (push_number(&ring, (uint64_t)in) == 0) {
+			in++;
+			count++;
+		}
+		wrong += count != capacity;
+		wrong += push_number(&ring, 0) != -EAGAIN;
+		/* One out, one in: no space is lost, none is invented. */
+		wrong += pop_number(&ring) != out++;
+		wrong += push_number(&ring, (uint64_t)in++) != 0;
+		wrong += push_number(&ring, 0) != -EAGAIN;
+		while (out < in)
+			wrong += pop_number(&ring) != out++;
+		wrong += pop_number(&ring) != -EAGAIN;
+		wrong += shmring_length(&ring) != 0;
+	}
+	is_int(wrong, 0, "200 times full and empty, exactly, in order");
+	shmring_close(&ring);
+}
+
+static void
+cross_two_mappings(uint32_t mode)
+{
+	struct shmring here, there;
+	int wrong = 0;
+
+	ring_make(&here, mode, SLOTS, 8);
+	shmring_close(&here);
+	is_int(shmring_push(&here, "", 0), -EBADF, "a closed handle refuses");
+	if (shmring_create_memfd(&here, &(struct shmring_config){
+						.mode = mode,
+						.slots = SLOTS,
+						.slot_size = 8,
+						.roles = SHMRING_PRODUCER }))
+		bail("cannot create a ring");
+	ring_dup(&there, &here, SHMRING_CONSUMER);
+	ok(here.base != there.base, "two mappings of one ring");
+	for (int64_t i = 0; i < 20 * SLOTS; i++) {
+		wrong += push_number(&here, (uint64_t)i) != 0;
+		wrong += shmring_length(&here) != shmring_length(&there);
+		wrong += pop_number(&there) != i;
+	}
+	is_int(wrong, 0, "what goes in through one comes out of the other");
+	shmring_close(&here);
+	shmring_close(&there);
+}
+
+static void
+move_batches(uint32_t mode)
+{
+	uint64_t sent[BATCH], got[BATCH];
+	struct iovec out[BATCH], in[BATCH];
+	struct shmring ring;
+	ssize_t room;
+	int wrong = 0;
+
+	ring_make(&ring, mode, SLOTS, 8);
+	room = (ssize_t)shmring_capacity(&ring);
+	for (size_t i = 0; i < BATCH; i++) {
+		sent[i] = i;
+		out[i] = (struct iovec){ &sent[i], 8 - i % 2 };
+		in[i] = (struct iovec){ &got[i], 8 };
+	}
+	is_int(shmring_push_n(&ring, out, 0), 0, "none in");
+	is_int(shmring_push_n(&ring, out, 5), 5, "five in");
+	is_int(shmring_push_n(&ring, out + 5, BATCH - 5), room - 5,
+	       "as many more as there is room for");
+	is_int(shmring_push_n(&ring, out, 1), -EAGAIN, "then it is full");
+	is_int(shmring_pop_n(&ring, in, 0), 0, "none out");
+	is_int(shmring_pop_n(&ring, in, 3), 3, "three out");
+	is_int(shmring_pop_n(&ring, in + 3, BATCH - 3), room - 3, "the rest");
+	is_int(shmring_pop_n(&ring, in, 1), -EAGAIN, "then it is empty");
+	for (size_t i = 0; i < (size_t)room; i++)
+		wrong += in[i].iov_len != 8 - i % 2 ||
+			 memcmp(&got[i], &sent[i], in[i].iov_len) != 0;
+	is_int(wrong, 0, "with the lengths and bytes that went in");
+	out[1].iov_len = 9;
+	is_int(shmring_push_n(&ring, out, 3), 1, "up to one too long");
+	is_int(shmring_push_n(&ring, out + 1, 2), -EMSGSIZE, "which is first");
+	out[1].iov_len = 8;
+	shmring_push_n(&ring, out + 1, 1);
+	in[0].iov_len = 8;
+	in[1].iov_len = 7;
+	is_int(shmring_pop_n(&ring, in, 2), 1, "up to one that does not fit");
+	is_int(in[1].iov_len, 7, "whose entry is left alone");
+	is_int(shmring_pop_n(&ring, in + 1, 1), -EMSGSIZE, "which is first");
+	is_int(pop_number(&ring), 1, "and is still there");
+	shmring_close(&ring);
+}
+
+static void
+write_in_place(uint32_t mode)
+{
+	unsigned char in[SLOT_SIZE];
+	struct shmring ring;
+	void *place;
+	int wrong = 0;
+
+	ring_make(&ring, mode, SLOTS, SLOT_SIZE);
+	is_int(shmring_commit(&ring, 0), -EINVAL, "commit needs a reserve");
+	ok(!shmring_reserve(&ring, SLOT_SIZE + 1), "too much");
+	is_int(shmring_error(&ring), -EMSGSIZE, "is refused as such");
+	place = shmring_reserve(&ring, 100);
+	ok(place && (uintptr_t)place % 8 == 0, "an aligned place");
+	is_int(shmring_pop(&ring, in, sizeof(in)), -EAGAIN,
+	       "nothing can be read yet");
+	ok(!shmring_reserve(&ring, 1), "a second reserve");
+	is_int(shmring_error(&ring), -EBUSY, "is refused");
+	is_int(shmring_push(&ring, in, 1), -EBUSY, "so is push");
+	is_int(shmring_commit(&ring, 101), -EMSGSIZE, "it cannot grow");
+	memset(place, 7, 100);
+	is_int(shmring_commit(&ring, 100), 0, "commit");
+	is_int(shmring_commit(&ring, 100), -EINVAL, "once");
+	is_int(shmring_pop(&ring, in, sizeof(in)), 100, "it is there");
+	ok(in[0] == 7 && in[99] == 7, "with its bytes");
+	for (size_t i = 0; i <= SLOT_SIZE; i++) {
+		place = shmring_reserve(&ring, SLOT_SIZE);
+		message_write(place, i, i);
+		wrong += shmring_commit(&ring, i) != 0;
+		wrong += shmring_pop(&ring, in, sizeof(in)) != (ssize_t)i;
+		wrong += !message_is(in, i, i);
+	}
+	is_int(wrong, 0, "shrunk to 0, ..., %d bytes", SLOT_SIZE);
+	shmring_close(&ring);
+}
+
+static void
+abort_at_will(uint32_t mode)
+{
+	struct shmring ring;
+	int64_t in = 0, out = 0, number;
+	int wrong = 0;
+
+	ring_make(&ring, mode, SLOTS, 8);
+	shmring_abort(&ring);
+	is_int(push_number(&ring, 5), 0, "abort without a reserve is nothing");
+	is_int(pop_number(&ring), 5, "at all");
+	for (int i = 0; i < 1000; i++) {
+		uint64_t choice = tap_random() % 4;
+
+		if (choice == 3) {
+			number = pop_number(&ring);
+			wrong += number != (out < in ? out : -EAGAIN);
+			out += number >= 0;
+		} else {
+			void *place = shmring_reserve(&ring, 8);
+
+			wrong += !place && shmring_error(&ring) != -EAGAIN;
+			if (place && choice == 0) {
+				memcpy(place, &in, 8);
+				wrong += shmring_commit(&ring, 8) != 0;
+				in++;
+			} else if (place) {
+				memset(place, 0xff, 8);
+				shmring_abort(&ring);
+			}
+		}
+	}
+	while (out < in)
+		wrong += pop_number(&ring) != out++;
+	is_int(wrong, 0, "what was aborted does not come, the rest does");
+	is_int(pop_number(&ring), -EAGAIN, "and no more");
+	for (size_t i = 0; i < shmring_capacity(&ring); i++)
+		wrong += push_number(&ring, i) != 0;
+	is_int(wrong, 0, "no space is lost");
+	ok(!shmring_reserve(&ring, 8), "no place when full");
+	is_int(shmring_error(&ring), -EAGAIN, "for the moment");
+	shmring_close(&ring);
+}
+
+static void
+read_in_place(uint32_t mode)
+{
+	struct shmring ring;
+	const uint64_t *place;
+	size_t size = 0;
+	int wrong = 0;
+
+	ring_make(&ring, mode, SLOTS, 8);
+	is_int(shmring_release(&ring), -EINVAL, "release needs a peek");
+	ok(!shmring_peek(&ring, &size), "nothing to see");
+	is_int(shmring_error(&ring), -EAGAIN, "yet");
+	push_number(&ring, 1);
+	push_number(&ring, 2);
+	place = shmring_peek(&ring, &size);
+	ok(place && *place == 1 && size == 8, "a message");
+	ok(!shmring_peek(&ring, &size), "a second peek");
+	is_int(shmring_error(&ring), -EBUSY, "is refused");
+	is_int(pop_number(&ring), -EBUSY, "so is pop");
+	while (push_number(&ring, 3) == 0) /* all round the ring */
+		;
+	ok(*place == 1, "nobody writes over it");
+	is_int(shmring_release(&ring), 0, "release");
+	is_int(shmring_release(&ring), -EINVAL, "once");
+	is_int(pop_number(&ring), 2, "the next");
+	while (pop_number(&ring) == 3)
+		;
+	for (uint64_t i = 0; i < 10 * SLOTS; i++) {
+		push_number(&ring, i);
+		place = shmring_peek(&ring, &size);
+		wrong += !place || *place != i || shmring_release(&ring);
+	}
+	is_int(wrong, 0, "lap after lap");
+	shmring_close(&ring);
+}
+
+static void
+refuse_without_role(uint32_t mode)
+{
+	struct shmring_config config = { .mode = mode,
+					 .roles = SHMRING_PRODUCER };
+	struct shmring writer, reader, looker;
+	size_t size;
+
+	if (shmring_create_memfd(&writer, &config))
+		bail("cannot create a ring");
+	ring_dup(&reader, &writer, SHMRING_CONSUMER);
+	ring_dup(&looker, &writer, SHMRING_OBSERVER);
+	is_int(pop_number(&writer), -EPERM, "a producer cannot pop");
+	ok(!shmring_peek(&writer, &size) && shmring_error(&writer) == -EPERM,
+	   "nor peek");
+	is_int(push_number(&reader, 1), -EPERM, "a consumer cannot push");
+	ok(!shmring_reserve(&reader, 1) && shmring_error(&reader) == -EPERM,
+	   "nor reserve");
+	is_int(shmring_flush(&reader, 0), -EPERM, "nor flush");
+	is_int(push_number(&looker, 1), -EPERM, "an observer cannot push");
+	is_int(pop_number(&looker), -EPERM, "nor pop");
+	is_int(shmring_recover(&looker), -EPERM, "nor recover");
+	shmring_close(&looker);
+	shmring_close(&reader);
+	shmring_close(&writer);
+}
+
+static void
+count_exactly(uint32_t mode)
+{
+	struct shmring_config config = { .mode = mode,
+					 .slots = SLOTS,
+					 .slot_size = 8,
+					 .roles = SHMRING_PRODUCER };
+	struct shmring_participant one = { 0 };
+	struct shmring_stat all;
+	struct shmring writer, reader, looker;
+	uint64_t pushed = 0, full_before;
+	uint32_t writes = 0;
+
+	if (shmring_create_memfd(&writer, &config))
+		bail("cannot create a ring");
+	ring_dup(&reader, &writer, SHMRING_CONSUMER);
+	ring_dup(&looker, &writer, SHMRING_OBSERVER);
+	is_int(pop_number(&reader), -EAGAIN, "empty, once");
+	is_int(pop_number(&reader), -EAGAIN, "and still");
+	while (push_number(&writer, pushed) == 0)
+		pushed++;
+	push_number(&writer, 0);
+	for (int i = 0; i < 5; i++)
+		pop_number(&reader);
+	is_int(shmring_stat(&looker, &all), 0, "an observer sees it all:");
+	ok(all.pushed == pushed && all.pushed_bytes == 8 * pushed,
+	   "pushed, messages and bytes");
+	ok(all.popped == 5 && all.popped_bytes == 40, "popped, too");
+	ok(all.full == 1 && all.empty == 1, "full and empty, once each");
+	ok(all.sleeps == 0 && all.wakes == 0, "no sleep, no wake");
+	ok(all.producers == 1 && all.consumers == 1, "who is there");
+	is_int(all.length, (pushed - 5) * (mode == SHMRING_SPSC ? 16 : 1),
+	       "length: bytes with headers (SPSC), messages (MPMC)");
+	is_int(all.capacity, mode == SHMRING_SPSC ? 4096 : SLOTS, "capacity");
+	full_before = all.full;
+	push_number(&writer, 0);
+	shmring_stat(&looker, &all);
+	is_int(all.full, full_before, "a push that fits is not counted full");
+
+	while (shmring_participant(&looker, writes, &one) ||
+	       one.roles != SHMRING_PRODUCER)
+		writes++;
+	ok(one.pid == (uint32_t)getpid() && one.pushed == pushed + 1 &&
+		   one.popped == 0 && one.full == 1 && one.empty == 0,
+	   "the producer's own counters");
+	shmring_participant(&looker, 1 - writes, &one);
+	ok(one.roles == SHMRING_CONSUMER && one.popped == 5 &&
+		   one.pushed == 0 && one.empty == 1,
+	   "the consumer's own counters");
+	shmring_close(&reader);
+	is_int(shmring_participant(&looker, 1 - writes, &one), -ENOENT,
+	       "nobody there");
+	is_int(one.popped, 5, "though its counters stay");
+	is_int(shmring_participant(&looker, all.participants, &one), -EINVAL,
+	       "no such participant");
+	shmring_close(&looker);
+	shmring_close(&writer);
+}
+
+static void
+leave_errno_alone(uint32_t mode)
+{
+	struct shmring ring;
+	int wrong = 0;
+
+	errno = 12345;
+	ring_make(&ring, mode, SLOTS, 8);
+	wrong += errno != 12345;
+	while (push_number(&ring, 1) == 0)
+		;
+	shmring_push_wait(&ring, "", 1, MILLISECOND);
+	while (pop_number(&ring) >= 0)
+		;
+	shmring_pop_wait(&ring, &wrong, sizeof(wrong), MILLISECOND);
+	shmring_open(&ring, "/no such ring", 0, 0);
+	shmring_unlink("/no such ring");
+	shmring_close(&ring);
+	is_int(wrong + (errno != 12345), 0, "errno is as it was");
+}
+
+int
+main(void)
+{
+	tap_start();
+	for (uint32_t mode = SHMRING_SPSC; mode <= SHMRING_MPMC; mode++) {
+		printf("# %s\n", mode_name[mode]);
+		carry_every_length(mode);
+		keep_what_does_not_fit(mode);
+		fill_and_drain(mode);
+		cross_two_mappings(mode);
+		move_batches(mode);
+		write_in_place(mode);
+		abort_at_will(mode);
+		read_in_place(mode);
+		refuse_without_role(mode);
+		count_exactly(mode);
+		leave_errno_alone(mode);
+	}
+	return tap_done();
+}

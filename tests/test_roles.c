@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Description: who may do what, and what happens when somebody has left or
+ * was killed: -EBUSY, takeover, -EPIPE, -ESTALE, -EUSERS, observers.
+ */
+#include "ring.h"
+
+/* A process that attaches, does a few things, and stays until it is killed,
+ * or leaves in good order. */
+struct peer {
+	const char *name;
+	unsigned roles;
+	int pushes, pops, peek, leave;
+	int *ready; /* shared: raised when all is done */
+	pid_t pid;
+};
+
+static void
+peer_main(void *argument)
+{
+	struct peer *peer = argument;
+	struct shmring ring;
+	size_t size;
+
+	CHILD_CHECK(!shmring_open(&ring, peer->name, peer->roles, 0));
+	for (int i = 0; i < peer->pushes; i++)
+		CHILD_CHECK(!push_number(&ring, (uint64_t)i));
+	for (int i = 0; i < peer->pops; i++)
+		CHILD_CHECK(pop_number(&ring) == i);
+	if (peer->peek)
+		CHILD_CHECK(shmring_peek(&ring, &size));
+	if (peer->leave) {
+		shmring_close(&ring);
+		_exit(0);
+	}
+	flag_raise(peer->ready);
+	for (;;)
+		pause();
+}
+
+/* Returns when the peer has done its things. */
+static void
+peer_start(struct peer *peer)
+{
+	static int *ready;
+
+	if (!ready)
+		ready = shared_memory(sizeof(*ready));
+	*ready = 0;
+	peer->ready = ready;
+	peer->pid = child_start(peer_main, peer);
+	if (peer->leave)
+		is_int(tap_wait(peer->pid), 0, "a peer came and went");
+	else
+		flag_await(ready, 1);
+}
+
+static const char *
+make_named(uint32_t mode, unsigned roles, struct shmring *ring)
+{
+	static char name[64];
+	struct shmring_config config = { .mode = mode,
+					 .slots = 16,
+					 .slot_size = 8,
+					 .participants = 4,
+					 .roles = roles };
+
+	snprintf(name, sizeof(name), "%s", tap_name());
+	if (shmring_create(ring, name, &config))
+		bail("cannot create a ring");
+	return name;
+}
+
+static void
+refuse_a_second(unsigned role, const char *what)
+{
+	struct shmring ring, other, third;
+	const char *name = make_named(SHMRING_SPSC, SHMRING_BOTH ^ role, &ring);
+	struct peer peer = { .name = name, .roles = role };
+
+	peer_start(&peer);
+	is_int(shmring_open(&other, name, role, 0), -EBUSY,
+	       "a second %s is refused", what);
+	is_int(push_number(&other, 1), -EBADF, "and has no handle");
+	is_int(shmring_dup(&other, &ring, role), -EBUSY, "also as duplicate");
+	kill(peer.pid, SIGSTOP);
+	waitpid(peer.pid, NULL, WUNTRACED);
+	is_int(shmring_open(&other, name, role, 0), -EBUSY,
+	       "a stopped %s is not dead", what);
+	kill(peer.pid, SIGKILL);
+	waitid(P_PID, (id_t)peer.pid, NULL, WEXITED | WNOWAIT);
+	is_int(shmring_open(&other, name, role, 0), 0,
+	       "a zombie is: its role is taken over");
+	tap_wait(peer.pid);
+	is_int(shmring_dup(&third, &ring, role), -EBUSY, "by one only");
+	shmring_close(&other);
+	shmring_close(&ring);
+	/* Of two roles one is taken: then none is got. */
+	ring_open(&ring, name, role);
+	is_int(shmring_open(&other, name, SHMRING_BOTH, 0), -EBUSY,
+	       "half of both is nothing");
+	is_int(shmring_open(&other, name, SHMRING_BOTH ^ role, 0), 0,
+	       "and leaves the other half free");
+	shmring_close(&other);
+	shmring_close(&ring);
+	shmring_unlink(name);
+}
+
+static void
+succeed_a_producer(int leave)
+{
+	struct shmring ring, writer;
+	const char *name = make_named(SHMRING_SPSC, SHMRING_CONSUMER, &ring);
+	struct peer peer = { .name = name,
+			     .roles = SHMRING_PRODUCER,
+			     .pushes = 5,
+			     .leave = leave };
+	int wrong = 0;
+
+	peer_start(&peer);
+	if (!leave)
+		child_kill(peer.pid);
+	ring_open(&writer, name, SHMRING_PRODUCER);
+	push_number(&writer, 5);
+	for (int i = 0; i < 6; i++)
+		wrong += pop_number(&ring) != i;
+	is_int(wrong, 0, "a successor goes on behind the last message");
+	is_int(shmring_redelivered(&ring), 0, "nobody has seen it before");
+	shmring_close(&writer);
+	shmring_close(&ring);
+	shmring_unlink(name);
+}
+
+static void
+succeed_a_consumer(uint32_t mode, int leave, int peek)
+{
+	struct shmring ring, reader;
+	const char *name = make_named(mode, SHMRING_PRODUCER, &ring);
+	struct peer peer = { .name = name,
+			     .roles = SHMRING_CONSUMER,
+			     .pops = 3,
+			     .peek = peek,
+			     .leave = leave };
+	/* A killed SPSC consumer may have copied the next message already;
+	 * in MPMC it must have claimed it. */
+	int marked = peek || (!leave && mode == SHMRING_SPSC);
+	size_t size;
+
+	for (uint64_t i = 0; i < 6; i++)
+		push_number(&ring, i);
+	peer_start(&peer);
+	if (!leave)
+		child_kill(peer.pid);
+	ring_open(&reader, name, SHMRING_CONSUMER);
+	shmring_recover(&reader);
+	is_int(shmring_redelivered(&reader), 0, "nothing delivered yet");
+	ok(shmring_peek(&reader, &size), "a successor finds messages");
+	is_int(shmring_redelivered(&reader), marked, "peek: %smarked",
+	       marked ? "" : "not ");
+	shmring_release(&reader);
+	is_int(shmring_redelivered(&reader), marked, "released: the same");
+	is_int(pop_number(&reader), 4, "the next");
+	is_int(shmring_redelivered(&reader), 0, "is not marked");
+	is_int(pop_number(&reader), 5, "nor the last");
+	is_int(shmring_redelivered(&reader), 0, "of all");
+	is_int(pop_number(&reader), -EAGAIN, "no other came twice");
+	shmring_close(&reader);
+	shmring_close(&ring);
+	shmring_unlink(name);
+}
+
+/* A child of a holder shares its lock: proof of death must wait for it. */
+static void
+lend_the_lock(void *argument)
+{
+	struct peer *peer = argument;
+	struct shmring ring;
+	pid_t grandchild;
+
+	CHILD_CHECK(!shmring_open(&ring, peer->name, peer->roles, 0));
+	grandchild = fork();
+	if (grandchild == 0) { /* outlives us, but not for ever */
+		alarm(60);
+		flag_await(&peer->ready[1], 1);
+		_exit(0);
+	}
+	flag_raise(peer->ready);
+	for (;;)
+		pause();
+}
+
+static void
+wait_for_the_childs_lock(void)
+{
+	struct shmring ring, writer;
+	const char *name = make_named(SHMRING_SPSC, SHMRING_CONSUMER, &ring);
+	struct peer peer = { .name = name,
+			     .roles = SHMRING_PRODUCER,
+			     .ready = shared_memory(2 * sizeof(int)) };
+	int error;
+
+	peer.pid = child_start(lend_the_lock, &peer);
+	flag_await(peer.ready, 1);
+	child_kill(peer.pid);
+	is_int(shmring_open(&writer, name, SHMRING_PRODUCER, 0), -EBUSY,
+	       "a child holds the dead one's lock: no proof");
+	flag_raise(&peer.ready[1]);
+	do
+		error = shmring_open(&writer, name, SHMRING_PRODUCER, 0);
+	while (error == -EBUSY);
+	is_int(error, 0, "when that has ended, the role is free");
+	shmring_close(&writer);
+	shmring_close(&ring);
+	shmring_unlink(name);
+}
+
+/* End of stream for the consumer. */
+static void
+end_of_stream(uint32_t mode, int leave)
+{
+	struct shmring ring, writer;
+	const char *name = make_named(mode, SHMRING_CONSUMER, &ring);
+	struct peer peer = { .name = name,
+			     .roles = SHMRING_PRODUCER,
+			     .pushes = 2,
+			     .leave = leave };
+	size_t size;
+
+	is_int(pop_number(&ring), -EAGAIN, "no producer yet: not the end");
+	peer_start(&peer);
+	if (!leave) {
+		is_int(shmring_recover(&ring), 0, "none is dead");
+		child_kill(peer.pid);
+		is_int(shmring_recover(&ring), 1, "one is");
+		is_int(shmring_recover(&ring), 0, "once");
+	}
+	is_int(pop_number(&ring), 0, "what was pushed stays");
+	is_int(pop_number(&ring), 1, "all of it");
+	is_int(pop_number(&ring), -EPIPE, "then it ends");
+	ok(!shmring_peek(&ring, &size) && shmring_error(&ring) == -EPIPE,
+	   "for peek, too");
+	is_int(shmring_pop_wait(&ring, &size, 8, -1), -EPIPE,
+	       "and nobody waits");
+	ring_open(&writer, name, SHMRING_PRODUCER);
+	is_int(pop_number(&ring), -EAGAIN, "unless another producer comes");
+	push_number(&writer, 7);
+	is_int(pop_number(&ring), 7, "and goes on");
+	shmring_close(&writer);
+	shmring_close(&ring);
+	shmring_unlink(name);
+}
+
+/* And its mirror image. */
+static void
+nobody_listens(uint32_t mode, int leave)
+{
+	struct shmring ring, reader;
+	const char *name = make_named(mode, SHMRING_PRODUCER, &ring);
+	struct peer peer = { .name = name,
+			     .roles = SHMRING_CONSUMER,
+			     .pops = 1,
+			     .leave = leave };
+
+	is_int(push_number(&ring, 0), 0, "no consumer yet: it can come");
+	peer_start(&peer);
+	if (!leave) {
+		child_kill(peer.pid);
+		is_int(shmring_recover(&ring), 1, "one is dead");
+	}
+	is_int(push_number(&ring, 1), -EPIPE, "the last consumer is gone");
+	is_int(shmring_push_wait(&ring, "", 1, -1), -EPIPE, "nobody waits");
+	ok(!shmring_reserve(&ring, 1) && shmring_error(&ring) == -EPIPE,
+	   "nor reserves");
+	ring_open(&reader, name, SHMRING_CONSUMER);
+	is_int(push_number(&ring, 2), 0, "unless another comes");
+	is_int(pop_number(&reader), 2, "and takes it");
+	shmring_close(&reader);
+	shmring_close(&ring);
+	shmring_unlink(name);
+}
+
+/* In MPMC it is the last one that counts. */
+static void
+end_with_the_last(void)
+{
+	struct shmring ring, first, second;
+	const char *name = make_named(SHMRING_MPMC, SHMRING_CONSUMER, &ring);
+
+	ring_open(&first, name, SHMRING_PRODUCER);
+	ring_open(&second, name, SHMRING_PRODUCER);
+	shmring_close(&first);
+	is_int(pop_number(&ring), -EAGAIN, "one of two producers left");
+	shmring_close(&second);
+	is_int(pop_number(&ring), -EPIPE, "both left");
+	shmring_close(&ring);
+	shmring_unlink(name);
+}
+
+static void
+use_up_participants(void)
+{
+	struct shmring ring, other;
+	const char *name = make_named(SHMRING_MPMC, SHMRING_CONSUMER, &ring);
+	struct shmring_stat all;
+	struct peer peers[3];
+
+	for (int i = 0; i < 3; i++) {
+		peers[i] = (struct peer){ .name = name,
+					  .roles = SHMRING_PRODUCER,
+					  .pushes = 2 };
+		peer_start(&peers[i]);
+	}
+	is_int(shmring_open(&other, name, SHMRING_PRODUCER, 0), -EUSERS,
+	       "all participants are attached");
+	is_int(shmring_open(&other, name, SHMRING_OBSERVER, 0), 0,
+	       "an observer is none");
+	shmring_close(&other);
+	child_kill(peers[1].pid);
+	is_int(shmring_open(&other, name, SHMRING_PRODUCER, 0), 0,
+	       "a dead one makes room");
+	shmring_stat(&ring, &all);
+	ok(all.producers == 3 && all.pushed == 6, "its counters go on");
+	shmring_close(&other);
+	child_kill(peers[0].pid);
+	child_kill(peers[2].pid);
+	is_int(shmring_recover(&ring), 2, "the others are found, too");
+	shmring_close(&ring);
+	shmring_unlink(name);
+}
+
+static void
+only_look(uint32_t mode)
+{
+	struct shmring ring, observer;
+	const char *name = make_named(mode, SHMRING_BOTH, &ring);
+	struct shmring_stat all;
+
+	ring_open(&observer, name, SHMRING_OBSERVER);
+	push_number(&ring, 1);
+	is_int(shmring_stat(&observer, &all), 0, "an observer may look");
+	ok(all.pushed == 1 && all.producers == 1 && all.consumers == 1,
+	   "at all that goes on");
+	ok(shmring_length(&observer) > 0, "and at the length");
+	shmring_close(&observer);
+	is_int(pop_number(&ring), 1, "and has changed nothing");
+	shmring_close(&ring);
+	shmring_unlink(name);
+}
+
+static void
+write_to(void *place)
+{
+	signal(SIGSEGV, SIG_DFL); /* no report of a sanitizer */
+	*(volatile char *)place = 1;
+}
+
+/* Pages that a role has no business writing are write-protected. */
+static void
+map_read_only(void)
+{
+	struct shmring ring, reader, observer;
+	const char *name = make_named(SHMRING_SPSC, SHMRING_PRODUCER, &ring);
+
+	ring_open(&reader, name, SHMRING_CONSUMER);
+	ring_open(&observer, name, SHMRING_OBSERVER);
+	is_int(child_run(write_to, reader.data), -SIGSEGV,
+	       "a consumer cannot write messages");
+	is_int(child_run(write_to, reader.data + reader.geometry.capacity),
+	       -SIGSEGV, "nor their mirror");
+	is_int(child_run(write_to, reader.tail), -SIGSEGV,
+	       "nor the producer's position");
+	is_int(child_run(write_to, ring.head), -SIGSEGV,
+	       "a producer cannot write the consumer's");
+	is_int(child_run(write_to, ring.data), 0, "but messages");
+	is_int(child_run(write_to, observer.base), -SIGSEGV,
+	       "an observer cannot write the header");
+	is_int(child_run(write_to, observer.data), -SIGSEGV, "nor messages");
+	shmring_close(&observer);
+	shmring_close(&reader);
+	shmring_close(&ring);
+	shmring_unlink(name);
+}
+
+struct inherited {
+	struct shmring *ring;
+	const char *name;
+};
+
+static void
+use_the_parents(void *argument)
+{
+	struct inherited *mine = argument;
+	struct shmring *ring = mine->ring, own;
+	size_t size;
+
+	CHILD_CHECK(push_number(ring, 1) == -ESTALE);
+	CHILD_CHECK(pop_number(ring) == -ESTALE);
+	CHILD_CHECK(shmring_push_wait(ring, "", 1, -1) == -ESTALE);
+	CHILD_CHECK(shmring_pop_wait(ring, &size, 8, -1) == -ESTALE);
+	CHILD_CHECK(!shmring_reserve(ring, 1));
+	CHILD_CHECK(shmring_error(ring) == -ESTALE);
+	CHILD_CHECK(!shmring_peek(ring, &size));
+	CHILD_CHECK(shmring_error(ring) == -ESTALE);
+	CHILD_CHECK(shmring_commit(ring, 0) == -ESTALE);
+	CHILD_CHECK(shmring_release(ring) == -ESTALE);
+	CHILD_CHECK(shmring_flush(ring, -1) == -ESTALE);
+	CHILD_CHECK(shmring_recover(ring) == -ESTALE);
+	shmring_close(ring);
+	CHILD_CHECK(!shmring_open(&own, mine->name, SHMRING_OBSERVER, 0));
+	shmring_close(&own);
+}
+
+/* The child's use is refused and does not disturb the parent, whatever the
+ * parent holds. */
+static void
+fork_a_user(uint32_t mode)
+{
+	struct shmring ring;
+	const char *name = make_named(mode, SHMRING_BOTH, &ring);
+	struct inherited inherited = { &ring, name };
+	const uint64_t *seen;
+	uint64_t *place;
+	size_t size;
+
+	push_number(&ring, 1);
+	seen = shmring_peek(&ring, &size);
+	place = shmring_reserve(&ring, 8);
+	is_int(child_run(use_the_parents, &inherited), 0,
+	       "a child must open its own handle");
+	ok(seen && *seen == 1 && shmring_release(&ring) == 0,
+	   "the parent's peek is untouched");
+	*place = 2;
+	is_int(shmring_commit(&ring, 8), 0, "its reservation, too");
+	is_int(pop_number(&ring), 2, "and all goes on");
+	shmring_close(&ring);
+	shmring_unlink(name);
+}
+
+int
+main(void)
+{
+	tap_start();
+	refuse_a_second(SHMRING_PRODUCER, "producer");
+	refuse_a_second(SHMRING_CONSUMER, "consumer");
+	wait_for_the_childs_lock();
+	end_with_the_last();
+	use_up_participants();
+	map_read_only();
+	for (int leave = 0; leave < 2; leave++) {
+		printf("# %s\n", leave ? "after close" : "after SIGKILL");
+		succeed_a_producer(leave);
+		for (uint32_t mode = SHMRING_SPSC; mode <= SHMRING_MPMC;
+		     mode++) {
+			printf("# %s\n", mode_name[mode]);
+			succeed_a_consumer(mode, leave, 0);
+			succeed_a_consumer(mode, leave, 1);
+			end_of_stream(mode, leave);
+			nobody_listens(mode, leave);
+		}
+	}
+	for (uint32_t mode = SHMRING_SPSC; mode <= SHMRING_MPMC; mode++) {
+		only_look(mode);
+		fork_a_user(mode);
+	}
+	return tap_done();
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Description: the SPSC engine in one thread: how records lie in the bytes,
+ * positions near 2^32 and 2^64, successors, damaged content.
+ */
+#include "ring.h"
+
+#define LARGEST 4080 /* of a ring of 4096 bytes: less header, next header */
+
+static uint64_t
+record_size(size_t size)
+{
+	return 8 + (size + 7) / 8 * 8;
+}
+
+/* A push must be accepted exactly if the record and a cleared header behind
+ * it fit into what is not in use. */
+static void
+account_for_every_byte(uint64_t position, const char *where)
+{
+	unsigned char message[LARGEST];
+	uint64_t used = 0, in = 0, out = 0;
+	size_t sizes[600]; /* 4096 / 8 messages at most */
+	struct shmring ring;
+	int wrong = 0;
+
+	ring_make(&ring, SHMRING_SPSC, 1, LARGEST);
+	ring_seed(&ring, position);
+	for (int i = 0; i < 20000; i++) {
+		size_t size = tap_random() % (i % 2 ? 40 : LARGEST + 1);
+		int fits = used + record_size(size) + 8 <= 4096;
+
+		message_write(message, size, in);
+		wrong += shmring_push(&ring, message, size) !=
+			 (fits ? 0 : -EAGAIN);
+		if (fits) {
+			used += record_size(size);
+			sizes[in++ % 600] = size;
+		}
+		wrong += shmring_length(&ring) != used;
+		if (tap_random() % 2)
+			continue;
+		size = out < in ? sizes[out % 600] : 0;
+		wrong += shmring_pop(&ring, message, LARGEST) !=
+			 (out < in ? (ssize_t)size : -EAGAIN);
+		if (out < in) {
+			wrong += !message_is(message, size, out++);
+			used -= record_size(size);
+		}
+	}
+	ok(in > 600 && *ring.tail != position, "%s: %" PRIu64 " messages",
+	   where, in);
+	is_int(wrong, 0, "%s: room to the byte, no byte wrong", where);
+	shmring_close(&ring);
+}
+
+/* The largest record from every offset, for it is 8 bytes less than a lap: it
+ * lies in one piece, and no byte of it is taken for a header later. */
+static void
+start_at_every_offset(void)
+{
+	struct shmring ring;
+	int wrong = 0, across = 0;
+
+	ring_make(&ring, SHMRING_SPSC, 1, LARGEST);
+	for (uint64_t i = 0; i < 4096 / 8; i++) {
+		size_t size = 0;
+		unsigned char *place = shmring_reserve(&ring, LARGEST);
+		const unsigned char *seen;
+		uint64_t header = 9; /* as if 8 bytes followed */
+
+		across += place + LARGEST > ring.data + 4096;
+		for (size_t j = 0; j < LARGEST; j += 8)
+			memcpy(place + j, &header, 8);
+		wrong += shmring_commit(&ring, LARGEST);
+		wrong += shmring_push(&ring, NULL, 0) != -EAGAIN;
+		seen = shmring_peek(&ring, &size);
+		wrong += !seen || size != LARGEST;
+		for (size_t j = 0; seen && j < LARGEST; j += 8)
+			wrong += memcmp(seen + j, &header, 8) != 0;
+		shmring_release(&ring);
+		wrong += pop_number(&ring) != -EAGAIN;
+	}
+	ok(across > 500, "records lay across the end");
+	is_int(wrong, 0, "each in one piece");
+	shmring_close(&ring);
+}
+
+/* As if killed between publication and the store of tail: a successor must
+ * not write over what was published. */
+static void
+resume_behind_the_last(void)
+{
+	struct shmring ring;
+
+	ring_make(&ring, SHMRING_SPSC, 64, 8);
+	for (uint64_t i = 0; i < 3; i++)
+		push_number(&ring, i);
+	*ring.tail = 16;
+	ring_reopen(&ring);
+	is_int(*ring.tail, 48, "a new writer walks to the end");
+	push_number(&ring, 3);
+	for (int i = 0; i < 4; i++)
+		is_int(pop_number(&ring), i, "and writes behind it");
+	shmring_close(&ring);
+}
+
+static void
+damage_header(struct shmring *ring)
+{
+	*shmring__header_at(ring, *ring->head) = 4242;
+}
+
+static void
+damage_taken(struct shmring *ring)
+{
+	ring->credit = *ring->tail;
+	*ring->taken = *ring->tail + 8;
+}
+
+/* Content that no honest peer wrote: an error, once and for all. */
+static void
+poison_handle(void (*damage)(struct shmring *), const char *what)
+{
+	struct shmring ring;
+	size_t size;
+
+	ring_make(&ring, SHMRING_SPSC, 64, 8);
+	push_number(&ring, 1);
+	damage(&ring);
+	is_int(push_number(&ring, 2) == -EBADMSG ||
+		       pop_number(&ring) == -EBADMSG,
+	       1, "%s is noticed", what);
+	is_int(push_number(&ring, 2), -EBADMSG, "then push refuses");
+	is_int(pop_number(&ring), -EBADMSG, "pop, too");
+	ok(!shmring_peek(&ring, &size) && shmring_error(&ring) == -EBADMSG,
+	   "and peek");
+	ok(!shmring_reserve(&ring, 1) && shmring_error(&ring) == -EBADMSG,
+	   "and reserve");
+	shmring_close(&ring);
+}
+
+/* The same found by a successor. */
+static void
+refuse_damaged_start(uint64_t tail, uint64_t head, uint64_t taken,
+		     uint64_t header, const char *what)
+{
+	struct shmring ring, successor;
+	int fd;
+
+	ring_make(&ring, SHMRING_SPSC, 64, 8);
+	*ring.tail = tail;
+	*ring.head = head;
+	*ring.taken = taken;
+	*shmring__header_at(&ring, 0) = header;
+	fd = dup(shmring_fd(&ring));
+	shmring_close(&ring);
+	is_int(shmring_open_fd(&successor, fd, SHMRING_BOTH), -EBADMSG,
+	       "refused: %s", what);
+	close(fd);
+}
+
+int
+main(void)
+{
+	tap_start();
+	account_for_every_byte(0, "from 0");
+	account_for_every_byte((UINT64_C(1) << 32) - 8000, "near 2^32");
+	account_for_every_byte((UINT64_C(1) << 63) - 8000, "near 2^63");
+	account_for_every_byte(UINT64_MAX - 7999, "near 2^64");
+	start_at_every_offset();
+	resume_behind_the_last();
+	poison_handle(damage_header, "a length beyond slot_size");
+	poison_handle(damage_taken, "a position beyond the writer's");
+	refuse_damaged_start(4096, 0, 0, 4242, "a record too long");
+	refuse_damaged_start(4104, 0, 0, 0, "a tail too far");
+	refuse_damaged_start(0, 8, 0, 4242, "a head before a wrong header");
+	refuse_damaged_start(0, 4104, 0, 0, "a head too far");
+	refuse_damaged_start(0, 0, 8, 0, "space freed beyond the tail");
+	return tap_done();
+}

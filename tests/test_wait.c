@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Description: waiting calls: time-outs, flush, the end of the stream and the
+ * death of the peer wake sleepers, signals do not disturb, all spin policies.
+ */
+#include "ring.h"
+
+#include <pthread.h>
+#include <time.h>
+
+static const int64_t policies[] = { -1, 0, 1000, SHMRING_SPIN_NS };
+
+/* What a thread or child of ours does with its end of the ring. */
+struct sleeper {
+	struct shmring ring;
+	int64_t timeout, result;
+	pthread_t thread;
+};
+
+static void *
+pop_in_thread(void *argument)
+{
+	struct sleeper *sleeper = argument;
+	char buffer[8];
+
+	sleeper->result = shmring_pop_wait(&sleeper->ring, buffer,
+					   sizeof(buffer), sleeper->timeout);
+	return NULL;
+}
+
+static void *
+push_in_thread(void *argument)
+{
+	struct sleeper *sleeper = argument;
+
+	sleeper->result =
+		shmring_push_wait(&sleeper->ring, "", 1, sleeper->timeout);
+	return NULL;
+}
+
+static void *
+flush_in_thread(void *argument)
+{
+	struct sleeper *sleeper = argument;
+
+	sleeper->result = shmring_flush(&sleeper->ring, sleeper->timeout);
+	return NULL;
+}
+
+/* Returns when the thread sleeps, as its counter says. */
+static void
+sleeper_start(struct sleeper *sleeper, void *(*function)(void *))
+{
+	const uint64_t *sleeps = &shmring__mine(&sleeper->ring)->sleeps;
+	uint64_t before = __atomic_load_n(sleeps, __ATOMIC_RELAXED);
+
+	sleeper->timeout = GENEROUS;
+	if (pthread_create(&sleeper->thread, NULL, function, sleeper))
+		bail("no thread");
+	while (__atomic_load_n(sleeps, __ATOMIC_RELAXED) < before + 2)
+		usleep(100);
+}
+
+static int64_t
+sleeper_result(struct sleeper *sleeper)
+{
+	pthread_join(sleeper->thread, NULL);
+	return sleeper->result;
+}
+
+static void
+make_halves(uint32_t mode, struct shmring *writer, struct shmring *reader)
+{
+	struct shmring_config config = { .mode = mode,
+					 .slots = 16,
+					 .slot_size = 8,
+					 .roles = SHMRING_PRODUCER };
+
+	if (shmring_create_memfd(writer, &config))
+		bail("cannot create a ring");
+	ring_dup(reader, writer, SHMRING_CONSUMER);
+}
+
+static void
+fill(struct shmring *writer)
+{
+	while (push_number(writer, 1) == 0)
+		;
+}
+
+/* Not before its time, whatever the policy. How late is not ours to say. */
+static void
+time_out(uint32_t mode)
+{
+	struct shmring writer, reader;
+	struct iovec entry = { &reader, 8 };
+	int early = 0, wrong = 0;
+	size_t size;
+
+	make_halves(mode, &writer, &reader);
+	fill(&writer);
+	is_int(push_number(&writer, 1), -EAGAIN, "full");
+	is_int(shmring_push_wait(&writer, "", 1, 0), -EAGAIN,
+	       "no time at all: as without waiting");
+	ok(!shmring_reserve_wait(&writer, 1, MILLISECOND) &&
+		   shmring_error(&writer) == -ETIMEDOUT,
+	   "reserve times out");
+	entry.iov_base = &size;
+	is_int(shmring_push_n_wait(&writer, &entry, 1, MILLISECOND), -ETIMEDOUT,
+	       "so does a batch");
+	is_int(shmring_flush(&writer, MILLISECOND), -ETIMEDOUT, "and flush");
+	for (size_t i = 0; i < 4; i++) {
+		int64_t start = shmring__now(), timeout = 3 * MILLISECOND;
+
+		shmring_set_spin(&writer, policies[i]);
+		wrong += shmring_push_wait(&writer, "", 1, timeout) !=
+			 -ETIMEDOUT;
+		early += shmring__now() - start < timeout;
+	}
+	while (pop_number(&reader) == 1)
+		;
+	is_int(shmring_flush(&writer, 0), 0, "all taken: flush has no wait");
+	is_int(shmring_pop_wait(&reader, &size, 8, 0), -EAGAIN, "empty");
+	ok(!shmring_peek_wait(&reader, &size, MILLISECOND) &&
+		   shmring_error(&reader) == -ETIMEDOUT,
+	   "peek times out");
+	is_int(shmring_pop_n_wait(&reader, &entry, 1, MILLISECOND), -ETIMEDOUT,
+	       "so does a batch");
+	for (size_t i = 0; i < 4; i++) {
+		int64_t start = shmring__now(), timeout = 3 * MILLISECOND;
+
+		shmring_set_spin(&reader, policies[i]);
+		wrong += shmring_pop_wait(&reader, &size, 8, timeout) !=
+			 -ETIMEDOUT;
+		early += shmring__now() - start < timeout;
+	}
+	is_int(wrong, 0, "all spin policies time out");
+	is_int(early, 0, "not before their time");
+	is_int(push_number(&writer, 7), 0, "a time-out has harmed nothing");
+	is_int(pop_number(&reader), 7, "in the ring");
+	shmring_close(&reader);
+	shmring_close(&writer);
+}
+
+static void
+wait_for_each_other(uint32_t mode)
+{
+	struct sleeper writer, reader;
+	struct iovec entry = { &entry, 8 };
+	size_t size;
+
+	make_halves(mode, &writer.ring, &reader.ring);
+	sleeper_start(&reader, pop_in_thread);
+	is_int(push_number(&writer.ring, 1), 0, "a push");
+	is_int(sleeper_result(&reader), 8, "wakes who waits for it");
+	fill(&writer.ring);
+	sleeper_start(&writer, push_in_thread);
+	while (pop_number(&reader.ring) == 1) /* SPSC: space comes in eighths */
+		;
+	is_int(sleeper_result(&writer), 0, "so does a pop");
+	while (pop_number(&reader.ring) != -EAGAIN)
+		;
+	sleeper_start(&reader, pop_in_thread);
+	is_int(shmring_push_n(&writer.ring, &entry, 1), 1, "so does a batch");
+	is_int(sleeper_result(&reader), 8, "of one");
+	sleeper_start(&reader, pop_in_thread);
+	if (shmring_reserve(&writer.ring, 8))
+		is_int(shmring_commit(&writer.ring, 8), 0, "and a commit");
+	is_int(sleeper_result(&reader), 8, "in place");
+
+	push_number(&writer.ring, 1);
+	push_number(&writer.ring, 2);
+	sleeper_start(&writer, flush_in_thread);
+	is_int(pop_number(&reader.ring), 1, "flush: one is taken");
+	ok(shmring_peek(&reader.ring, &size), "one looked at");
+	shmring_release(&reader.ring);
+	is_int(sleeper_result(&writer), 0, "all are: the wait is over");
+	is_int(shmring_length(&reader.ring), 0, "nothing is left");
+	shmring_close(&reader.ring);
+	shmring_close(&writer.ring);
+}
+
+/* The last of the other side leaves while we sleep. */
+static void
+leave_sleepers(uint32_t mode)
+{
+	struct sleeper writer, reader, second;
+
+	make_halves(mode, &writer.ring, &reader.ring);
+	sleeper_start(&reader, pop_in_thread);
+	if (mode == SHMRING_MPMC) {
+		ring_dup(&second.ring, &writer.ring, SHMRING_CONSUMER);
+		sleeper_start(&second, pop_in_thread);
+	}
+	shmring_close(&writer.ring);
+	is_int(sleeper_result(&reader), -EPIPE, "the end wakes a reader");
+	if (mode == SHMRING_MPMC) {
+		is_int(sleeper_result(&second), -EPIPE, "every reader");
+		shmring_close(&second.ring);
+	}
+	shmring_close(&reader.ring);
+
+	make_halves(mode, &writer.ring, &reader.ring);
+	fill(&writer.ring);
+	sleeper_start(&writer, push_in_thread);
+	shmring_close(&reader.ring);
+	is_int(sleeper_result(&writer), -EPIPE, "and a writer");
+	is_int(shmring_flush(&writer.ring, -1), -EPIPE, "flush gives up");
+	shmring_close(&writer.ring);
+
+	make_halves(mode, &writer.ring, &reader.ring);
+	push_number(&writer.ring, 1);
+	sleeper_start(&writer, flush_in_thread);
+	shmring_close(&reader.ring);
+	is_int(sleeper_result(&writer), -EPIPE, "also when it sleeps");
+	shmring_close(&writer.ring);
+}
+
+struct peer {
+	const char *name;
+	unsigned roles;
+	int *ready;
+};
+
+static void
+attach_and_stay(void *argument)
+{
+	struct peer *peer = argument;
+	struct shmring ring;
+
+	CHILD_CHECK(!shmring_open(&ring, peer->name, peer->roles, 0));
+	flag_raise(peer->ready);
+	for (;;)
+		pause();
+}
+
+/* The peer is killed while we sleep: no call tells us, we must find out. */
+static void
+kill_the_peer(uint32_t mode, unsigned role)
+{
+	struct shmring_config config = { .mode = mode,
+					 .slots = 16,
+					 .slot_size = 8,
+					 .roles = SHMRING_BOTH ^ role };
+	struct peer peer = { .roles = role,
+			     .ready = shared_memory(sizeof(int)) };
+	struct sleeper sleeper;
+	char name[64];
+	pid_t child;
+
+	peer.name = strcpy(name, tap_name());
+	if (shmring_create(&sleeper.ring, name, &config))
+		bail("cannot create a ring");
+	child = child_start(attach_and_stay, &peer);
+	flag_await(peer.ready, 1);
+	if (role == SHMRING_PRODUCER) {
+		sleeper_start(&sleeper, pop_in_thread);
+	} else {
+		fill(&sleeper.ring);
+		sleeper_start(&sleeper, push_in_thread);
+	}
+	child_kill(child);
+	is_int(sleeper_result(&sleeper), -EPIPE, "a sleeping %s finds out",
+	       role == SHMRING_PRODUCER ? "reader" : "writer");
+	shmring_close(&sleeper.ring);
+	shmring_unlink(name);
+}
+
+static volatile sig_atomic_t signals;
+
+static void
+on_signal(int number)
+{
+	(void)number;
+	signals++;
+}
+
+/* A timer that interrupts this thread a thousand times a second. */
+static timer_t
+storm_begin(int flags)
+{
+	struct itimerspec often = { { 0, 1000000 }, { 0, 1000000 } };
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL,
+				  .sigev_signo = SIGUSR1 };
+	struct sigaction action = { .sa_flags = flags };
+	timer_t timer;
+
+	action.sa_handler = on_signal;
+	sigaction(SIGUSR1, &action, NULL);
+	signals = 0;
+	if (timer_create(CLOCK_MONOTONIC, &event, &timer) ||
+	    timer_settime(timer, 0, &often, NULL))
+		bail("no timer");
+	return timer;
+}
+
+struct late {
+	struct shmring *ring;
+	int count;
+};
+
+static void
+push_late(void *argument)
+{
+	struct late *late = argument;
+	struct shmring own;
+
+	CHILD_CHECK(!shmring_open_fd(&own, shmring_fd(late->ring),
+				     SHMRING_PRODUCER));
+	for (int i = 0; i < late->count; i++) {
+		usleep(3000);
+		CHILD_CHECK(!push_number(&own, (uint64_t)i));
+	}
+	usleep(3000);
+	shmring_close(&own);
+}
+
+static void
+interrupt(uint32_t mode, int flags)
+{
+	struct shmring_config config = { .mode = mode,
+					 .roles = SHMRING_CONSUMER };
+	struct shmring ring;
+	struct late late = { &ring, 20 };
+	int64_t start, number = -1, timeout = 50 * MILLISECOND;
+	int wrong = 0;
+	timer_t timer;
+	pid_t child;
+
+	if (shmring_create_memfd(&ring, &config))
+		bail("cannot create a ring");
+	shmring_set_spin(&ring, 0);
+	timer = storm_begin(flags);
+	start = shmring__now();
+	is_int(shmring_pop_wait(&ring, &number, 8, timeout), -ETIMEDOUT,
+	       "signals with%s SA_RESTART: a time-out", flags ? "" : "out");
+	ok(shmring__now() - start >= timeout && signals > 0,
+	   "not before its time");
+	child = child_start(push_late, &late);
+	for (int i = 0; i < late.count; i++)
+		wrong += shmring_pop_wait(&ring, &number, 8, GENEROUS) != 8 ||
+			 number != i;
+	wrong += shmring_pop_wait(&ring, &number, 8, GENEROUS) != -EPIPE;
+	timer_delete(timer);
+	signal(SIGUSR1, SIG_DFL);
+	is_int(wrong, 0, "all that comes, and the end");
+	is_int(tap_wait(child), 0, "from a peer");
+	shmring_close(&ring);
+}
+
+/* There and back through two rings. */
+struct game {
+	struct shmring *there, *back;
+	int64_t spin;
+	uint64_t rounds;
+};
+
+static void
+return_all(void *argument)
+{
+	struct game *game = argument;
+	struct shmring there, back;
+	uint64_t ball;
+
+	CHILD_CHECK(!shmring_open_fd(&there, shmring_fd(game->there),
+				     SHMRING_CONSUMER));
+	CHILD_CHECK(!shmring_open_fd(&back, shmring_fd(game->back),
+				     SHMRING_PRODUCER));
+	shmring_set_spin(&there, game->spin);
+	shmring_set_spin(&back, game->spin);
+	for (uint64_t i = 0; i < game->rounds; i++) {
+		CHILD_CHECK(shmring_pop_wait(&there, &ball, 8, GENEROUS) == 8);
+		CHILD_CHECK(!shmring_push_wait(&back, &ball, 8, GENEROUS));
+	}
+	CHILD_CHECK(!shmring_flush(&back, GENEROUS));
+}
+
+static void
+spin_by_policy(uint32_t mode)
+{
+	struct shmring_config config = { .mode = mode,
+					 .roles = SHMRING_PRODUCER };
+	struct shmring there, back;
+	struct game game = { &there, &back, 0, 0 };
+	struct shmring_stat all;
+
+	for (size_t i = 0; i < 4; i++) {
+		uint64_t ball = 0;
+		int wrong = 0;
+		pid_t child;
+
+		config.roles = SHMRING_PRODUCER;
+		if (shmring_create_memfd(&there, &config))
+			bail("cannot create a ring");
+		config.roles = SHMRING_CONSUMER;
+		if (shmring_create_memfd(&back, &config))
+			bail("cannot create a ring");
+		game.spin = policies[i];
+		/* who never sleeps may cost a time slice each time */
+		game.rounds = game.spin < 0 ? 20 : 200;
+		shmring_set_spin(&there, game.spin);
+		shmring_set_spin(&back, game.spin);
+		child = child_start(return_all, &game);
+		for (uint64_t round = 0; round < game.rounds; round++) {
+			wrong += shmring_push_wait(&there, &round, 8, GENEROUS);
+			wrong += shmring_pop_wait(&back, &ball, 8, GENEROUS) !=
+					 8 ||
+				 ball != round;
+		}
+		is_int(wrong, 0, "there and back, spinning for %" PRId64 " ns",
+		       game.spin);
+		is_int(tap_wait(child), 0, "with a peer of the same mind");
+		shmring_stat(&back, &all);
+		if (game.spin < 0)
+			is_int(all.sleeps, 0, "without a sleep");
+		if (game.spin == 0)
+			ok(all.sleeps > 0, "with sleeps");
+		shmring_close(&there);
+		shmring_close(&back);
+	}
+}
+
+int
+main(void)
+{
+	tap_start();
+	for (uint32_t mode = SHMRING_SPSC; mode <= SHMRING_MPMC; mode++) {
+		printf("# %s\n", mode_name[mode]);
+		time_out(mode);
+		wait_for_each_other(mode);
+		leave_sleepers(mode);
+		kill_the_peer(mode, SHMRING_PRODUCER);
+		kill_the_peer(mode, SHMRING_CONSUMER);
+		interrupt(mode, 0);
+		interrupt(mode, SA_RESTART);
+		spin_by_policy(mode);
+	}
+	return tap_done();
+}

@@ -1,0 +1,63 @@
+#!/bin/sh
+# Description: two translation units in one program, of strict C11 and, where
+# there is a compiler, C++; no symbol of the header leaks out of either
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
+
+flags="-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -O1 -Iinclude"
+
+cat >"$tmp/first.c" <<'END'
+#include <shmring.h>
+int second_unit(struct shmring *ring);
+int main(void)
+{
+	struct shmring ring;
+	char text[8];
+
+	if (shmring_create_memfd(&ring, NULL) || second_unit(&ring) ||
+	    shmring_pop(&ring, text, sizeof(text)) != 6)
+		return 1;
+	return shmring_close(&ring);
+}
+END
+cat >"$tmp/second.c" <<'END'
+#include <shmring.h>
+#include <stddef.h>
+#include <shmring.h>
+#ifdef __cplusplus
+extern "C"
+#endif
+int second_unit(struct shmring *ring);
+int second_unit(struct shmring *ring)
+{
+	return shmring_push(ring, "second", 6);
+}
+END
+
+# link WHAT OBJECT...: into one program, which must work
+link()
+{
+	what=$1
+	shift
+	${CC:-cc} "$@" -o "$tmp/program" && $limit "$tmp/program"
+	ok $? "$what: two units work together"
+}
+
+for unit in first second; do
+	# shellcheck disable=SC2086 # a list of flags
+	${CC:-cc} -std=c11 $flags -c "$tmp/$unit.c" -o "$tmp/$unit.o"
+	ok $? "strict C11 compiles the $unit unit"
+done
+link "C and C" "$tmp/first.o" "$tmp/second.o"
+is "$(nm "$tmp/second.o" | awk '$2 ~ /[A-TV-Z]/ && $2 != "U" { print $NF }')" \
+	second_unit "nothing else is visible from outside"
+if command -v "${CXX:-c++}" >/dev/null; then
+	# shellcheck disable=SC2086
+	${CXX:-c++} -x c++ -std=c++11 $flags -c "$tmp/second.c" \
+		-o "$tmp/second.o"
+	ok $? "strict C++11 compiles it, too"
+	link "C and C++" "$tmp/first.o" "$tmp/second.o"
+else
+	skip "no C++ compiler: no mixed program"
+fi
+done_testing
