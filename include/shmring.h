@@ -259,8 +259,9 @@ static inline int shmring_unlink(const char *name);
 static inline int shmring_push(struct shmring *ring, const void *data,
 			       size_t size);
 /* Copy the next message out. Its length; -EAGAIN: empty; -EPIPE: there were
- * producers, the last is gone and all is read; -EMSGSIZE: it does not fit
- * and stays; else as push. */
+ * producers, the last is gone, and no message is left, in MPMC not even in the
+ * hands of another consumer; -EMSGSIZE: it does not fit and stays; else as
+ * push. */
 static inline ssize_t shmring_pop(struct shmring *ring, void *buffer,
 				  size_t capacity);
 /* As many as fit, or are there; count, or the error if not even one. iov_len
@@ -1428,6 +1429,10 @@ shmring__mpmc_drop(struct shmring *r, const struct shmring__claim *claim)
 	}
 	if (shmring__mpmc_finish(r, p, shmring__phase(r, p, 0) + 2, 0))
 		shmring__hand_back(r, p);
+	/* Others may wait for us to let go of the last message. */
+	if (SHMRING__RARELY(SHMRING__LOAD(&r->notice->attn, RELAXED) &
+			    SHMRING__NO_PRODUCER))
+		shmring__wake(r, &r->notice->data, 1);
 	/* Wake writers for an eighth of the slots at once, not for each. */
 	uint32_t space = SHMRING__LOAD(&r->notice->space, SEQ_CST); /* W1 */
 	if (SHMRING__RARELY(space & SHMRING__STIRS) &&
@@ -1518,6 +1523,21 @@ shmring__mpmc_front(struct shmring *r, struct shmring__claim *claim,
 			return shmring__poison(r);
 	}
 	return -EAGAIN;
+}
+
+/* Whether some consumer still holds a message. */
+SHMRING__COLD int
+shmring__in_hands(const struct shmring *r)
+{
+	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE);
+	for (uint64_t i = 0; i <= r->mask; i++) {
+		uint64_t phase = SHMRING__LOAD(shmring__a(r, i), ACQUIRE) >>
+				 r->length_bits;
+		if ((phase & 1) &&
+		    shmring__ahead(head, (phase >> 1 << r->shift) + i) > 0)
+			return 1;
+	}
+	return 0;
 }
 
 /* Is a message ready, or a slot free, behind position p, so that p being
@@ -2721,9 +2741,15 @@ shmring__front_empty(struct shmring *r, struct shmring__claim *claim,
 	memset(claim, 0, sizeof(*claim));
 	if (error != -EPIPE)
 		return error;
-	/* The last producer may have pushed between our look and its end. */
+	/* The last producer may have pushed between our look and its end, and
+	 * a consumer may have died with a message in its hands. One that
+	 * lives may yet: it is not the end before it has let go. */
+	shmring__recover_all(r);
 	int again = shmring__front_once(r, r->mode, claim, limit);
-	return again == -EAGAIN ? error : again;
+	if (again != -EAGAIN)
+		return again;
+	return r->mode == SHMRING_MPMC && shmring__in_hands(r) ? -EAGAIN
+							       : error;
 }
 
 SHMRING__HOT int
