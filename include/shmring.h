@@ -312,7 +312,9 @@ static inline int shmring_flush(struct shmring *ring, int64_t timeout_ns);
 static inline int shmring_set_spin(struct shmring *ring, int64_t spin_ns);
 
 /* Look for dead participants now; waiting calls do it by themselves, others
- * when they find the ring full or empty for long. How many were recovered. */
+ * when they find the ring full or empty for long. A producer whose pushes all
+ * succeed at once does not look: call this when it matters that the consumer
+ * still lives. How many were recovered. */
 static inline int shmring_recover(struct shmring *ring);
 /* How many messages of slot_size fit at least. */
 static inline size_t shmring_capacity(const struct shmring *ring);
@@ -2422,12 +2424,15 @@ shmring_create(struct shmring *ring, const char *name,
 	char path[PATH_MAX], self[SHMRING__SELF];
 	shmring__blank(ring);
 	int error = shmring__path(path, name);
-	if (!error)
-		error = shmring__design(&header, config);
-	if (!error && (header.flags & SHMRING_HUGETLB))
-		error = -EINVAL;
-	int replace = !error && (header.flags & SHMRING_REPLACE);
-	if (!error && !replace)
+	if (error)
+		return error;
+	error = shmring__design(&header, config);
+	if (error)
+		return error;
+	if (header.flags & SHMRING_HUGETLB)
+		return -EINVAL;
+	int replace = (header.flags & SHMRING_REPLACE) != 0;
+	if (!replace)
 		error = shmring__displace(path, 0);
 	if (error)
 		return error;

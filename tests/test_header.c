@@ -46,7 +46,8 @@ main(void)
 			bail("a function without an address");
 	for (i = 0; i < sizeof(errors) / sizeof(*errors); i++) {
 		errno = before;
-		ok(strcmp(shmring_strerror(-errors[i]), strerror(errors[i])) &&
+		ok(strcmp(shmring_strerror(-errors[i]), strerror(errors[i])) !=
+				   0 &&
 			   errno == before,
 		   "errno %d has a sentence of its own", errors[i]);
 	}

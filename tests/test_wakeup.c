@@ -84,10 +84,7 @@ wait_for_space(struct duel *duel)
 static ssize_t
 wait_for_the_reader(struct duel *duel)
 {
-	char message[1000] = "";
-	int error = shmring_push(duel->ring, message, duel->size);
-
-	return error ? error : shmring_flush(duel->ring, GENEROUS);
+	return shmring_flush(duel->ring, GENEROUS);
 }
 
 /* As often as time allows: let the peer know, then wait for what it does. */
@@ -122,6 +119,11 @@ provoke(uint32_t mode, unsigned role, ssize_t (*wait)(struct duel *),
 	duel->end = shmring__now() + tap_seconds() * 500 * MILLISECOND;
 	child = child_start(peer, duel);
 	do {
+		result = 0;
+		if (wait == wait_for_the_reader)
+			result = shmring_push(&ring, message, sizeof(message));
+		if (result < 0)
+			break;
 		__atomic_store_n(&duel->turn, ++rounds, __ATOMIC_RELEASE);
 		start = shmring__now();
 		result = wait(duel);

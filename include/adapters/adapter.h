@@ -70,39 +70,39 @@ enum {
 };
 
 enum { /* capabilities */
-	ADAPTER_STREAM = 1 << 0,       /* bytes underneath ... */
-	ADAPTER_FRAMED = 1 << 1,       /* ... cut into messages by a header */
-	ADAPTER_BIDIR = 1 << 2,	       /* takes ADAPTER_BOTH */
-	ADAPTER_PRIO = 1 << 3,	       /* higher tags are received first */
-	ADAPTER_SELECT_TYPE = 1 << 4,  /* recv_tag */
-	ADAPTER_LOSSY = 1 << 5,	       /* may lose messages; `lost` counts */
-	ADAPTER_COUNTER_ONLY = 1 << 6, /* the object counts; data go beside */
-	ADAPTER_FORK_ONLY = 1 << 7,    /* no names: related processes only */
-	ADAPTER_NAMED = 1 << 8,	       /* attach by name */
-	ADAPTER_POLLABLE = 1 << 9,     /* pollfd */
-	ADAPTER_ZEROCOPY = 1 << 10,    /* reserve and commit, peek and release */
-	ADAPTER_FDPASS = 1 << 11,      /* send_fd and recv_fd */
-	ADAPTER_TIMED = 1 << 12,       /* the system itself waits with a limit;
+       ADAPTER_STREAM = 1 << 0, /* bytes underneath ... */
+       ADAPTER_FRAMED = 1 << 1, /* ... cut into messages by a header */
+       ADAPTER_BIDIR = 1 << 2, /* takes ADAPTER_BOTH */
+       ADAPTER_PRIO = 1 << 3, /* higher tags are received first */
+       ADAPTER_SELECT_TYPE = 1 << 4, /* recv_tag */
+       ADAPTER_LOSSY = 1 << 5, /* may lose messages; `lost` counts */
+       ADAPTER_COUNTER_ONLY = 1 << 6, /* the object counts; data go beside */
+       ADAPTER_FORK_ONLY = 1 << 7, /* no names: related processes only */
+       ADAPTER_NAMED = 1 << 8, /* attach by name */
+       ADAPTER_POLLABLE = 1 << 9, /* pollfd */
+       ADAPTER_ZEROCOPY = 1 << 10, /* reserve and commit, peek and release */
+       ADAPTER_FDPASS = 1 << 11, /* send_fd and recv_fd */
+       ADAPTER_TIMED = 1 << 12, /* the system itself waits with a limit;
 					  else the adapter looks repeatedly */
-	ADAPTER_PEER_DEATH = 1 << 13,  /* a killed peer gives -EPIPE in 1 s */
-	ADAPTER_MANY_SENDERS = 1 << 14,
-	ADAPTER_MANY_RECEIVERS = 1 << 15, /* each message goes to one of them */
-	ADAPTER_BROADCAST = 1 << 16,	  /* each message goes to all of them */
-	ADAPTER_PERSISTENT = 1 << 17, /* messages outlive every process */
-	ADAPTER_FIXED_SIZE = 1 << 18, /* every message has the largest length */
-	ADAPTER_TAGS = 1 << 19,	      /* tags other than 0 arrive */
+       ADAPTER_PEER_DEATH = 1 << 13, /* a killed peer gives -EPIPE in 1 s */
+       ADAPTER_MANY_SENDERS = 1 << 14,
+       ADAPTER_MANY_RECEIVERS = 1 << 15, /* each message goes to one of them */
+       ADAPTER_BROADCAST = 1 << 16, /* each message goes to all of them */
+       ADAPTER_PERSISTENT = 1 << 17, /* messages outlive every process */
+       ADAPTER_FIXED_SIZE = 1 << 18, /* every message has the largest length */
+       ADAPTER_TAGS = 1 << 19, /* tags other than 0 arrive */
 };
 
-#define ADAPTER_NAME_MAX 64		  /* with its '\0' */
-#define ADAPTER_PATH_MAX 104		  /* fits sun_path */
+#define ADAPTER_NAME_MAX 64 /* with its '\0' */
+#define ADAPTER_PATH_MAX 104 /* fits sun_path */
 #define ADAPTER_SECOND INT64_C(1000000000) /* in nanoseconds */
 #define ADAPTER_SLICE (ADAPTER_SECOND / 10) /* how often a sleeper looks up */
 
 struct adapter_msg {
-	void *data;	 /* send reads here, recv writes here */
-	size_t length;	 /* bytes: given to send, told by recv */
+	void *data; /* send reads here, recv writes here */
+	size_t length; /* bytes: given to send, told by recv */
 	size_t capacity; /* recv: room at data, at least the message limit */
-	uint32_t tag;	 /* priority, type or signal number; 0 is plain */
+	uint32_t tag; /* priority, type or signal number; 0 is plain */
 };
 
 struct adapter_limit {
@@ -112,18 +112,18 @@ struct adapter_limit {
 
 struct adapter_limits {
 	struct adapter_limit message; /* bytes of the largest message */
-	struct adapter_limit depth;   /* messages that fit unreceived */
-	struct adapter_limit bytes;   /* bytes that fit unreceived */
-	struct adapter_limit tag;     /* largest tag */
+	struct adapter_limit depth; /* messages that fit unreceived */
+	struct adapter_limit bytes; /* bytes that fit unreceived */
+	struct adapter_limit tag; /* largest tag */
 };
 
 struct adapter_config { /* zero means the default for each field */
-	const char *name;    /* letters, digits, '.', '_', '-'; NULL: for a
+	const char *name; /* letters, digits, '.', '_', '-'; NULL: for a
 				pair of processes related by fork */
-	unsigned roles;	     /* of this side; default ADAPTER_SENDER */
+	unsigned roles; /* of this side; default ADAPTER_SENDER */
 	size_t message_size; /* largest message; both sides say the same */
-	size_t depth;	     /* messages to hold */
-	mode_t permissions;  /* 0600 */
+	size_t depth; /* messages to hold */
+	mode_t permissions; /* 0600 */
 };
 
 struct adapter_ops;
@@ -135,8 +135,8 @@ struct adapter {
 	unsigned roles;
 	struct adapter_limits limits; /* in force for this endpoint */
 	struct adapter_limit refused; /* the limit behind the last refusal */
-	uint64_t syscalls;	      /* system calls so far */
-	uint64_t lost;		      /* LOSSY receiver: messages missed */
+	uint64_t syscalls; /* system calls so far */
+	uint64_t lost; /* LOSSY receiver: messages missed */
 };
 
 /*
@@ -433,8 +433,9 @@ adapter_backoff(struct adapter *a, int64_t *step, int64_t deadline)
 
 	if (left == 0)
 		return adapter_expired(deadline);
-	*step = *step == 0 ? 1000 : *step < ADAPTER_SECOND / 2000 ? *step * 2
-								  : *step;
+	*step = *step == 0			? 1000
+		: *step < ADAPTER_SECOND / 2000 ? *step * 2
+						: *step;
 	t = adapter_timespec(*step < left ? *step : left);
 	ADAPTER_SYS(a, nanosleep(&t, NULL)); /* EINTR: only looks sooner */
 	return 0;
@@ -549,9 +550,9 @@ adapter_process_start(pid_t pid)
 static inline struct adapter_process
 adapter_self(void)
 {
-	return (struct adapter_process){ .pid = getpid(),
-					 .start = adapter_process_start(
-						 getpid()) };
+	return (struct adapter_process){
+		.pid = getpid(), .start = adapter_process_start(getpid())
+	};
 }
 
 /** False only on proof that the process has ended; counts as system calls. */
@@ -581,8 +582,8 @@ adapter_alive(struct adapter *a, struct adapter_process p)
 static inline struct adapter *
 adapter_new(const struct adapter_ops *ops)
 {
-	struct adapter *a = (struct adapter *)aligned_alloc(
-		64, (ops->size + 63) / 64 * 64);
+	struct adapter *a =
+		(struct adapter *)aligned_alloc(64, (ops->size + 63) / 64 * 64);
 
 	if (a) {
 		memset(a, 0, ops->size);

@@ -9,13 +9,11 @@
  * before `taken` says so, and each is changed by one store, so whoever dies
  * has either done it or not. Sizes come from a->limits, never from the memory
  * that others can write to.
- *
- * The second half is for those that lie in POSIX shared memory.
  */
 #ifndef ADAPTER_BUFFER_H
 #define ADAPTER_BUFFER_H
 
-#include "segment.h"
+#include "adapter.h"
 
 #define ADAPTER_BUFFER_MAX (UINT64_C(1) << 30)
 #define ADAPTER_BUFFER_MESSAGE 4096
@@ -27,7 +25,7 @@ struct adapter_slot {
 };
 
 struct adapter_buffer {
-	uint64_t put __attribute__((aligned(64)));   /* messages so far */
+	uint64_t put __attribute__((aligned(64))); /* messages so far */
 	uint64_t taken __attribute__((aligned(64))); /* and those received */
 	char slots[] __attribute__((aligned(64)));
 };
@@ -44,35 +42,32 @@ adapter_buffer_limits(struct adapter_limits *limits)
 }
 
 static inline size_t
-adapter_buffer_slot_size(const struct adapter *a)
+adapter_slot_size(const struct adapter *a)
 {
-	return (sizeof(struct adapter_slot) + a->limits.message.value + 7) /
-	       8 * 8;
+	return (sizeof(struct adapter_slot) + a->limits.message.value + 7) / 8 *
+	       8;
 }
 
-/** Bytes of a buffer for what is in a->limits, or 0 if that is unsound. */
+/** Bytes of the slots for what is in a->limits, or 0 if that is unsound. */
 static inline size_t
-adapter_buffer_size(const struct adapter *a)
+adapter_slots_size(const struct adapter *a)
 {
 	uint64_t message = a->limits.message.value;
 	uint64_t depth = a->limits.depth.value;
 
 	if (message == 0 || message > ADAPTER_BUFFER_MAX || depth == 0 ||
 	    depth > ADAPTER_BUFFER_MAX ||
-	    depth > SIZE_MAX / 2 / adapter_buffer_slot_size(a))
+	    depth > SIZE_MAX / 2 / adapter_slot_size(a))
 		return 0;
-	return sizeof(struct adapter_buffer) +
-	       depth * adapter_buffer_slot_size(a);
+	return depth * adapter_slot_size(a);
 }
 
 /** The slot of the message with this number. */
 static inline struct adapter_slot *
-adapter_buffer_slot(const struct adapter *a, struct adapter_buffer *b,
-		    uint64_t number)
+adapter_slot(const struct adapter *a, char *slots, uint64_t number)
 {
-	return (struct adapter_slot *)(b->slots +
-				       number % a->limits.depth.value *
-					       adapter_buffer_slot_size(a));
+	return (struct adapter_slot *)(slots + number % a->limits.depth.value *
+						       adapter_slot_size(a));
 }
 
 static inline void
@@ -125,7 +120,7 @@ adapter_buffer_free(const struct adapter *a, struct adapter_buffer *b)
 	uint64_t taken = __atomic_load_n(&b->taken, __ATOMIC_ACQUIRE);
 
 	return put - taken < a->limits.depth.value
-		       ? adapter_buffer_slot(a, b, put)
+		       ? adapter_slot(a, b->slots, put)
 		       : NULL;
 }
 
@@ -142,7 +137,7 @@ adapter_buffer_first(const struct adapter *a, struct adapter_buffer *b)
 	uint64_t taken = __atomic_load_n(&b->taken, __ATOMIC_RELAXED);
 	uint64_t put = __atomic_load_n(&b->put, __ATOMIC_ACQUIRE);
 
-	return put != taken ? adapter_buffer_slot(a, b, taken) : NULL;
+	return put != taken ? adapter_slot(a, b->slots, taken) : NULL;
 }
 
 static inline void
@@ -156,6 +151,33 @@ adapter_buffer_empty(struct adapter_buffer *b)
 {
 	return __atomic_load_n(&b->taken, __ATOMIC_ACQUIRE) ==
 	       __atomic_load_n(&b->put, __ATOMIC_ACQUIRE);
+}
+
+/** Send what was filled in place; by one sender. */
+static inline int
+adapter_buffer_commit(const struct adapter *a, struct adapter_buffer *b,
+		      const struct adapter_msg *msg)
+{
+	struct adapter_slot *slot = adapter_buffer_free(a, b);
+
+	if (!slot)
+		return -EINVAL; /* nothing was reserved */
+	slot->length = (uint32_t)msg->length;
+	slot->tag = msg->tag;
+	adapter_buffer_put(b);
+	return 0;
+}
+
+/** Let go of what was read in place; by one receiver. */
+static inline int
+adapter_buffer_release(const struct adapter *a, struct adapter_buffer *b)
+{
+	if (a->roles != ADAPTER_RECEIVER)
+		return -EBADF;
+	if (!adapter_buffer_first(a, b))
+		return -EINVAL; /* nothing was peeked at */
+	adapter_buffer_take(b);
+	return 0;
 }
 
 /** Send by way of the mechanism's own reserve and commit. */
@@ -188,120 +210,6 @@ adapter_buffer_recv(const struct adapter_ops *ops, struct adapter *a,
 	msg->length = place.length;
 	msg->tag = place.tag;
 	return ops->release(a);
-}
-
-/* ------------------------------------------- a buffer in a segment.h segment */
-
-struct adapter_shm {
-	struct adapter base;
-	struct adapter_segment segment;
-	struct adapter_buffer *buffer; /* behind the mechanism's own things */
-};
-
-static inline void
-adapter_shm_close(struct adapter *a)
-{
-	adapter_segment_close(a, &((struct adapter_shm *)a)->segment);
-	a->open = false;
-}
-
-/** Where several may not share a role, each role has one line. */
-static inline int
-adapter_shm_join(struct adapter *a)
-{
-	struct adapter_shm *m = (struct adapter_shm *)a;
-	int line = a->roles == ADAPTER_SENDER ? 0 : 1;
-
-	return a->ops->caps & ADAPTER_MANY_SENDERS
-		       ? adapter_segment_join(a, &m->segment, 0,
-					      ADAPTER_MEMBERS)
-		       : adapter_segment_join(a, &m->segment, line, line + 1);
-}
-
-/** Make a segment: `offset` bytes, which init sets up, then the buffer. */
-static inline int
-adapter_shm_create(struct adapter *a, const struct adapter_ops *ops,
-		   const struct adapter_config *config, size_t offset,
-		   int (*init)(struct adapter *a))
-{
-	struct adapter_shm *m = (struct adapter_shm *)a;
-	int error = adapter_begin(a, ops, config, ADAPTER_BUFFER_MESSAGE,
-				  ADAPTER_BUFFER_DEPTH);
-
-	if (!error)
-		error = adapter_segment_create(a, &m->segment, config,
-					       ops->name,
-					       offset + adapter_buffer_size(a));
-	if (error)
-		return error;
-	m->buffer = (struct adapter_buffer *)((char *)m->segment.shared +
-					      offset);
-	error = init(a);
-	if (!error)
-		error = adapter_shm_join(a);
-	if (error) {
-		adapter_shm_close(a);
-		if (config->name)
-			adapter_segment_unlink(config->name, ops->name);
-		return error;
-	}
-	adapter_segment_ready(&m->segment);
-	return adapter_ready(a);
-}
-
-static inline int
-adapter_shm_attach(struct adapter *a, const struct adapter_ops *ops,
-		   const struct adapter_config *config, size_t offset,
-		   int64_t timeout_ns)
-{
-	struct adapter_shm *m = (struct adapter_shm *)a;
-	int error = adapter_begin(a, ops, config, ADAPTER_BUFFER_MESSAGE,
-				  ADAPTER_BUFFER_DEPTH);
-
-	if (!error && !config->name)
-		error = -EINVAL;
-	if (!error)
-		error = adapter_segment_attach(a, &m->segment, config->name,
-					       ops->name,
-					       adapter_deadline(timeout_ns));
-	if (error)
-		return error;
-	m->buffer = (struct adapter_buffer *)((char *)m->segment.shared +
-					      offset);
-	if (adapter_buffer_size(a) == 0 ||
-	    m->segment.size != offset + adapter_buffer_size(a))
-		error = -EPROTO;
-	if (!error)
-		error = adapter_shm_join(a);
-	if (error) {
-		adapter_shm_close(a);
-		return error;
-	}
-	return adapter_ready(a);
-}
-
-static inline int
-adapter_shm_after_fork(struct adapter *a, bool child)
-{
-	if (!child)
-		return 0;
-	a->roles = adapter_opposite(a->roles);
-	return adapter_shm_join(a);
-}
-
-static inline int
-adapter_shm_flush(struct adapter *a, int64_t timeout_ns)
-{
-	struct adapter_shm *m = (struct adapter_shm *)a;
-	int64_t deadline = adapter_deadline(timeout_ns), step = 0;
-	int error = 0;
-
-	while (!error && !adapter_buffer_empty(m->buffer)) {
-		if (adapter_segment_left(a, &m->segment, ADAPTER_RECEIVER))
-			return -EPIPE;
-		error = adapter_backoff(a, &step, deadline);
-	}
-	return error;
 }
 
 #endif

@@ -24,7 +24,7 @@ struct adapter_fifo {
 	struct adapter base;
 	struct adapter_stream stream;
 	char path[ADAPTER_PATH_MAX];
-	size_t depth;
+	int size; /* of the pipe, 0: the default */
 	bool met; /* receiver: a sender has come */
 };
 
@@ -61,13 +61,14 @@ adapter_fifo_open(struct adapter *a, int64_t deadline)
 	}
 	error = fstat(fd, &is) ? -errno : S_ISFIFO(is.st_mode) ? 0 : -EPROTO;
 	if (!error)
-		error = adapter_pipe_in_force(a, f->depth, fd);
+		error = adapter_pipe_in_force(a, f->size, fd);
 	if (error) {
 		close(fd);
 		return error;
 	}
 	*(sends ? &f->stream.out : &f->stream.in) = fd;
-	*(sends ? &f->stream.out_nonblocking : &f->stream.in_nonblocking) = true;
+	*(sends ? &f->stream.out_nonblocking : &f->stream.in_nonblocking) =
+		true;
 	return 0;
 }
 
@@ -77,10 +78,12 @@ adapter_fifo_begin(struct adapter *a, const struct adapter_config *config)
 	struct adapter_fifo *f = (struct adapter_fifo *)a;
 	int error = adapter_pipe_begin(a, &adapter_fifo_ops, config);
 
+	adapter_stream_clear(&f->stream, false);
 	if (error)
 		return error;
-	adapter_stream_clear(&f->stream, false);
-	f->depth = config->depth;
+	f->size = adapter_pipe_size(a, config->depth);
+	if (f->size < 0)
+		return f->size;
 	if (!config->name)
 		return -EINVAL;
 	error = adapter_path(f->path, config->name, "fifo");

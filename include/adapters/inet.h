@@ -35,8 +35,8 @@ adapter_inet_bind(struct adapter *a, int type, uint32_t host, uint64_t *port)
 	     ADAPTER_SYS(a, setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one,
 				       sizeof(one)))) ||
 	    ADAPTER_SYS(a, bind(fd, (struct sockaddr *)&address, length)) ||
-	    ADAPTER_SYS(a, getsockname(fd, (struct sockaddr *)&address,
-				       &length))) {
+	    ADAPTER_SYS(
+		    a, getsockname(fd, (struct sockaddr *)&address, &length))) {
 		error = adapter_error(a);
 		close(fd);
 		return error;

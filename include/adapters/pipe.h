@@ -73,30 +73,36 @@ adapter_pipe_begin(struct adapter *a, const struct adapter_ops *ops,
 }
 
 /**
- * Make the pipe large enough for depth messages, and note its size. A page
- * takes as many frames as fit whole; a larger frame takes pages of its own.
+ * The size that holds depth messages, at least 0 bytes. A page takes as many
+ * frames as fit whole; a larger frame takes pages of its own.
  */
 static inline int
-adapter_pipe_in_force(struct adapter *a, size_t depth, int fd)
+adapter_pipe_size(struct adapter *a, size_t depth)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	uint64_t frame = a->limits.message.value + sizeof(struct adapter_frame);
-	uint64_t bytes = frame > page ? (frame + page - 1) / page * page : page;
 	uint64_t fit = frame > page ? 1 : page / frame;
-	int size;
+	uint64_t pages = (frame + page - 1) / page;
+	uint64_t most = a->limits.bytes.value < INT_MAX ? a->limits.bytes.value
+							: INT_MAX;
 
-	if (depth > INT_MAX || (depth + fit - 1) / fit * bytes > INT_MAX)
-		return adapter_refuse(a, -EINVAL, a->limits.bytes.name,
-				      a->limits.bytes.value);
-	bytes *= (depth + fit - 1) / fit;
-	if (depth && ADAPTER_SYS(a, fcntl(fd, F_SETPIPE_SZ, (int)bytes)) < 0)
+	if (depth > most || (depth + fit - 1) / fit * pages * page > most)
+		return adapter_refuse(a, -EINVAL, a->limits.bytes.name, most);
+	return (int)((depth + fit - 1) / fit * pages * page);
+}
+
+/** Give the pipe that size, unless it is 0, and note what it has. */
+static inline int
+adapter_pipe_in_force(struct adapter *a, int size, int fd)
+{
+	if (size && ADAPTER_SYS(a, fcntl(fd, F_SETPIPE_SZ, size)) < 0)
 		return adapter_refuse(a, -errno, a->limits.bytes.name,
 				      a->limits.bytes.value);
 	size = ADAPTER_SYS(a, fcntl(fd, F_GETPIPE_SZ));
 	if (size < 0)
 		return adapter_error(a);
-	a->limits.bytes = (struct adapter_limit){ "F_GETPIPE_SZ",
-						  (uint64_t)size };
+	a->limits.bytes =
+		(struct adapter_limit){ "F_GETPIPE_SZ", (uint64_t)size };
 	return 0;
 }
 
@@ -116,10 +122,13 @@ static inline int
 adapter_pipe_create(struct adapter *a, const struct adapter_config *config)
 {
 	struct adapter_pipe *p = (struct adapter_pipe *)a;
-	int i, error = adapter_pipe_begin(a, &adapter_pipe_ops, config);
+	int i, size, error = adapter_pipe_begin(a, &adapter_pipe_ops, config);
 
 	if (error)
 		return error;
+	size = adapter_pipe_size(a, config->depth);
+	if (size < 0)
+		return size;
 	if (config->name)
 		return -ENOTSUP;
 	adapter_stream_clear(&p->stream, false);
@@ -131,8 +140,7 @@ adapter_pipe_create(struct adapter *a, const struct adapter_config *config)
 		    ADAPTER_SYS(a, pipe2(p->ends[i], O_CLOEXEC)))
 			error = adapter_error(a);
 		else if (a->roles & user)
-			error = adapter_pipe_in_force(a, config->depth,
-						      p->ends[i][0]);
+			error = adapter_pipe_in_force(a, size, p->ends[i][0]);
 	}
 	if (!error)
 		error = adapter_stream_buffers(a, &p->stream);

@@ -29,7 +29,7 @@
 #ifndef ADAPTER_POSIX_SHM_MUTEX_H
 #define ADAPTER_POSIX_SHM_MUTEX_H
 
-#include "buffer.h"
+#include "posix_shm.h"
 
 #include <pthread.h>
 

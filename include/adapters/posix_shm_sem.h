@@ -26,7 +26,7 @@
 #ifndef ADAPTER_POSIX_SHM_SEM_H
 #define ADAPTER_POSIX_SHM_SEM_H
 
-#include "buffer.h"
+#include "posix_shm.h"
 
 #include <semaphore.h>
 
@@ -114,8 +114,8 @@ adapter_posix_shm_sem_wait(struct adapter *a, sem_t *sem,
 		if (!gone) { /* else look for what it did before */
 			left = left < ADAPTER_SLICE ? left : ADAPTER_SLICE;
 			until = adapter_timespec(adapter_now() + left);
-			ADAPTER_SYS(a, sem_clockwait(sem, CLOCK_MONOTONIC,
-						     &until));
+			ADAPTER_SYS(
+				a, sem_clockwait(sem, CLOCK_MONOTONIC, &until));
 		}
 		*slot = adapter_posix_shm_sem_slot(a);
 		if (*slot)
@@ -139,21 +139,24 @@ adapter_posix_shm_sem_reserve(struct adapter *a, struct adapter_msg *msg,
 	return error;
 }
 
+/** After the message has got through: wake who waits for it. */
+static inline int
+adapter_posix_shm_sem_post(int error, sem_t *sem)
+{
+	return !error && sem_post(sem) ? -errno : error;
+}
+
 static inline int
 adapter_posix_shm_sem_commit(struct adapter *a, const struct adapter_msg *msg)
 {
-	struct adapter_slot *slot;
 	int error = adapter_check_send(a, msg);
 
 	if (error)
 		return error;
-	slot = adapter_posix_shm_sem_slot(a);
-	if (!slot)
-		return -EINVAL; /* nothing was reserved */
-	slot->length = (uint32_t)msg->length;
-	slot->tag = msg->tag;
-	adapter_buffer_put(((struct adapter_shm *)a)->buffer);
-	return sem_post(&adapter_posix_shm_sem(a)->items) ? -errno : 0;
+	error = adapter_buffer_commit(a, ((struct adapter_shm *)a)->buffer,
+				      msg);
+	return adapter_posix_shm_sem_post(error,
+					  &adapter_posix_shm_sem(a)->items);
 }
 
 static inline int
@@ -165,20 +168,17 @@ adapter_posix_shm_sem_peek(struct adapter *a, struct adapter_msg *msg,
 
 	if (a->roles != ADAPTER_RECEIVER)
 		return -EBADF;
-	error = adapter_posix_shm_sem_wait(
-		a, &adapter_posix_shm_sem(a)->items, &slot, timeout_ns);
+	error = adapter_posix_shm_sem_wait(a, &adapter_posix_shm_sem(a)->items,
+					   &slot, timeout_ns);
 	return error ? error : adapter_slot_show(a, slot, msg);
 }
 
 static inline int
 adapter_posix_shm_sem_release(struct adapter *a)
 {
-	if (a->roles != ADAPTER_RECEIVER)
-		return -EBADF;
-	if (!adapter_posix_shm_sem_slot(a))
-		return -EINVAL; /* nothing was peeked at */
-	adapter_buffer_take(((struct adapter_shm *)a)->buffer);
-	return sem_post(&adapter_posix_shm_sem(a)->room) ? -errno : 0;
+	return adapter_posix_shm_sem_post(
+		adapter_buffer_release(a, ((struct adapter_shm *)a)->buffer),
+		&adapter_posix_shm_sem(a)->room);
 }
 
 static inline int

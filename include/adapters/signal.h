@@ -31,6 +31,8 @@
 
 #include <sys/signalfd.h>
 
+#define ADAPTER_SIGNAL_DEPTH 1024
+
 struct adapter_signal_shared {
 	struct adapter_shared head;
 	uint64_t sent, taken;
@@ -142,10 +144,14 @@ static inline int
 adapter_signal_begin(struct adapter *a, const struct adapter_config *config)
 {
 	struct adapter_signal *s = (struct adapter_signal *)a;
-	int number, error = adapter_begin(a, &adapter_signal_ops, config, 0, 0);
+	bool small = adapter_rlimit(RLIMIT_SIGPENDING) < ADAPTER_SIGNAL_DEPTH;
+	int number, error = adapter_begin(a, &adapter_signal_ops, config, 0,
+					  small ? 0 : ADAPTER_SIGNAL_DEPTH);
 
 	if (error)
 		return error;
+	if (!config->depth && !small)
+		a->limits.depth.name = "default depth";
 	adapter_segment_clear(&s->segment);
 	s->signalfd = s->peer = -1;
 	sigemptyset(&s->all);

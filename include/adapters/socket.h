@@ -27,15 +27,15 @@ struct adapter_packet {
 struct adapter_socket {
 	struct adapter base;
 	struct adapter_stream stream; /* SOCK_STREAM only, else unused */
-	int type;		      /* SOCK_STREAM, ... */
-	size_t depth;		      /* config.depth */
-	int listener;		      /* until the peer has come */
-	int fd;			      /* of the peer, or -1 */
-	int pair[2];		      /* until after_fork: parent, child */
-	bool meet;		      /* datagrams: take the first as peer */
-	bool descriptor_next;	      /* a packet with one was received */
-	int descriptor;		      /* which; -1: there was no room */
-	uint32_t sent, received;      /* sequence numbers of packets */
+	int type; /* SOCK_STREAM, ... */
+	size_t depth; /* config.depth */
+	int listener; /* until the peer has come */
+	int fd; /* of the peer, or -1 */
+	int pair[2]; /* until after_fork: parent, child */
+	bool meet; /* datagrams: take the first as peer */
+	bool descriptor_next; /* a packet with one was received */
+	int descriptor; /* which; -1: there was no room */
+	uint32_t sent, received; /* sequence numbers of packets */
 };
 
 static inline void
@@ -68,14 +68,13 @@ adapter_socket_buffer(struct adapter *a, int fd, int option, uint64_t size)
 {
 	bool sending = option == SO_SNDBUF;
 	const char *name = sending ? "net.core.wmem_max" : "net.core.rmem_max";
-	uint64_t largest = adapter_sysctl(sending ? "net/core/wmem_max"
-						  : "net/core/rmem_max",
-					  0);
+	uint64_t largest = adapter_sysctl(
+		sending ? "net/core/wmem_max" : "net/core/rmem_max", 0);
 	int ask = size > INT_MAX ? INT_MAX : (int)(size / 2 + 1), got = 0;
 	socklen_t length = sizeof(got);
 
-	if (ADAPTER_SYS(a, setsockopt(fd, SOL_SOCKET, option, &ask,
-				      sizeof(ask))) ||
+	if (ADAPTER_SYS(
+		    a, setsockopt(fd, SOL_SOCKET, option, &ask, sizeof(ask))) ||
 	    ADAPTER_SYS(a, getsockopt(fd, SOL_SOCKET, option, &got, &length)))
 		return adapter_error(a);
 	if ((uint64_t)got < size)
@@ -101,8 +100,8 @@ adapter_socket_room(struct adapter *a, int fd)
 				      a->limits.bytes.value);
 	if (s->depth)
 		room = s->depth * (2 * one + 1024);
-	if (ADAPTER_SYS(a, getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &has,
-				      &length)))
+	if (ADAPTER_SYS(a,
+			getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &has, &length)))
 		return adapter_error(a);
 	size = (uint64_t)has;
 	if (s->depth || (s->type != SOCK_STREAM && size < room))
@@ -160,28 +159,27 @@ adapter_socket_peer(struct adapter *a, int64_t deadline)
 	int fd, error;
 
 	while (s->listener >= 0) {
-		fd = ADAPTER_SYS(a, accept4(s->listener, NULL, NULL,
-					    SOCK_CLOEXEC));
+		fd = ADAPTER_SYS(
+			a, accept4(s->listener, NULL, NULL, SOCK_CLOEXEC));
 		if (fd >= 0) {
 			adapter_socket_use(s, fd);
 			adapter_close_fd(a, &s->listener);
 			return adapter_socket_room(a, fd);
 		}
-		if (errno != EAGAIN && errno != EINTR &&
-		    errno != ECONNABORTED)
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
 			return adapter_error(a);
 		error = adapter_poll(a, s->listener, POLLIN, deadline);
 		if (error)
 			return error;
 	}
 	while (s->meet) {
-		if (ADAPTER_SYS(a, recvfrom(s->fd, NULL, 0,
-					    MSG_PEEK | MSG_DONTWAIT,
-					    (struct sockaddr *)&from,
-					    &length)) >= 0) {
-			if (ADAPTER_SYS(a, connect(s->fd,
-						   (struct sockaddr *)&from,
-						   length)))
+		if (ADAPTER_SYS(
+			    a, recvfrom(s->fd, NULL, 0, MSG_PEEK | MSG_DONTWAIT,
+					(struct sockaddr *)&from, &length)) >=
+		    0) {
+			if (ADAPTER_SYS(a,
+					connect(s->fd, (struct sockaddr *)&from,
+						length)))
 				return adapter_error(a);
 			s->meet = false;
 			return 0;
@@ -366,9 +364,8 @@ adapter_socket_pollfd(struct adapter *a, struct pollfd *out)
 		return -EBADF;
 	if (s->listener < 0 && s->type == SOCK_STREAM)
 		return adapter_stream_pollfd(a, &s->stream, out);
-	*out = (struct pollfd){
-		.fd = s->listener >= 0 ? s->listener : s->fd, .events = POLLIN
-	};
+	*out = (struct pollfd){ .fd = s->listener >= 0 ? s->listener : s->fd,
+				.events = POLLIN };
 	return 0;
 }
 
@@ -392,8 +389,8 @@ adapter_socket_connect(struct adapter *a, int fd, const void *address,
 {
 	int64_t step = 0;
 
-	while (ADAPTER_SYS(a, connect(fd, (const struct sockaddr *)address,
-				      length))) {
+	while (ADAPTER_SYS(
+		a, connect(fd, (const struct sockaddr *)address, length))) {
 		int why = errno;
 
 		if (why == EINPROGRESS)

@@ -30,13 +30,13 @@ struct adapter_frame {
 #define ADAPTER_STREAM_READ 65536 /* bytes to read ahead */
 
 struct adapter_stream {
-	int in, out;	    /* -1: this side does not receive, send */
-	bool socket;	    /* else a pipe */
+	int in, out; /* -1: this side does not receive, send */
+	bool socket; /* else a pipe */
 	bool in_nonblocking, out_nonblocking; /* O_NONBLOCK of a pipe's ends */
-	int passed;	    /* a descriptor that came with the bytes, or -1 */
-	char *unread;	    /* received: [unread_start, unread_end) */
+	int passed; /* a descriptor that came with the bytes, or -1 */
+	char *unread; /* received: [unread_start, unread_end) */
 	size_t unread_start, unread_end, unread_size;
-	char *unsent;	    /* the rest of a frame: [unsent_start, unsent_end) */
+	char *unsent; /* the rest of a frame: [unsent_start, unsent_end) */
 	size_t unsent_start, unsent_end;
 };
 
@@ -54,8 +54,8 @@ adapter_stream_buffers(struct adapter *a, struct adapter_stream *s)
 {
 	size_t frame = a->limits.message.value + sizeof(struct adapter_frame);
 
-	s->unread_size = frame > ADAPTER_STREAM_READ ? frame
-						     : ADAPTER_STREAM_READ;
+	s->unread_size =
+		frame > ADAPTER_STREAM_READ ? frame : ADAPTER_STREAM_READ;
 	s->unread = (char *)malloc(s->unread_size);
 	s->unsent = (char *)malloc(frame);
 	return s->unread && s->unsent ? 0 : -ENOMEM;
@@ -85,8 +85,9 @@ adapter_stream_write(struct adapter *a, struct adapter_stream *s,
 
 	for (;;) {
 		if (s->socket) {
-			n = ADAPTER_SYS(a, sendmsg(s->out, &m,
-						   MSG_NOSIGNAL |
+			n = ADAPTER_SYS(
+				a, sendmsg(s->out, &m,
+					   MSG_NOSIGNAL |
 						   (now ? MSG_DONTWAIT : 0)));
 		} else {
 			error = adapter_stream_mode(a, s->out,
@@ -186,16 +187,17 @@ adapter_stream_fill(struct adapter *a, struct adapter_stream *s,
 		if (s->socket) {
 			m.msg_control = control.space;
 			m.msg_controllen = sizeof(control.space);
-			n = ADAPTER_SYS(a, recvmsg(s->in, &m,
-						   MSG_CMSG_CLOEXEC |
+			n = ADAPTER_SYS(
+				a, recvmsg(s->in, &m,
+					   MSG_CMSG_CLOEXEC |
 						   (now ? MSG_DONTWAIT : 0)));
 		} else {
 			error = adapter_stream_mode(a, s->in,
 						    &s->in_nonblocking, now);
 			if (error)
 				return error;
-			n = ADAPTER_SYS(a, read(s->in, part.iov_base,
-						part.iov_len));
+			n = ADAPTER_SYS(
+				a, read(s->in, part.iov_base, part.iov_len));
 		}
 		if (n >= 0)
 			break;
@@ -284,8 +286,9 @@ adapter_stream_flush(struct adapter *a, struct adapter_stream *s,
 	int held, error = adapter_stream_drain(a, s, deadline);
 
 	while (!error) {
-		if (ADAPTER_SYS(a, ioctl(s->out, s->socket ? SIOCOUTQ
-							   : FIONREAD, &held)))
+		if (ADAPTER_SYS(a,
+				ioctl(s->out, s->socket ? SIOCOUTQ : FIONREAD,
+				      &held)))
 			return adapter_error(a);
 		if (held == 0)
 			return 0;

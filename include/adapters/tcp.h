@@ -47,9 +47,8 @@ adapter_tcp_create(struct adapter *a, const struct adapter_config *config)
 	if (!config->name)
 		error = -EINVAL;
 	if (!error)
-		error = s->listener =
-			adapter_inet_bind(a, SOCK_STREAM | SOCK_NONBLOCK,
-					  INADDR_LOOPBACK, &port);
+		error = s->listener = adapter_inet_bind(
+			a, SOCK_STREAM | SOCK_NONBLOCK, INADDR_LOOPBACK, &port);
 	/* What is set on a listening socket, the accepted one inherits. */
 	if (error >= 0)
 		error = adapter_tcp_nodelay(a, s->listener);
@@ -84,9 +83,9 @@ adapter_tcp_attach(struct adapter *a, const struct adapter_config *config,
 	error = adapter_inet_find(a, config, &port, deadline);
 	if (error)
 		goto fail;
-	fd = ADAPTER_SYS(a, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC |
-						    SOCK_NONBLOCK,
-				   0));
+	fd = ADAPTER_SYS(
+		a,
+		socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 	if (fd < 0) {
 		error = adapter_error(a);
 		goto fail;

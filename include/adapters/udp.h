@@ -64,8 +64,8 @@ adapter_udp_attach(struct adapter *a, const struct adapter_config *config,
 		return error;
 	error = adapter_inet_find(a, config, &port, deadline);
 	if (!error)
-		error = s->fd = adapter_inet_bind(a, SOCK_DGRAM,
-						  INADDR_LOOPBACK, &own);
+		error = s->fd =
+			adapter_inet_bind(a, SOCK_DGRAM, INADDR_LOOPBACK, &own);
 	if (error >= 0)
 		error = adapter_socket_room(a, s->fd);
 	if (!error) {

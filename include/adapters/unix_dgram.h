@@ -42,7 +42,8 @@ adapter_unix_dgram_depth(struct adapter *a, const struct adapter_config *config,
 }
 
 static inline int
-adapter_unix_dgram_create(struct adapter *a, const struct adapter_config *config)
+adapter_unix_dgram_create(struct adapter *a,
+			  const struct adapter_config *config)
 {
 	int error = adapter_unix_create(a, &adapter_unix_dgram_ops, config,
 					SOCK_DGRAM);
@@ -57,8 +58,9 @@ adapter_unix_dgram_create(struct adapter *a, const struct adapter_config *config
 }
 
 static inline int
-adapter_unix_dgram_attach(struct adapter *a, const struct adapter_config *config,
-			 int64_t timeout_ns)
+adapter_unix_dgram_attach(struct adapter *a,
+			  const struct adapter_config *config,
+			  int64_t timeout_ns)
 {
 	int error = adapter_unix_attach(a, &adapter_unix_dgram_ops, config,
 					SOCK_DGRAM, timeout_ns);
@@ -77,8 +79,8 @@ adapter_unix_dgram_unlink(const char *name)
 static const struct adapter_ops adapter_unix_dgram_ops = {
 	.name = "unix_dgram",
 	.summary = "local datagram socket",
-	.caps = ADAPTER_BIDIR | ADAPTER_NAMED | ADAPTER_POLLABLE | ADAPTER_FDPASS |
-		ADAPTER_TIMED | ADAPTER_MANY_SENDERS |
+	.caps = ADAPTER_BIDIR | ADAPTER_NAMED | ADAPTER_POLLABLE |
+		ADAPTER_FDPASS | ADAPTER_TIMED | ADAPTER_MANY_SENDERS |
 		ADAPTER_TAGS,
 	.size = sizeof(struct adapter_socket),
 	.create = adapter_unix_dgram_create,

@@ -20,15 +20,17 @@
 static const struct adapter_ops adapter_unix_seqpacket_ops;
 
 static inline int
-adapter_unix_seqpacket_create(struct adapter *a, const struct adapter_config *config)
+adapter_unix_seqpacket_create(struct adapter *a,
+			      const struct adapter_config *config)
 {
 	return adapter_unix_create(a, &adapter_unix_seqpacket_ops, config,
 				   SOCK_SEQPACKET);
 }
 
 static inline int
-adapter_unix_seqpacket_attach(struct adapter *a, const struct adapter_config *config,
-			 int64_t timeout_ns)
+adapter_unix_seqpacket_attach(struct adapter *a,
+			      const struct adapter_config *config,
+			      int64_t timeout_ns)
 {
 	return adapter_unix_attach(a, &adapter_unix_seqpacket_ops, config,
 				   SOCK_SEQPACKET, timeout_ns);
@@ -43,8 +45,9 @@ adapter_unix_seqpacket_unlink(const char *name)
 static const struct adapter_ops adapter_unix_seqpacket_ops = {
 	.name = "unix_seqpacket",
 	.summary = "local socket of whole packets",
-	.caps = ADAPTER_BIDIR | ADAPTER_NAMED | ADAPTER_POLLABLE | ADAPTER_FDPASS |
-		ADAPTER_TIMED | ADAPTER_PEER_DEATH | ADAPTER_TAGS,
+	.caps = ADAPTER_BIDIR | ADAPTER_NAMED | ADAPTER_POLLABLE |
+		ADAPTER_FDPASS | ADAPTER_TIMED | ADAPTER_PEER_DEATH |
+		ADAPTER_TAGS,
 	.size = sizeof(struct adapter_socket),
 	.create = adapter_unix_seqpacket_create,
 	.attach = adapter_unix_seqpacket_attach,

@@ -65,8 +65,9 @@ adapter_unix_listen(struct adapter *a, const struct adapter_config *config)
 
 	if (error)
 		return error;
-	fd = ADAPTER_SYS(a, socket(AF_UNIX, s->type | SOCK_CLOEXEC |
-					    (connected ? SOCK_NONBLOCK : 0),
+	fd = ADAPTER_SYS(a, socket(AF_UNIX,
+				   s->type | SOCK_CLOEXEC |
+					   (connected ? SOCK_NONBLOCK : 0),
 				   0));
 	if (fd < 0)
 		return adapter_error(a);
@@ -79,8 +80,8 @@ adapter_unix_listen(struct adapter *a, const struct adapter_config *config)
 		return error;
 	if (ADAPTER_SYS(a, fchmod(fd, config->permissions ? config->permissions
 							  : 0600)) ||
-	    ADAPTER_SYS(a, bind(fd, (struct sockaddr *)&address,
-				sizeof(address))))
+	    ADAPTER_SYS(a,
+			bind(fd, (struct sockaddr *)&address, sizeof(address))))
 		return errno == EADDRINUSE ? -EEXIST : adapter_error(a);
 	if (connected && ADAPTER_SYS(a, listen(fd, 1))) {
 		error = adapter_error(a);
@@ -97,8 +98,8 @@ adapter_unix_pair(struct adapter *a)
 	struct adapter_socket *s = (struct adapter_socket *)a;
 	int i, error = 0;
 
-	if (ADAPTER_SYS(a, socketpair(AF_UNIX, s->type | SOCK_CLOEXEC, 0,
-				      s->pair)))
+	if (ADAPTER_SYS(
+		    a, socketpair(AF_UNIX, s->type | SOCK_CLOEXEC, 0, s->pair)))
 		return adapter_error(a);
 	for (i = 0; i < 2 && !error; i++)
 		error = adapter_socket_room(a, s->pair[i]);
@@ -140,8 +141,8 @@ adapter_unix_attach(struct adapter *a, const struct adapter_ops *ops,
 		error = adapter_unix_address(&address, config->name, ops->name);
 	if (error)
 		goto fail;
-	fd = ADAPTER_SYS(a, socket(AF_UNIX,
-				   type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+	fd = ADAPTER_SYS(
+		a, socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 	if (fd < 0) {
 		error = adapter_error(a);
 		goto fail;
@@ -212,8 +213,8 @@ adapter_unix_recv_fd(struct adapter *a, int64_t timeout_ns)
 		error = adapter_poll(a, s->fd, POLLIN, deadline);
 		if (error && deadline)
 			return error;
-		n = ADAPTER_SYS(a, recv(s->fd, NULL, 0, MSG_PEEK | MSG_TRUNC |
-						       MSG_DONTWAIT));
+		n = ADAPTER_SYS(a, recv(s->fd, NULL, 0,
+					MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT));
 		if (n > (ssize_t)sizeof(struct adapter_packet))
 			return -EPROTOTYPE;
 		error = adapter_packet_read(a, &none, 0);

@@ -23,15 +23,17 @@
 static const struct adapter_ops adapter_unix_stream_ops;
 
 static inline int
-adapter_unix_stream_create(struct adapter *a, const struct adapter_config *config)
+adapter_unix_stream_create(struct adapter *a,
+			   const struct adapter_config *config)
 {
 	return adapter_unix_create(a, &adapter_unix_stream_ops, config,
 				   SOCK_STREAM);
 }
 
 static inline int
-adapter_unix_stream_attach(struct adapter *a, const struct adapter_config *config,
-			 int64_t timeout_ns)
+adapter_unix_stream_attach(struct adapter *a,
+			   const struct adapter_config *config,
+			   int64_t timeout_ns)
 {
 	return adapter_unix_attach(a, &adapter_unix_stream_ops, config,
 				   SOCK_STREAM, timeout_ns);
@@ -46,7 +48,8 @@ adapter_unix_stream_unlink(const char *name)
 static const struct adapter_ops adapter_unix_stream_ops = {
 	.name = "unix_stream",
 	.summary = "local stream socket",
-	.caps = ADAPTER_STREAM | ADAPTER_FRAMED | ADAPTER_BIDIR | ADAPTER_NAMED | ADAPTER_POLLABLE | ADAPTER_FDPASS |
+	.caps = ADAPTER_STREAM | ADAPTER_FRAMED | ADAPTER_BIDIR |
+		ADAPTER_NAMED | ADAPTER_POLLABLE | ADAPTER_FDPASS |
 		ADAPTER_TIMED | ADAPTER_PEER_DEATH | ADAPTER_TAGS,
 	.size = sizeof(struct adapter_socket),
 	.create = adapter_unix_stream_create,
