@@ -380,7 +380,8 @@ static inline const char *shmring_strerror(int error);
 #define SHMRING__STORE(place, value, order) \
 	__atomic_store_n(place, value, __ATOMIC_##order)
 /* A publication that W1 must not overtake; release is free on x86. */
-#if defined(__x86_64__)
+#if defined(SHMRING__PUBLISH) /* a model checker has its own */
+#elif defined(__x86_64__)
 #define SHMRING__PUBLISH(place, value) SHMRING__STORE(place, value, RELEASE)
 #else
 #define SHMRING__PUBLISH(place, value) SHMRING__STORE(place, value, SEQ_CST)
@@ -598,6 +599,7 @@ struct shmring { /* private: one participant, in its own memory */
 	uint64_t settles; /* since the last clearing of attn */
 	uint32_t missed; /* times in a row that spinning was in vain */
 	int slept; /* look at the clock at once */
+	int rested[2]; /* slept since SLEEPY stands in the word */
 };
 
 /* ------------------------------------------------------------------------
@@ -2743,7 +2745,6 @@ shmring__front_empty(struct shmring *r, struct shmring__claim *claim,
 		     size_t limit)
 {
 	int error = shmring__nothing(r, SHMRING__READ);
-	memset(claim, 0, sizeof(*claim));
 	if (error != -EPIPE)
 		return error;
 	/* The last producer may have pushed between our look and its end, and
@@ -2763,9 +2764,13 @@ shmring__front(struct shmring *r, uint32_t mode, struct shmring__claim *claim,
 {
 	int error = shmring__front_once(r, mode, claim, limit);
 	if (SHMRING__RARELY(error == -EAGAIN)) {
-		struct shmring__claim late; /* keeps *claim in registers */
+		/* A claim of its own keeps *claim in registers. */
+		struct shmring__claim late = { 0, 0, NULL, SHMRING__IDLE };
 		error = shmring__front_empty(r, &late, limit);
-		*claim = late;
+		claim->position = late.position;
+		claim->size = late.size;
+		claim->data = late.data;
+		claim->state = late.state;
 	}
 	return error;
 }
@@ -3118,19 +3123,25 @@ shmring__spin(struct shmring__waiter *w)
 	return r->spin_ns < 0 || now < w->spin_until;
 }
 
-/* Announce that we wait (W2); the caller looks again before it sleeps. */
+/* Announce that we wait (W2); the caller looks again before it sleeps. What
+ * was published before our bits were seen may still be on its way: only who
+ * has slept since the bits stand in the word cannot have missed it. (In MPMC
+ * another waiter may have renewed them: then that one sleeps shortly.) */
 SHMRING__COLD void
 shmring__announce_waiter(struct shmring__waiter *w)
 {
+	int *rested = &w->ring->rested[w->side];
 	uint32_t bits = w->bits | SHMRING__SLEEPY;
-	if (w->ring->idle[w->side].streak >= SHMRING__STREAM) {
+	if (!w->sleeps && w->ring->idle[w->side].streak >= SHMRING__STREAM) {
 		bits = w->bits;
+		*rested = 0;
 		__atomic_fetch_and(w->word, ~SHMRING__SLEEPY, __ATOMIC_RELAXED);
 	}
 	uint32_t before = __atomic_fetch_or(w->word, bits, __ATOMIC_SEQ_CST);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	w->expected = before | bits;
-	w->safe = w->sleeps || (before & SHMRING__SLEEPY);
+	w->safe = (w->sleeps && (before & w->bits)) ||
+		  (*rested && (before & SHMRING__SLEEPY));
 	w->announced = 1;
 }
 
@@ -3183,6 +3194,7 @@ shmring__wait(struct shmring__waiter *w)
 	SHMRING_FUTEX_WAIT(w->word, w->expected, until);
 	shmring__count(&r->line[w->side]->sleeps, 1);
 	w->sleeps++;
+	r->rested[w->side] = (w->expected & SHMRING__SLEEPY) != 0;
 	w->announced = 0;
 	r->slept = 1; /* look at the clock, and after the dead */
 	return 0;

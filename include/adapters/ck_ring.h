@@ -325,12 +325,15 @@ adapter_ck_ring_flush(struct adapter *a, int64_t timeout_ns)
 {
 	struct adapter_ck_ring *c = (struct adapter_ck_ring *)a;
 	int64_t deadline = adapter_deadline(timeout_ns), step = 0;
+	bool left = false;
 	int error = 0;
 
 	while (!error && ck_ring_size(&adapter_ck_shared(c)->ring)) {
-		if (adapter_segment_left(a, &c->segment, ADAPTER_RECEIVER))
+		if (left) /* not after it had taken all */
 			return -EPIPE;
-		error = adapter_backoff(a, &step, deadline);
+		left = adapter_segment_left(a, &c->segment, ADAPTER_RECEIVER);
+		if (!left)
+			error = adapter_backoff(a, &step, deadline);
 	}
 	return error;
 }

@@ -424,12 +424,15 @@ adapter_process_vm_flush(struct adapter *a, int64_t timeout_ns)
 	uint32_t taken;
 	int error = 0;
 
-	while (!error && (taken = __atomic_load_n(&shared->count[1],
-						  __ATOMIC_ACQUIRE)) !=
-				 shared->count[0])
+	while ((taken = __atomic_load_n(&shared->count[1],
+					__ATOMIC_ACQUIRE)) !=
+	       shared->count[0]) {
+		if (error) /* -EPIPE: not after it had taken all */
+			return error;
 		error = adapter_vm_sleep(a, 1, taken, ADAPTER_RECEIVER,
 					 deadline);
-	return error;
+	}
+	return 0;
 }
 
 static inline int

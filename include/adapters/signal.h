@@ -374,14 +374,17 @@ adapter_signal_flush(struct adapter *a, int64_t timeout_ns)
 	struct adapter_signal *s = (struct adapter_signal *)a;
 	struct adapter_signal_shared *shared = adapter_signal_shared(s);
 	int64_t deadline = adapter_deadline(timeout_ns), step = 0;
+	bool left = false;
 	int error = 0;
 
 	while (!error && __atomic_load_n(&shared->sent, __ATOMIC_RELAXED) !=
 				 __atomic_load_n(&shared->taken,
 						 __ATOMIC_ACQUIRE)) {
-		if (adapter_segment_left(a, &s->segment, ADAPTER_RECEIVER))
+		if (left) /* not after it had taken all */
 			return -EPIPE;
-		error = adapter_backoff(a, &step, deadline);
+		left = adapter_segment_left(a, &s->segment, ADAPTER_RECEIVER);
+		if (!left)
+			error = adapter_backoff(a, &step, deadline);
 	}
 	return error;
 }

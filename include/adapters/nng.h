@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * nng.h - nng over ipc://, the pair protocol: one peer, both ways.
+ *
+ * nng moves whole messages between two processes in threads of its own, through
+ * a local socket. Callbacks tell when the connection is made and lost.
+ *
+ * Use it for its patterns (pairs, pipelines, surveys, publishing) and for peers
+ * that may move to other machines. Not where latency counts: threads of the
+ * library stand between any two messages. Its system calls are not counted in
+ * a->syscalls.
+ *
+ * nng_close() throws away what is still on its way. So close waits, a second at
+ * most, until the statistics of the connection say that all was written; the
+ * receiver's library queues config.depth messages and the socket holds more,
+ * so nobody can say how many fit. What a killed sender had handed over arrives.
+ *
+ * A process that has used nng must not fork and use it in the child, too (the
+ * library stops it): fork first. An endpoint without a name does not touch the
+ * library before after_fork.
+ */
+#ifndef ADAPTER_NNG_H
+#define ADAPTER_NNG_H
+
+#include "adapter.h"
+
+static const struct adapter_ops adapter_nng_ops;
+
+#define ADAPTER_NNG_NAME "nng"
+#define ADAPTER_NNG_SUMMARY "nng pair over a local socket"
+
+#ifdef HAVE_NNG
+
+#include "address.h"
+
+#include <nng/nng.h>
+#include <nng/protocol/pair0/pair.h>
+
+#define ADAPTER_NNG_MESSAGE 65536
+#define ADAPTER_NNG_DEPTH 128
+#define ADAPTER_NNG_DEPTH_MAX 8192 /* the library's own limit of a queue */
+#define ADAPTER_NNG_DESCRIPTORS 16
+#define ADAPTER_NNG_TRY ((int)NNG_FLAG_NONBLOCK)
+
+struct adapter_nng {
+	struct adapter base;
+	struct adapter_address address;
+	nng_socket socket;
+	pid_t owner; /* whose threads these are; 0: not started */
+	bool named;
+	int came, left; /* connections, counted by the callbacks */
+	uint64_t sent;
+};
+
+static inline int
+adapter_nng_limits(struct adapter_limits *limits)
+{
+	*limits = (struct adapter_limits){
+		.message = { "INT32_MAX - tag",
+			     INT32_MAX - sizeof(uint32_t) },
+		.depth = { "queue of nng", ADAPTER_NNG_DEPTH_MAX },
+		.tag = { "UINT32_MAX", UINT32_MAX },
+	};
+	return 0;
+}
+
+/** Our error for one of the library. */
+static inline int
+adapter_nng_error(struct adapter *a, int error)
+{
+	switch (error) {
+	case 0:
+		return 0;
+	case NNG_EAGAIN:
+	case NNG_ETIMEDOUT:
+		return -EAGAIN;
+	case NNG_ENOMEM:
+		return -ENOMEM;
+	case NNG_EPERM:
+		return -EACCES;
+	case NNG_EADDRINUSE:
+		return -EEXIST;
+	case NNG_ECLOSED:
+	case NNG_ECONNREFUSED:
+	case NNG_ECONNRESET:
+		return -EPIPE;
+	case NNG_ENOFILES:
+		errno = EMFILE;
+		return adapter_error(a);
+	default:
+		return error & NNG_ESYSERR ? -(error & ~NNG_ESYSERR) : -EPROTO;
+	}
+}
+
+static inline void
+adapter_nng_pipe(nng_pipe pipe, nng_pipe_ev event, void *of)
+{
+	struct adapter_nng *n = (struct adapter_nng *)of;
+	bool came = event == NNG_PIPE_EV_ADD_POST;
+
+	(void)pipe;
+	if (came && !n->named)
+		adapter_address_drop(&n->address);
+	__atomic_fetch_add(came ? &n->came : &n->left, 1, __ATOMIC_RELEASE);
+}
+
+/** The peer has been here, and is not any more. */
+static inline bool
+adapter_nng_gone(struct adapter_nng *n)
+{
+	int left = __atomic_load_n(&n->left, __ATOMIC_ACQUIRE);
+
+	return left && left == __atomic_load_n(&n->came, __ATOMIC_ACQUIRE);
+}
+
+/** How many messages this process has written to the socket of the peer. */
+static inline uint64_t
+adapter_nng_written(struct adapter_nng *n)
+{
+	uint64_t written = 0, of, sent;
+	nng_stat *all, *group, *stat;
+
+	if (nng_stats_get(&all))
+		return n->sent; /* no statistics: nothing to wait for */
+	for (group = nng_stat_child(all); group; group = nng_stat_next(group)) {
+		if (strcmp(nng_stat_name(group), "pipe") != 0)
+			continue;
+		of = sent = 0;
+		for (stat = nng_stat_child(group); stat;
+		     stat = nng_stat_next(stat)) {
+			if (strcmp(nng_stat_name(stat), "socket") == 0)
+				of = nng_stat_value(stat);
+			if (strcmp(nng_stat_name(stat), "tx_msgs") == 0)
+				sent = nng_stat_value(stat);
+		}
+		if (of == (uint64_t)nng_socket_id(n->socket))
+			written += sent;
+	}
+	nng_stats_free(all);
+	return written;
+}
+
+static inline void
+adapter_nng_close(struct adapter *a)
+{
+	struct adapter_nng *n = (struct adapter_nng *)a;
+	int64_t step = 0, deadline = adapter_deadline(ADAPTER_SECOND);
+
+	if (n->owner == getpid()) {
+		while (n->sent && !adapter_nng_gone(n) &&
+		       adapter_nng_written(n) < n->sent &&
+		       adapter_backoff(a, &step, deadline) == 0)
+			;
+		nng_close(n->socket);
+		adapter_address_drop(&n->address);
+	}
+	n->owner = 0;
+	a->open = false;
+}
+
+/** Start the library; listen at the address, or connect to it. */
+static inline int
+adapter_nng_start(struct adapter *a, bool listen, int64_t deadline)
+{
+	struct adapter_nng *n = (struct adapter_nng *)a;
+	char url[ADAPTER_PATH_MAX + 8];
+	int64_t step = 0;
+	int error = adapter_descriptors_left(a, ADAPTER_NNG_DESCRIPTORS);
+
+	if (error)
+		return error;
+	error = adapter_nng_error(a, nng_pair0_open(&n->socket));
+	if (error)
+		return error;
+	n->owner = getpid();
+	if (nng_pipe_notify(n->socket, NNG_PIPE_EV_ADD_POST, adapter_nng_pipe,
+			    n) ||
+	    nng_pipe_notify(n->socket, NNG_PIPE_EV_REM_POST, adapter_nng_pipe,
+			    n) ||
+	    nng_socket_set_int(n->socket, NNG_OPT_RECVBUF,
+			       (int)a->limits.depth.value) ||
+	    nng_socket_set_size(n->socket, NNG_OPT_RECVMAXSZ,
+				a->limits.message.value + sizeof(uint32_t)))
+		return -EPROTO;
+	snprintf(url, sizeof(url), "ipc://%s", n->address.path);
+	if (listen)
+		return adapter_nng_error(a,
+					 nng_listen(n->socket, url, NULL, 0));
+	while ((error = adapter_nng_error(a, nng_dial(n->socket, url, NULL,
+						      0))) == -EPIPE) {
+		error = adapter_backoff(a, &step, deadline);
+		if (error)
+			break;
+	}
+	return error;
+}
+
+static inline int
+adapter_nng_begin(struct adapter *a, const struct adapter_config *config)
+{
+	struct adapter_nng *n = (struct adapter_nng *)a;
+	int error = adapter_begin(a, &adapter_nng_ops, config,
+				  ADAPTER_NNG_MESSAGE, ADAPTER_NNG_DEPTH);
+
+	n->named = config->name != NULL;
+	return error;
+}
+
+/** End of create, attach and after_fork. */
+static inline int
+adapter_nng_done(struct adapter *a, int error)
+{
+	if (!error)
+		a->limits.depth.name = NULL; /* of this side only */
+	else
+		adapter_nng_close(a);
+	return error ? error : adapter_ready(a);
+}
+
+static inline int
+adapter_nng_create(struct adapter *a, const struct adapter_config *config)
+{
+	struct adapter_nng *n = (struct adapter_nng *)a;
+	int error = adapter_nng_begin(a, config);
+
+	if (!error)
+		error = adapter_address_new(&n->address, a, config->name);
+	if (error || !config->name)
+		return error ? error : adapter_ready(a);
+	error = adapter_nng_start(a, true, 0);
+	if (!error)
+		error = adapter_address_publish(&n->address, a, config);
+	return adapter_nng_done(a, error);
+}
+
+static inline int
+adapter_nng_attach(struct adapter *a, const struct adapter_config *config,
+		   int64_t timeout_ns)
+{
+	struct adapter_nng *n = (struct adapter_nng *)a;
+	int64_t deadline = adapter_deadline(timeout_ns);
+	int error = adapter_nng_begin(a, config);
+
+	if (!error)
+		error = adapter_address_find(&n->address, a, config->name,
+					     deadline);
+	if (!error)
+		error = adapter_nng_start(a, false, deadline);
+	return adapter_nng_done(a, error);
+}
+
+static inline int
+adapter_nng_after_fork(struct adapter *a, bool child)
+{
+	if (child)
+		a->roles = adapter_opposite(a->roles);
+	return adapter_nng_done(
+		a, adapter_nng_start(a, !child,
+				     adapter_deadline(10 * ADAPTER_SECOND)));
+}
+
+/** How long the next call may wait: a slice, then we look at the peer. */
+static inline int
+adapter_nng_slice(struct adapter_nng *n, const char *option, int64_t deadline)
+{
+	int64_t left = adapter_left(deadline);
+
+	if (left > ADAPTER_SLICE)
+		left = ADAPTER_SLICE;
+	if (left)
+		nng_socket_set_ms(n->socket, option,
+				  (nng_duration)((left + 999999) / 1000000));
+	return left ? 0 : ADAPTER_NNG_TRY;
+}
+
+static inline int
+adapter_nng_send(struct adapter *a, const struct adapter_msg *msg,
+		 int64_t timeout_ns)
+{
+	struct adapter_nng *n = (struct adapter_nng *)a;
+	int64_t deadline = adapter_deadline(timeout_ns);
+	int error = adapter_check_send(a, msg), flags = ADAPTER_NNG_TRY;
+	nng_msg *out;
+
+	if (!error && nng_msg_alloc(&out, 0))
+		error = -ENOMEM;
+	if (error)
+		return error;
+	if (nng_msg_append(out, &msg->tag, sizeof(msg->tag)) ||
+	    nng_msg_append(out, msg->data, msg->length)) {
+		nng_msg_free(out);
+		return -ENOMEM;
+	}
+	while ((error = adapter_nng_error(
+			a, nng_sendmsg(n->socket, out, flags))) != 0) {
+		if (error == -EAGAIN && adapter_nng_gone(n))
+			error = -EPIPE;
+		else if (error == -EAGAIN && adapter_left(deadline) == 0)
+			error = adapter_expired(deadline);
+		else if (error == -EAGAIN)
+			error = 0;
+		if (error) {
+			nng_msg_free(out);
+			return error;
+		}
+		flags = adapter_nng_slice(n, NNG_OPT_SENDTIMEO, deadline);
+	}
+	n->sent++;
+	return 0;
+}
+
+static inline int
+adapter_nng_recv(struct adapter *a, struct adapter_msg *msg,
+		 int64_t timeout_ns)
+{
+	struct adapter_nng *n = (struct adapter_nng *)a;
+	int64_t deadline = adapter_deadline(timeout_ns);
+	int error = adapter_check_recv(a, msg), flags = ADAPTER_NNG_TRY;
+	bool gone = false;
+	size_t length;
+	nng_msg *in;
+
+	if (error)
+		return error;
+	while ((error = adapter_nng_error(
+			a, nng_recvmsg(n->socket, &in, flags))) != 0) {
+		if (error != -EAGAIN)
+			return error;
+		if (gone) /* and this was a last look */
+			return -EPIPE;
+		gone = adapter_nng_gone(n);
+		if (!gone && adapter_left(deadline) == 0)
+			return adapter_expired(deadline);
+		flags = gone ? ADAPTER_NNG_TRY
+			     : adapter_nng_slice(n, NNG_OPT_RECVTIMEO,
+						 deadline);
+	}
+	length = nng_msg_len(in);
+	if (length <= sizeof(msg->tag) ||
+	    length - sizeof(msg->tag) > a->limits.message.value) {
+		error = -EBADMSG;
+	} else {
+		memcpy(&msg->tag, nng_msg_body(in), sizeof(msg->tag));
+		msg->length = length - sizeof(msg->tag);
+		memcpy(msg->data, (char *)nng_msg_body(in) + sizeof(msg->tag),
+		       msg->length);
+	}
+	nng_msg_free(in);
+	return error;
+}
+
+static inline int
+adapter_nng_pollfd(struct adapter *a, struct pollfd *out)
+{
+	struct adapter_nng *n = (struct adapter_nng *)a;
+	int fd, error;
+
+	if (!(a->roles & ADAPTER_RECEIVER))
+		return -EBADF;
+	error = adapter_nng_error(a, nng_socket_get_int(n->socket,
+							NNG_OPT_RECVFD, &fd));
+	if (!error)
+		*out = (struct pollfd){ .fd = fd, .events = POLLIN };
+	return error;
+}
+
+static inline int
+adapter_nng_unlink(const char *name)
+{
+	return adapter_address_unlink(name, ADAPTER_NNG_NAME);
+}
+
+static const struct adapter_ops adapter_nng_ops = {
+	.name = ADAPTER_NNG_NAME,
+	.summary = ADAPTER_NNG_SUMMARY,
+	.caps = ADAPTER_NAMED | ADAPTER_BIDIR | ADAPTER_POLLABLE |
+		ADAPTER_TIMED | ADAPTER_PEER_DEATH | ADAPTER_TAGS,
+	.size = sizeof(struct adapter_nng),
+	.create = adapter_nng_create,
+	.attach = adapter_nng_attach,
+	.after_fork = adapter_nng_after_fork,
+	.send = adapter_nng_send,
+	.recv = adapter_nng_recv,
+	.limits = adapter_nng_limits,
+	.close = adapter_nng_close,
+	.unlink = adapter_nng_unlink,
+	.pollfd = adapter_nng_pollfd,
+};
+
+#else
+
+static const struct adapter_ops adapter_nng_ops = {
+	.name = ADAPTER_NNG_NAME,
+	.summary = ADAPTER_NNG_SUMMARY,
+	.missing = "libnng-dev",
+};
+
+#endif
+#endif

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sysv_shm.h - System V shared memory with System V semaphores.
+ *
+ * The semaphores lie in the kernel, in a set on which one semop does several
+ * operations at once or none. So they hold all the state of the bounded buffer,
+ * the memory only the messages, and each step is one transaction:
+ *
+ *	enter	wait for ROOM (or ITEMS) and take LOCK
+ *	leave	count the message, give LOCK back
+ *
+ * LOCK is taken with SEM_UNDO: the kernel gives it back for a process that is
+ * killed. As a message counts only when its sender leaves, nothing else needs
+ * to be undone. The same way each process adds itself to SENDERS or RECEIVERS:
+ * whatever ends it, the kernel takes it off, and the peers see that.
+ *
+ * Use it where System V objects are what there is, or where robustness without
+ * any code for it counts. Not for speed: four system calls a message. Any
+ * number of senders and receivers may take part, at most SEMVMX (32767)
+ * messages fit.
+ *
+ * Objects have no names but numbers, told in a file; they outlive all
+ * processes, see ipcs(1), until unlink removes them (IPC_RMID). The memory then
+ * stays until the last process detaches; the set goes at once, and who still
+ * waits on it gets -EPIPE. A process killed within create leaves an object that
+ * only ipcrm(1) removes; so there is no use without a name.
+ */
+#ifndef ADAPTER_SYSV_SHM_H
+#define ADAPTER_SYSV_SHM_H
+
+#include "buffer.h"
+#include "sysv.h"
+
+#include <sys/sem.h>
+#include <sys/shm.h>
+
+enum {
+	ADAPTER_SYSV_LOCK,
+	ADAPTER_SYSV_ROOM,
+	ADAPTER_SYSV_ITEMS,
+	ADAPTER_SYSV_FIRST, /* slot of the first message */
+	ADAPTER_SYSV_SENDERS,
+	ADAPTER_SYSV_RECEIVERS,
+	ADAPTER_SYSV_SEMAPHORES,
+};
+
+struct adapter_sysv_shared {
+	uint64_t message_size, depth;
+	uint32_t came; /* roles that somebody has ever had */
+	char slots[] __attribute__((aligned(64)));
+};
+
+struct adapter_sysv_shm {
+	struct adapter base;
+	struct adapter_sysv_shared *shared;
+	int memory, set; /* identifiers */
+	pid_t member; /* the process that is counted in, or 0 */
+	int64_t looked; /* when, for the peers */
+};
+
+union adapter_semun { /* which the system leaves to the caller to define */
+	unsigned short *values;
+	struct seminfo *info;
+};
+
+static const struct adapter_ops adapter_sysv_shm_ops;
+
+static inline int
+adapter_sysv_shm_limits(struct adapter_limits *limits)
+{
+	struct seminfo info = { 0 };
+
+	if (semctl(0, 0, IPC_INFO, (union adapter_semun){ .info = &info }) < 0)
+		return -errno;
+	adapter_buffer_limits(limits);
+	limits->depth.name = "SEMVMX";
+	limits->depth.value = (uint64_t)info.semvmx;
+	return 0;
+}
+
+/** The semaphore that counts the processes with this role. */
+static inline unsigned short
+adapter_sysv_shm_role(unsigned role)
+{
+	return role == ADAPTER_SENDER ? ADAPTER_SYSV_SENDERS
+				      : ADAPTER_SYSV_RECEIVERS;
+}
+
+static inline void
+adapter_sysv_shm_close(struct adapter *a)
+{
+	struct adapter_sysv_shm *m = (struct adapter_sysv_shm *)a;
+	struct sembuf out = { adapter_sysv_shm_role(a->roles), -1,
+			      SEM_UNDO | IPC_NOWAIT };
+
+	if (m->member == getpid())
+		ADAPTER_SYS(a, semop(m->set, &out, 1));
+	if (m->shared)
+		ADAPTER_SYS(a, shmdt(m->shared));
+	m->member = 0;
+	m->shared = NULL;
+	a->open = false;
+}
+
+static inline void
+adapter_sysv_shm_remove(int memory, int set)
+{
+	shmctl(memory, IPC_RMID, NULL);
+	semctl(set, 0, IPC_RMID);
+}
+
+static inline int
+adapter_sysv_shm_begin(struct adapter *a, const struct adapter_config *config)
+{
+	struct adapter_sysv_shm *m = (struct adapter_sysv_shm *)a;
+	int error = adapter_begin(a, &adapter_sysv_shm_ops, config,
+				  ADAPTER_BUFFER_MESSAGE, ADAPTER_BUFFER_DEPTH);
+
+	m->memory = m->set = -1;
+	return error || config->name ? error : -EINVAL;
+}
+
+/** Map the memory and count this process in, to be undone if it is killed. */
+static inline int
+adapter_sysv_shm_join(struct adapter *a)
+{
+	struct adapter_sysv_shm *m = (struct adapter_sysv_shm *)a;
+	struct sembuf in = { adapter_sysv_shm_role(a->roles), 1, SEM_UNDO };
+	void *map = ADAPTER_SYS(a, shmat(m->memory, NULL, 0));
+
+	if (map == (void *)-1)
+		return adapter_sysv_error(a);
+	m->shared = (struct adapter_sysv_shared *)map;
+	if (ADAPTER_SYS(a, semop(m->set, &in, 1)))
+		return adapter_sysv_error(a);
+	m->member = getpid();
+	/* After: who sees that we came finds us counted. */
+	__atomic_fetch_or(&m->shared->came, a->roles, __ATOMIC_RELEASE);
+	return 0;
+}
+
+static inline int
+adapter_sysv_shm_make(struct adapter *a, const struct adapter_config *config)
+{
+	struct adapter_sysv_shm *m = (struct adapter_sysv_shm *)a;
+	mode_t permissions = config->permissions ? config->permissions : 0600;
+	uint64_t most = adapter_sysctl("kernel/shmmax", UINT64_MAX);
+	size_t size = sizeof(*m->shared) + adapter_slots_size(a);
+	unsigned short values[ADAPTER_SYSV_SEMAPHORES] = {
+		[ADAPTER_SYSV_LOCK] = 1,
+		[ADAPTER_SYSV_ROOM] = (unsigned short)a->limits.depth.value,
+	};
+	int error;
+
+	if (size > most)
+		return adapter_refuse(a, -EINVAL, "kernel.shmmax", most);
+	m->memory = ADAPTER_SYS(
+		a, shmget(IPC_PRIVATE, size, IPC_CREAT | (int)permissions));
+	if (m->memory < 0)
+		return adapter_sysv_refused(a, "kernel/shmmni");
+	m->set = ADAPTER_SYS(a, semget(IPC_PRIVATE, ADAPTER_SYSV_SEMAPHORES,
+				       IPC_CREAT | (int)permissions));
+	if (m->set < 0)
+		return adapter_sysv_refused(a, "kernel/sem");
+	if (ADAPTER_SYS(a, semctl(m->set, 0, SETALL,
+				  (union adapter_semun){ .values = values })))
+		return adapter_sysv_error(a);
+	error = adapter_sysv_shm_join(a);
+	if (error)
+		return error;
+	m->shared->message_size = a->limits.message.value;
+	m->shared->depth = a->limits.depth.value;
+	/* The name, last of all, tells both numbers. */
+	return adapter_sysv_publish(
+		a, config, (uint64_t)m->memory << 32 | (uint32_t)m->set);
+}
+
+static inline int
+adapter_sysv_shm_create(struct adapter *a, const struct adapter_config *config)
+{
+	struct adapter_sysv_shm *m = (struct adapter_sysv_shm *)a;
+	int error = adapter_sysv_shm_begin(a, config);
+
+	if (error)
+		return error;
+	error = adapter_sysv_shm_make(a, config);
+	if (error) {
+		adapter_sysv_shm_close(a);
+		adapter_sysv_shm_remove(m->memory, m->set);
+		return error;
+	}
+	return adapter_ready(a);
+}
+
+static inline int
+adapter_sysv_shm_attach(struct adapter *a, const struct adapter_config *config,
+			int64_t timeout_ns)
+{
+	struct adapter_sysv_shm *m = (struct adapter_sysv_shm *)a;
+	int error = adapter_sysv_shm_begin(a, config);
+	uint64_t numbers = 0;
+	struct shmid_ds state;
+
+	if (!error)
+		error = adapter_sysv_lookup(a, config, &numbers,
+					    adapter_deadline(timeout_ns));
+	if (error)
+		return error;
+	m->memory = (int)(numbers >> 32);
+	m->set = (int)(uint32_t)numbers;
+	error = adapter_sysv_shm_join(a);
+	if (!error && ADAPTER_SYS(a, shmctl(m->memory, IPC_STAT, &state)))
+		error = adapter_sysv_error(a);
+	if (!error) {
+		a->limits.message.value = m->shared->message_size;
+		a->limits.depth.value = m->shared->depth;
+		if (adapter_slots_size(a) == 0 ||
+		    state.shm_segsz !=
+			    sizeof(*m->shared) + adapter_slots_size(a))
+			error = -EPROTO;
+	}
+	if (error) {
+		adapter_sysv_shm_close(a);
+		return error;
+	}
+	return adapter_ready(a);
+}
+
+/** True when all that ever had the opposite role have left; looks seldom. */
+static inline bool
+adapter_sysv_shm_gone(struct adapter *a)
+{
+	struct adapter_sysv_shm *m = (struct adapter_sysv_shm *)a;
+	unsigned role = adapter_opposite(a->roles);
+	int64_t now = adapter_now();
+
+	if (now - m->looked < ADAPTER_SLICE)
+		return false;
+	m->looked = now;
+	return (__atomic_load_n(&m->shared->came, __ATOMIC_ACQUIRE) & role) &&
+	       ADAPTER_SYS(a, semctl(m->set, adapter_sysv_shm_role(role),
+				     GETVAL)) == 0;
+}
+
+/**
+ * Wait until the semaphore `count` is not 0, which this leaves as it is, take
+ * the lock, and read all semaphores.
+ */
+static inline int
+adapter_sysv_shm_enter(struct adapter *a, unsigned short count,
+		       unsigned short *values, int64_t deadline)
+{
+	struct adapter_sysv_shm *m = (struct adapter_sysv_shm *)a;
+	struct sembuf ops[] = { { count, -1, 0 },
+				{ count, 1, 0 },
+				{ ADAPTER_SYSV_LOCK, -1, SEM_UNDO } };
+	int64_t left = adapter_left(deadline);
+	struct timespec slice;
+	bool gone = false, none;
+
+	for (;;) {
+		slice = adapter_timespec(left < ADAPTER_SLICE ? left
+							      : ADAPTER_SLICE);
+		ops[0].sem_flg = left ? 0 : IPC_NOWAIT;
+		if (ADAPTER_SYS(a, semtimedop(m->set, ops, 3,
+					      left ? &slice : NULL)) == 0)
+			break;
+		if (errno != EAGAIN && errno != EINTR)
+			return adapter_sysv_error(a);
+		none = errno == EAGAIN;
+		if (none && gone)
+			return -EPIPE;
+		gone = gone || adapter_sysv_shm_gone(a);
+		if (none && !gone && left == 0)
+			return adapter_expired(deadline);
+		left = gone ? 0 : adapter_left(deadline); /* what it did last */
+	}
+	if (ADAPTER_SYS(a, semctl(m->set, 0, GETALL,
+				  (union adapter_semun){ .values = values })))
+		return adapter_sysv_error(a);
+	return 0;
+}
+
+/** Do these operations and give the lock back, for which ops has room. */
+static inline int
+adapter_sysv_shm_leave(struct adapter *a, struct sembuf *ops, size_t count)
+{
+	struct adapter_sysv_shm *m = (struct adapter_sysv_shm *)a;
+
+	ops[count] = (struct sembuf){ ADAPTER_SYSV_LOCK, 1, SEM_UNDO };
+	if (ADAPTER_SYS(a, semop(m->set, ops, count + 1)))
+		return adapter_sysv_error(a);
+	return 0;
+}
+
+static inline int
+adapter_sysv_shm_send(struct adapter *a, const struct adapter_msg *msg,
+		      int64_t timeout_ns)
+{
+	struct adapter_sysv_shm *m = (struct adapter_sysv_shm *)a;
+	struct sembuf ops[3] = { { ADAPTER_SYSV_ROOM, -1, 0 },
+				 { ADAPTER_SYSV_ITEMS, 1, 0 } };
+	unsigned short values[ADAPTER_SYSV_SEMAPHORES] = { 0 };
+	int error = adapter_check_send(a, msg);
+
+	if (!error)
+		error = adapter_sysv_shm_enter(a, ADAPTER_SYSV_ROOM, values,
+					       adapter_deadline(timeout_ns));
+	if (error)
+		return error;
+	adapter_slot_write(adapter_slot(a, m->shared->slots,
+					(uint64_t)values[ADAPTER_SYSV_FIRST] +
+						values[ADAPTER_SYSV_ITEMS]),
+			   msg);
+	return adapter_sysv_shm_leave(a, ops, 2);
+}
+
+static inline int
+adapter_sysv_shm_recv(struct adapter *a, struct adapter_msg *msg,
+		      int64_t timeout_ns)
+{
+	struct adapter_sysv_shm *m = (struct adapter_sysv_shm *)a;
+	struct sembuf ops[4] = { { ADAPTER_SYSV_ITEMS, -1, 0 },
+				 { ADAPTER_SYSV_ROOM, 1, 0 },
+				 { ADAPTER_SYSV_FIRST, 1, 0 } };
+	unsigned short values[ADAPTER_SYSV_SEMAPHORES] = { 0 }, first;
+	int error = adapter_check_recv(a, msg), broken;
+
+	if (!error)
+		error = adapter_sysv_shm_enter(a, ADAPTER_SYSV_ITEMS, values,
+					       adapter_deadline(timeout_ns));
+	if (error)
+		return error;
+	first = values[ADAPTER_SYSV_FIRST];
+	if (first + UINT64_C(1) >= a->limits.depth.value)
+		ops[2].sem_op = (short)-first; /* back to slot 0 */
+	broken = adapter_slot_read(a, adapter_slot(a, m->shared->slots, first),
+				   msg);
+	error = adapter_sysv_shm_leave(a, ops, broken ? 0 : 3);
+	return broken ? broken : error;
+}
+
+static inline int
+adapter_sysv_shm_flush(struct adapter *a, int64_t timeout_ns)
+{
+	struct adapter_sysv_shm *m = (struct adapter_sysv_shm *)a;
+	int64_t deadline = adapter_deadline(timeout_ns), step = 0;
+	int items, error = 0;
+
+	while (!error &&
+	       (items = ADAPTER_SYS(
+			a, semctl(m->set, ADAPTER_SYSV_ITEMS, GETVAL)))) {
+		if (items < 0)
+			return adapter_sysv_error(a);
+		if (adapter_sysv_shm_gone(a))
+			return -EPIPE;
+		error = adapter_backoff(a, &step, deadline);
+	}
+	return error;
+}
+
+static inline int
+adapter_sysv_shm_unlink(const char *name)
+{
+	uint64_t numbers;
+	int error = adapter_lookup(name, "sysv_shm", &numbers);
+
+	if (error)
+		return error;
+	adapter_sysv_shm_remove((int)(numbers >> 32), (int)(uint32_t)numbers);
+	return adapter_unlink_path(name, "sysv_shm");
+}
+
+static const struct adapter_ops adapter_sysv_shm_ops = {
+	.name = "sysv_shm",
+	.summary = "System V shared memory and semaphores",
+	.caps = ADAPTER_NAMED | ADAPTER_TIMED | ADAPTER_PEER_DEATH |
+		ADAPTER_MANY_SENDERS | ADAPTER_MANY_RECEIVERS |
+		ADAPTER_PERSISTENT | ADAPTER_TAGS,
+	.size = sizeof(struct adapter_sysv_shm),
+	.create = adapter_sysv_shm_create,
+	.attach = adapter_sysv_shm_attach,
+	.send = adapter_sysv_shm_send,
+	.recv = adapter_sysv_shm_recv,
+	.limits = adapter_sysv_shm_limits,
+	.close = adapter_sysv_shm_close,
+	.unlink = adapter_sysv_shm_unlink,
+	.flush = adapter_sysv_shm_flush,
+};
+
+#endif

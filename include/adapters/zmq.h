@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * zmq.h - ZeroMQ over ipc://: PUSH and PULL one way, PAIR both ways.
+ *
+ * ZeroMQ moves whole messages between queues of its own, in threads of its own,
+ * through a local socket. It hides connecting and disconnecting; a monitor, an
+ * extra socket with the news of the connection, tells who has come and gone.
+ *
+ * Use it where the peers may move to other machines (tcp:// is one word away)
+ * or where many meet in patterns. Not where latency counts: a message wakes two
+ * more threads, and is copied twice more. Its system calls are not counted in
+ * a->syscalls.
+ *
+ * Each side queues up to its high-water mark, config.depth, and the socket
+ * holds more; so nobody can say how many messages fit, nor which were taken.
+ * close waits until the peer's library has all, or the peer is gone; if both
+ * sides do both, a second at most. A killed receiver loses what its library
+ * held.
+ *
+ * The threads do not survive fork: an endpoint without a name starts in
+ * after_fork, and an inherited one that is closed in a child is only forgotten.
+ */
+#ifndef ADAPTER_ZMQ_H
+#define ADAPTER_ZMQ_H
+
+#include "adapter.h"
+
+static const struct adapter_ops adapter_zmq_ops;
+
+#define ADAPTER_ZMQ_NAME "zmq"
+#define ADAPTER_ZMQ_SUMMARY "ZeroMQ over a local socket"
+
+#ifdef HAVE_ZMQ
+
+#include "address.h"
+
+#include <zmq.h>
+
+#define ADAPTER_ZMQ_MESSAGE 65536
+#define ADAPTER_ZMQ_DEPTH 1000	   /* the library's own default */
+#define ADAPTER_ZMQ_DESCRIPTORS 16 /* it aborts when some are missing */
+
+struct adapter_zmq {
+	struct adapter base;
+	struct adapter_address address;
+	void *context, *socket, *monitor;
+	pid_t owner; /* whose threads these are */
+	mode_t permissions;
+	bool named, came;
+	int peers; /* connected now */
+};
+
+static inline int
+adapter_zmq_limits(struct adapter_limits *limits)
+{
+	*limits = (struct adapter_limits){
+		.message = { "INT32_MAX - tag",
+			     INT32_MAX - sizeof(uint32_t) },
+		.depth = { "INT32_MAX", INT32_MAX },
+		.tag = { "UINT32_MAX", UINT32_MAX },
+	};
+	return 0;
+}
+
+static inline void
+adapter_zmq_close(struct adapter *a)
+{
+	struct adapter_zmq *z = (struct adapter_zmq *)a;
+
+	if (z->context && z->owner == getpid()) {
+		if (z->monitor) {
+			zmq_socket_monitor(z->socket, NULL, 0);
+			zmq_close(z->monitor);
+		}
+		if (z->socket)
+			zmq_close(z->socket);
+		while (zmq_ctx_term(z->context) && errno == EINTR)
+			;
+		adapter_address_drop(&z->address);
+	}
+	z->context = z->socket = z->monitor = NULL;
+	a->open = false;
+}
+
+static inline int
+adapter_zmq_option(struct adapter_zmq *z, int option, int value)
+{
+	return zmq_setsockopt(z->socket, option, &value, sizeof(value));
+}
+
+/** Start the library; bind to the address or connect to it. */
+static inline int
+adapter_zmq_start(struct adapter *a, bool bind)
+{
+	struct adapter_zmq *z = (struct adapter_zmq *)a;
+	int64_t most = (int64_t)a->limits.message.value + 4;
+	int depth = (int)a->limits.depth.value;
+	char url[ADAPTER_PATH_MAX + 8];
+	int error = adapter_descriptors_left(a, ADAPTER_ZMQ_DESCRIPTORS);
+
+	if (error)
+		return error;
+	z->owner = getpid();
+	z->context = zmq_ctx_new();
+	if (z->context)
+		z->socket = zmq_socket(
+			z->context, a->roles == ADAPTER_BOTH	 ? ZMQ_PAIR
+				    : a->roles == ADAPTER_SENDER ? ZMQ_PUSH
+								 : ZMQ_PULL);
+	if (z->socket)
+		z->monitor = zmq_socket(z->context, ZMQ_PAIR);
+	snprintf(url, sizeof(url), "ipc://%s", z->address.path);
+	/* IMMEDIATE: queue for living peers only. Where we receive, it would
+	   throw away what is unread when the peer disconnects; then close may
+	   not wait for ever, as the queue for a dead peer stays. */
+	if (!z->monitor ||
+	    adapter_zmq_option(z, ZMQ_IMMEDIATE, a->roles == ADAPTER_SENDER) ||
+	    adapter_zmq_option(z, ZMQ_LINGER,
+			       a->roles == ADAPTER_SENDER ? -1 : 1000) ||
+	    adapter_zmq_option(z, ZMQ_SNDHWM, depth) ||
+	    adapter_zmq_option(z, ZMQ_RCVHWM, depth) ||
+	    zmq_setsockopt(z->socket, ZMQ_MAXMSGSIZE, &most, sizeof(most)) ||
+	    zmq_socket_monitor(z->socket, "inproc://monitor",
+			       ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
+				       ZMQ_EVENT_DISCONNECTED) ||
+	    zmq_connect(z->monitor, "inproc://monitor") ||
+	    (bind ? zmq_bind(z->socket, url) : zmq_connect(z->socket, url)))
+		return adapter_error(a);
+	return 0;
+}
+
+static inline int
+adapter_zmq_begin(struct adapter *a, const struct adapter_config *config)
+{
+	struct adapter_zmq *z = (struct adapter_zmq *)a;
+	int error = adapter_begin(a, &adapter_zmq_ops, config,
+				  ADAPTER_ZMQ_MESSAGE, ADAPTER_ZMQ_DEPTH);
+
+	z->named = config->name != NULL;
+	z->permissions = config->permissions;
+	return error;
+}
+
+/** End of create, attach and after_fork. */
+static inline int
+adapter_zmq_done(struct adapter *a, int error)
+{
+	if (!error)
+		a->limits.depth.name = NULL; /* of this side only */
+	else
+		adapter_zmq_close(a);
+	return error ? error : adapter_ready(a);
+}
+
+static inline int
+adapter_zmq_create(struct adapter *a, const struct adapter_config *config)
+{
+	struct adapter_zmq *z = (struct adapter_zmq *)a;
+	int error = adapter_zmq_begin(a, config);
+
+	if (!error)
+		error = adapter_address_new(&z->address, a, config->name);
+	if (error || !config->name)
+		return error ? error : adapter_ready(a);
+	error = adapter_zmq_start(a, true);
+	if (!error)
+		error = adapter_address_publish(&z->address, a, config);
+	return adapter_zmq_done(a, error);
+}
+
+static inline int
+adapter_zmq_attach(struct adapter *a, const struct adapter_config *config,
+		   int64_t timeout_ns)
+{
+	struct adapter_zmq *z = (struct adapter_zmq *)a;
+	int error = adapter_zmq_begin(a, config);
+
+	if (!error)
+		error = adapter_address_find(&z->address, a, config->name,
+					     adapter_deadline(timeout_ns));
+	if (!error)
+		error = adapter_zmq_start(a, false);
+	return adapter_zmq_done(a, error);
+}
+
+static inline int
+adapter_zmq_after_fork(struct adapter *a, bool child)
+{
+	if (child)
+		a->roles = adapter_opposite(a->roles);
+	return adapter_zmq_done(a, adapter_zmq_start(a, !child));
+}
+
+/** Hear what the monitor says. */
+static inline void
+adapter_zmq_news(struct adapter_zmq *z)
+{
+	char frame[ADAPTER_PATH_MAX + 16];
+	uint16_t event;
+
+	/* Each piece of news is two frames: what, and where. */
+	while (zmq_recv(z->monitor, frame, sizeof(frame), ZMQ_DONTWAIT) > 0) {
+		memcpy(&event, frame, sizeof(event));
+		zmq_recv(z->monitor, frame, sizeof(frame), 0);
+		z->peers += event == ZMQ_EVENT_DISCONNECTED ? -1 : 1;
+		z->came = true;
+		if (!z->named)
+			adapter_address_drop(&z->address);
+	}
+}
+
+/** Wait for events of the socket; -EPIPE when the peers have gone. */
+static inline int
+adapter_zmq_wait(struct adapter *a, short events, int64_t deadline)
+{
+	struct adapter_zmq *z = (struct adapter_zmq *)a;
+	zmq_pollitem_t items[] = { { z->socket, 0, events, 0 },
+				   { z->monitor, 0, ZMQ_POLLIN, 0 } };
+	int64_t left = adapter_left(deadline);
+
+	adapter_zmq_news(z);
+	if (z->came && z->peers <= 0)
+		return -EPIPE;
+	if (left == 0)
+		return adapter_expired(deadline);
+	if (zmq_poll(items, 2, left == INT64_MAX ? -1
+						 : (left + 999999) / 1000000) <
+		    0 &&
+	    errno != EINTR)
+		return adapter_error(a);
+	return 0;
+}
+
+static inline int
+adapter_zmq_send(struct adapter *a, const struct adapter_msg *msg,
+		 int64_t timeout_ns)
+{
+	struct adapter_zmq *z = (struct adapter_zmq *)a;
+	int64_t deadline = adapter_deadline(timeout_ns);
+	zmq_msg_t out;
+	int error = adapter_check_send(a, msg);
+
+	if (!error && zmq_msg_init_size(&out, msg->length + sizeof(msg->tag)))
+		error = -ENOMEM;
+	if (error)
+		return error;
+	memcpy(zmq_msg_data(&out), &msg->tag, sizeof(msg->tag));
+	memcpy((char *)zmq_msg_data(&out) + sizeof(msg->tag), msg->data,
+	       msg->length);
+	while (zmq_msg_send(&out, z->socket, ZMQ_DONTWAIT) < 0) {
+		if (errno == EINTR)
+			continue;
+		error = errno == EAGAIN ? adapter_zmq_wait(a, ZMQ_POLLOUT,
+							   deadline)
+					: adapter_error(a);
+		if (error) {
+			zmq_msg_close(&out);
+			return error;
+		}
+	}
+	return 0;
+}
+
+static inline int
+adapter_zmq_recv(struct adapter *a, struct adapter_msg *msg,
+		 int64_t timeout_ns)
+{
+	struct adapter_zmq *z = (struct adapter_zmq *)a;
+	int64_t deadline = adapter_deadline(timeout_ns);
+	bool gone = false;
+	size_t length;
+	zmq_msg_t in;
+	int error = adapter_check_recv(a, msg);
+
+	if (error)
+		return error;
+	zmq_msg_init(&in);
+	while (zmq_msg_recv(&in, z->socket, ZMQ_DONTWAIT) < 0) {
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN)
+			return adapter_error(a);
+		if (gone) /* and this was a last look */
+			return -EPIPE;
+		error = adapter_zmq_wait(a, ZMQ_POLLIN, deadline);
+		gone = error == -EPIPE;
+		if (error && !gone)
+			return error;
+	}
+	length = zmq_msg_size(&in);
+	if (length <= sizeof(msg->tag) ||
+	    length - sizeof(msg->tag) > a->limits.message.value) {
+		error = -EBADMSG;
+	} else {
+		memcpy(&msg->tag, zmq_msg_data(&in), sizeof(msg->tag));
+		msg->length = length - sizeof(msg->tag);
+		memcpy(msg->data, (char *)zmq_msg_data(&in) + sizeof(msg->tag),
+		       msg->length);
+	}
+	zmq_msg_close(&in);
+	return error;
+}
+
+/** Edge-triggered: it tells that something has changed, for better or worse. */
+static inline int
+adapter_zmq_pollfd(struct adapter *a, struct pollfd *out)
+{
+	struct adapter_zmq *z = (struct adapter_zmq *)a;
+	int fd, events;
+	size_t length = sizeof(fd);
+
+	if (!(a->roles & ADAPTER_RECEIVER))
+		return -EBADF;
+	if (zmq_getsockopt(z->socket, ZMQ_FD, &fd, &length) ||
+	    zmq_getsockopt(z->socket, ZMQ_EVENTS, &events, &length))
+		return adapter_error(a);
+	*out = (struct pollfd){ .fd = fd, .events = POLLIN };
+	return (events & ZMQ_POLLIN) != 0;
+}
+
+static inline int
+adapter_zmq_unlink(const char *name)
+{
+	return adapter_address_unlink(name, ADAPTER_ZMQ_NAME);
+}
+
+static const struct adapter_ops adapter_zmq_ops = {
+	.name = ADAPTER_ZMQ_NAME,
+	.summary = ADAPTER_ZMQ_SUMMARY,
+	.caps = ADAPTER_NAMED | ADAPTER_BIDIR | ADAPTER_POLLABLE |
+		ADAPTER_TIMED | ADAPTER_PEER_DEATH | ADAPTER_MANY_SENDERS |
+		ADAPTER_MANY_RECEIVERS | ADAPTER_TAGS,
+	.size = sizeof(struct adapter_zmq),
+	.create = adapter_zmq_create,
+	.attach = adapter_zmq_attach,
+	.after_fork = adapter_zmq_after_fork,
+	.send = adapter_zmq_send,
+	.recv = adapter_zmq_recv,
+	.limits = adapter_zmq_limits,
+	.close = adapter_zmq_close,
+	.unlink = adapter_zmq_unlink,
+	.pollfd = adapter_zmq_pollfd,
+};
+
+#else
+
+static const struct adapter_ops adapter_zmq_ops = {
+	.name = ADAPTER_ZMQ_NAME,
+	.summary = ADAPTER_ZMQ_SUMMARY,
+	.missing = "libzmq3-dev",
+};
+
+#endif
+#endif

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * model.h - what the model checker GenMC puts in place of the machine
+ *
+ * Include it before shmring.h. What GenMC cannot execute (futex, membarrier,
+ * clock, memcpy, the second mapping of the data) is here; the rest is the
+ * real header. asymmetric.c and futex.c show that what stands here is neither
+ * too strong nor too weak.
+ */
+#ifndef MODEL_H
+#define MODEL_H
+
+#include <errno.h>
+#include <genmc.h>
+#include <sched.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* GenMC's own headers for threads and assertions clash with those of libc
+ * that shmring.h includes, so the harnesses use what stands behind them. */
+#define MODEL_ASSERT(condition) \
+	((condition) ? (void)0  \
+		     : __VERIFIER_assert_fail(#condition, __FILE__, __LINE__))
+
+#ifndef MODEL_THREADS
+#define MODEL_THREADS 2 /* besides main, which prepares and judges */
+#endif
+
+static inline __VERIFIER_thread_t
+model_start(void *(*body)(void *))
+{
+	return __VERIFIER_thread_create(NULL, body, NULL);
+}
+
+static inline void
+model_join(__VERIFIER_thread_t thread)
+{
+	__VERIFIER_thread_join(thread);
+}
+
+/* ---- Death --------------------------------------------------------------
+ *
+ * A thread may die where a hook of the header shows that it is there.
+ */
+enum { MODEL_LIVES, MODEL_UNCLAIMED, MODEL_CLAIMED, MODEL_FINISHED };
+static _Thread_local int model_dies; /* where, in its first push or pop */
+static _Thread_local int model_copied;
+static uint32_t model_dead[MODEL_THREADS + 1];
+
+static inline void
+model_step(int copies)
+{
+	int here = copies	  ? MODEL_CLAIMED
+		   : model_copied ? MODEL_FINISHED
+				  : MODEL_UNCLAIMED;
+
+	model_copied |= copies;
+	if (model_dies != here)
+		return;
+	__atomic_store_n(&model_dead[__VERIFIER_thread_self()], 1,
+			 __ATOMIC_RELEASE);
+	__VERIFIER_thread_exit(NULL);
+}
+
+/* ---- Asymmetric fences ------------------------------------------------
+ *
+ * membarrier makes every other thread execute a barrier at some point of its
+ * program: whatever LIGHT of that thread comes after it sees all that came
+ * before HEAVY, and what an earlier LIGHT followed is seen after HEAVY. Read-
+ * modify-writes of one word per thread say exactly that, as they are totally
+ * ordered and each synchronises with the next. A seq_cst fence for LIGHT
+ * (MODEL_SCL) promises more than the machine does, but explores less. Under
+ * TSO either is a full fence. MODEL_NO_LIGHT and MODEL_NO_HEAVY are for
+ * controls, which must fail.
+ */
+static uint32_t model_barrier[MODEL_THREADS + 1];
+
+static inline void
+model_light(void)
+{
+	model_step(0);
+#if defined(MODEL_NO_LIGHT)
+#elif defined(MODEL_SCL)
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+#else
+	__atomic_fetch_add(&model_barrier[__VERIFIER_thread_self()], 1,
+			   __ATOMIC_ACQ_REL);
+#endif
+}
+
+static inline int
+model_heavy(void)
+{
+#if defined(MODEL_NO_HEAVY)
+#elif defined(MODEL_SCL)
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+#else
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	for (int i = 1; i <= MODEL_THREADS; i++)
+		if (i != __VERIFIER_thread_self())
+			__atomic_fetch_add(&model_barrier[i], 1,
+					   __ATOMIC_ACQ_REL);
+#endif
+	return 0;
+}
+
+/* ---- Futex --------------------------------------------------------------
+ *
+ * The lock is the kernel's hash bucket: the value is compared under it, so
+ * that a wake either precedes the comparison or finds the sleeper. Sleepers
+ * leave in the order in which they came. A long sleep has no time-out: whoever
+ * would need it to go on is reported by --check-liveness. A short one may have:
+ * by then the stores of the others from before it have become visible, which
+ * is HEAVY; but it may be woken earlier, too. Each word has a bucket of its
+ * own, because a shared one would order what the kernel need not.
+ */
+#define MODEL_LONG 100000000 /* ns */
+
+#ifdef MODEL_FUTEXES
+static struct model_futex {
+	const uint32_t *word;
+	__VERIFIER_mutex_t bucket;
+	uint32_t asleep, woken; /* tickets handed out, tickets called */
+} model_futexes[MODEL_FUTEXES];
+
+/* Before the threads start: the words that they will sleep on. */
+static inline void
+model_futex(unsigned number, const uint32_t *word)
+{
+	model_futexes[number].word = word;
+	__VERIFIER_mutex_init(&model_futexes[number].bucket, NULL);
+}
+
+static inline struct model_futex *
+model_find_futex(const uint32_t *word)
+{
+	for (unsigned i = 0; i < MODEL_FUTEXES; i++)
+		if (model_futexes[i].word == word)
+			return &model_futexes[i];
+	MODEL_ASSERT(!"a futex word that the harness did not announce");
+	return NULL;
+}
+
+static inline int
+model_futex_wait(uint32_t *word, uint32_t expected, int brief)
+{
+	struct model_futex *futex = model_find_futex(word);
+
+	__VERIFIER_mutex_lock(&futex->bucket);
+	if (__atomic_load_n(word, __ATOMIC_RELAXED) != expected) {
+		__VERIFIER_mutex_unlock(&futex->bucket);
+		return -EAGAIN;
+	}
+	uint32_t ticket = futex->asleep++;
+	__VERIFIER_mutex_unlock(&futex->bucket);
+	if (brief) {
+		__VERIFIER_mutex_lock(&futex->bucket);
+		int timed_out = __atomic_load_n(&futex->woken,
+						__ATOMIC_RELAXED) <= ticket;
+		if (timed_out) { /* the only sleeper of a word, here */
+			MODEL_ASSERT(futex->asleep == ticket + 1);
+			futex->asleep = ticket;
+		}
+		__VERIFIER_mutex_unlock(&futex->bucket);
+		if (timed_out)
+			model_heavy();
+		return timed_out ? -ETIMEDOUT : 0;
+	}
+	/* One look, and blocked until that can see the ticket called. */
+	__VERIFIER_loop_begin();
+	__VERIFIER_spin_start();
+	__VERIFIER_spin_end(__atomic_load_n(&futex->woken, __ATOMIC_ACQUIRE) >
+			    ticket);
+	return 0;
+}
+
+static inline int
+model_futex_wake(uint32_t *word, int count)
+{
+	struct model_futex *futex = model_find_futex(word);
+
+	__VERIFIER_mutex_lock(&futex->bucket);
+	uint32_t woken = __atomic_load_n(&futex->woken, __ATOMIC_RELAXED);
+	uint32_t called = futex->asleep - woken;
+	if (called > (uint32_t)count)
+		called = (uint32_t)count;
+	if (called > 0)
+		__atomic_store_n(&futex->woken, woken + called,
+				 __ATOMIC_RELEASE);
+	__VERIFIER_mutex_unlock(&futex->bucket);
+	return (int)called;
+}
+
+#else /* nobody sleeps in this harness */
+
+static inline int
+model_futex_wait(uint32_t *word, uint32_t expected, int brief)
+{
+	(void)word;
+	(void)expected;
+	(void)brief;
+	MODEL_ASSERT(!"a thread sleeps");
+	return 0;
+}
+
+static inline int
+model_futex_wake(uint32_t *word, int count)
+{
+	(void)word;
+	(void)count;
+	return 0;
+}
+
+#endif
+
+/* ---- Copies -------------------------------------------------------------
+ *
+ * Whole words, one access each: GenMC takes accesses of another size for
+ * another place. Plain, so that RC11 reports a copy that races. What lies
+ * beyond model_data is its second mapping.
+ */
+static uint64_t *model_data;
+static size_t model_words; /* 0: no second mapping */
+
+static inline uint64_t *
+model_unmap(uint64_t *word)
+{
+	if (model_words > 0 && word >= model_data + model_words &&
+	    word < model_data + 2 * model_words)
+		return word - model_words;
+	return word;
+}
+
+static inline void
+model_copy(void *to, const void *from, size_t size)
+{
+	uint64_t *target = to;
+	uint64_t *source = (uint64_t *)from;
+
+	model_step(1);
+	MODEL_ASSERT(size % sizeof(uint64_t) == 0);
+	for (size_t i = 0; i < size / sizeof(uint64_t); i++)
+		*model_unmap(target + i) = *model_unmap(source + i);
+}
+
+/* ---- The hooks of shmring.h --------------------------------------------- */
+
+#define SHMRING_COPY(to, from, size) model_copy(to, from, size)
+#define SHMRING_PAUSE() ((void)0)
+#define SHMRING_NOW() ((int64_t)0)
+#define SHMRING_FUTEX_WAIT(word, expected, until) \
+	model_futex_wait(word, expected, (until) < MODEL_LONG)
+#define SHMRING_FUTEX_WAKE(word, count) model_futex_wake(word, count)
+#ifdef MODEL_FUTEXES /* as on arm64, or on x86, where a short sleep is HEAVY */
+#ifdef MODEL_ARM64
+#define SHMRING__PUBLISH(place, value) \
+	__atomic_store_n(place, value, __ATOMIC_SEQ_CST)
+#else
+#define SHMRING__PUBLISH(place, value) \
+	(__atomic_store_n(place, value, __ATOMIC_RELEASE), model_light())
+#endif
+#endif
+#define SHMRING_LIGHT(ring) model_light()
+#define SHMRING_HEAVY(ring) model_heavy()
+
+#endif /* MODEL_H */

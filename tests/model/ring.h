@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ring.h - the real shmring.h and a ring for it in ordinary memory
+ *
+ * What create and open do with the kernel's help is done by hand: the layout
+ * with the smallest pages, and one handle for each thread.
+ */
+#ifndef MODEL_RING_H
+#define MODEL_RING_H
+
+#include "model.h"
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <time.h>
+
+/* For GenMC the output of inline assembly is always 0, and it does not know
+ * llvm.is.constant: shmring.h does without what they would optimise. (The
+ * headers of libc are above because they use them, too.) */
+#define __asm__(...) ((void)0)
+#define __builtin_constant_p(value) 0
+#define sched_getcpu() 0
+#undef errno
+#define errno model_errno
+static _Thread_local int model_errno;
+#include <shmring.h>
+#undef __asm__
+#undef __builtin_constant_p
+#undef sched_getcpu
+
+#ifndef MODEL_HANDLES
+#define MODEL_HANDLES MODEL_THREADS
+#endif
+#ifndef SLOTS
+#define SLOTS 2 /* MPMC */
+#endif
+#ifndef MODEL_CAPACITY
+#define MODEL_CAPACITY 32 /* SPSC: bytes */
+#endif
+#define MODEL_PAGE 256
+
+static _Alignas(
+	4096) unsigned char model_segment[8 * MODEL_PAGE + MODEL_HANDLES * 128];
+static struct shmring model_handles[MODEL_HANDLES];
+static uint64_t model_spills[MODEL_HANDLES];
+static struct shmring__canary model_canaries[MODEL_HANDLES];
+
+/* Handle and participant number i, not yet seen by any thread. */
+static struct shmring *
+model_attach(uint32_t mode, uint32_t i, uint32_t roles)
+{
+	struct shmring *r = &model_handles[i];
+	struct shmring__geometry *g = &r->geometry;
+
+	g->mode = mode;
+	g->slots = SLOTS;
+	g->slot_size = 8;
+	g->participants = MODEL_HANDLES;
+	g->page = MODEL_PAGE;
+	g->stride = 16;
+	g->index = sizeof(struct shmring__header) + MODEL_HANDLES * 128;
+	g->consumer = g->states = g->index + MODEL_PAGE;
+	g->data = g->consumer + MODEL_PAGE;
+	g->capacity = mode == SHMRING_SPSC ? MODEL_CAPACITY : SLOTS * g->stride;
+	g->total = g->data + g->capacity;
+	r->base = model_segment;
+	shmring__aim(r);
+	if (mode == SHMRING_SPSC) {
+		model_data = (uint64_t *)(void *)r->data;
+		model_words = MODEL_CAPACITY / sizeof(uint64_t);
+		r->credit = MODEL_CAPACITY;
+	}
+	r->spill = (unsigned char *)&model_spills[i];
+	r->roles = roles;
+	r->pid = 1 + i;
+	r->canary = &model_canaries[i];
+	r->canary->alive = 1;
+
+	struct shmring__line *line = &r->lines[i];
+	line->status = shmring__status(1 << 16, roles, SHMRING__LIVE);
+	line->pid = r->pid;
+	line->intent[SHMRING__READ] = SHMRING__NONE;
+	line->intent[SHMRING__WRITE] = SHMRING__NONE;
+	line->adopts = SHMRING__NONE;
+	if (roles & SHMRING_CONSUMER) {
+		r->line[SHMRING__READ] = line;
+		r->canary->receive = 1 + g->slot_size;
+	}
+	if (roles & SHMRING_PRODUCER) {
+		r->line[SHMRING__WRITE] = line;
+		r->canary->send = 1 + g->slot_size;
+	}
+	return r;
+}
+
+/* shmring__recover_line with another proof of death: the owner of line i is
+ * thread 1 + i. */
+static inline int
+model_recover(struct shmring *r, uint32_t i)
+{
+	uint64_t status = SHMRING__LOAD(&r->lines[i].status, ACQUIRE);
+	uint64_t recov = shmring__status(status, shmring__roles_of(status),
+					 SHMRING__RECOV);
+
+	if (shmring__state_of(status) == SHMRING__FREE)
+		return 0;
+	if (shmring__state_of(status) == SHMRING__LIVE &&
+	    (!__atomic_load_n(&model_dead[1 + i], __ATOMIC_ACQUIRE) ||
+	     !shmring__cas(&r->lines[i].status, status, recov)))
+		return 0;
+	return shmring__bury(r, i, recov, SHMRING__DIED);
+}
+
+#endif /* MODEL_RING_H */
