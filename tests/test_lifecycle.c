@@ -586,6 +586,7 @@ fill_small_directory(void *argument)
 {
 	struct shmring_config config = { .slots = 64, .slot_size = 1024 };
 	struct shmring ring;
+	int before;
 
 	(void)argument;
 	if (unshare(CLONE_NEWNS) ||
@@ -596,10 +597,12 @@ fill_small_directory(void *argument)
 	for (uint64_t i = 0; push_number(&ring, i) == 0; i++)
 		CHILD_CHECK(i < 100000); /* full, and no SIGBUS */
 	config.slots = 1024;
+	before = descriptors();
 	for (int i = 0; i < 3; i++)
 		CHILD_CHECK(shmring_create(&ring, "/large", &config) ==
 			    -ENOSPC);
 	CHILD_CHECK(shmring_open(&ring, "/large", 0, 0) == -ENOENT);
+	CHILD_CHECK(descriptors() == before);
 	config.slots = 64;
 	CHILD_CHECK(!shmring_create(&ring, "/again", &config));
 }

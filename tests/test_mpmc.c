@@ -348,6 +348,7 @@ main(void)
 	tap_start();
 	visit(0, "from 0");
 	visit((UINT64_C(1) << 32) - 10, "near 2^32");
+	visit(((UINT64_C(1) << 31) - 1) * SLOTS, "near phase 2^32");
 	/* the state word counts 2^52 phases */
 	visit(((UINT64_C(1) << 51) - 20) * SLOTS, "in the last turns");
 	room_enter(&room, (UINT64_C(1) << 32) - 5000);

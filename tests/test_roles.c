@@ -10,7 +10,7 @@
 struct peer {
 	const char *name;
 	unsigned roles;
-	int pushes, pops, peek, leave;
+	int pushes, pops, peek, leave, unlocked;
 	int *ready; /* shared: raised when all is done */
 	pid_t pid;
 };
@@ -33,6 +33,8 @@ peer_main(void *argument)
 		shmring_close(&ring);
 		_exit(0);
 	}
+	if (peer->unlocked)
+		CHILD_CHECK(!shmring__lock(ring.fd, F_UNLCK, SHMRING__WRITE));
 	flag_raise(peer->ready);
 	for (;;)
 		pause();
@@ -210,6 +212,35 @@ wait_for_the_childs_lock(void)
 	while (error == -EBUSY);
 	is_int(error, 0, "when that has ended, the role is free");
 	shmring_close(&writer);
+	shmring_close(&ring);
+	shmring_unlink(name);
+}
+
+/* Death takes both: the lock is gone and the process is. */
+static void
+need_both_proofs(void)
+{
+	struct shmring ring, writer;
+	const char *name = make_named(SHMRING_SPSC, SHMRING_CONSUMER, &ring);
+	struct peer peer = { .name = name,
+			     .roles = SHMRING_PRODUCER,
+			     .unlocked = 1 };
+	char path[128];
+	int fd;
+
+	peer_start(&peer);
+	is_int(shmring_open(&writer, name, SHMRING_PRODUCER, 0), -EBUSY,
+	       "who lost its lock lives on");
+	child_kill(peer.pid);
+	is_int(shmring_open(&writer, name, SHMRING_PRODUCER, 0), 0,
+	       "until it dies");
+	shmring_close(&writer);
+	snprintf(path, sizeof(path), "%s%s", SHMRING_DIRECTORY, name);
+	fd = open(path, O_RDWR);
+	shmring__lock(fd, F_WRLCK, SHMRING__WRITE);
+	is_int(shmring_open(&writer, name, SHMRING_PRODUCER, 0), -EBUSY,
+	       "a lock alone holds a role, too");
+	close(fd);
 	shmring_close(&ring);
 	shmring_unlink(name);
 }
@@ -443,6 +474,7 @@ main(void)
 	refuse_a_second(SHMRING_PRODUCER, "producer");
 	refuse_a_second(SHMRING_CONSUMER, "consumer");
 	wait_for_the_childs_lock();
+	need_both_proofs();
 	end_with_the_last();
 	use_up_participants();
 	map_read_only();

@@ -141,7 +141,9 @@ provoke(uint32_t mode, unsigned role, ssize_t (*wait)(struct duel *),
 
 struct crowd {
 	struct shmring *ring;
-	uint64_t taken; /* shared */
+	uint64_t each; /* messages a reader takes */
+	uint64_t taken;
+	int leave;
 };
 
 static void
@@ -155,14 +157,20 @@ take_in_a_crowd(void *argument)
 	CHILD_CHECK(!shmring_open_fd(&own, shmring_fd(crowd->ring),
 				     SHMRING_CONSUMER));
 	shmring_set_spin(&own, 0);
-	while ((got = shmring_pop_wait(&own, message, 8, GENEROUS)) == 8)
+	for (uint64_t i = 0; i < crowd->each; i++) {
+		got = shmring_pop_wait(&own, message, 8, GENEROUS);
+		if (got == -EPIPE)
+			return;
+		CHILD_CHECK(got == 8);
 		__atomic_fetch_add(&crowd->taken, 1, __ATOMIC_ACQ_REL);
-	CHILD_CHECK(got == -EPIPE);
+	}
+	flag_await(&crowd->leave, 1); /* without a word to the others */
 }
 
-/* Several sleepers, woken one by one: as many as there are messages. */
+/* Several sleepers, woken one by one: as many as there are messages, though
+ * those who were woken may not come back for more. */
 static void
-share_out(void)
+share_out(uint64_t each)
 {
 	struct shmring_config config = { .mode = SHMRING_MPMC,
 					 .slots = 16,
@@ -178,12 +186,15 @@ share_out(void)
 	if (shmring_create_memfd(&ring, &config))
 		bail("cannot create a ring");
 	crowd->ring = &ring;
+	crowd->each = each;
 	for (int i = 0; i < 4; i++)
 		children[i] = child_start(take_in_a_crowd, crowd);
-	while (!wrong && shmring__now() < end) {
+	usleep(20000); /* most are asleep now, the more the better */
+	while (!wrong && pushed < 4 * each && shmring__now() < end) {
 		int64_t hung = shmring__now() + GENEROUS;
 
-		for (uint64_t i = tap_random() % 4; i < 4; i++) {
+		for (uint64_t i = each == 1 ? 3 : tap_random() % 4; i < 4;
+		     i++) {
 			pushed++;
 			wrong += push_number(&ring, 1) != 0;
 			delay();
@@ -197,9 +208,10 @@ share_out(void)
 	}
 	is_int(wrong, 0, "%" PRIu64 " messages, all taken at once", pushed);
 	shmring_close(&ring);
+	flag_raise(&crowd->leave);
 	for (int i = 0; i < 4; i++)
 		wrong += tap_wait(children[i]) != 0;
-	is_int(wrong, 0, "the end wakes all");
+	is_int(wrong, 0, "each was woken for a message, or for the end");
 }
 
 int
@@ -215,6 +227,8 @@ main(void)
 		provoke(mode, SHMRING_PRODUCER, wait_for_the_reader,
 			pop_at_the_worst_moment, "flush");
 	}
-	share_out();
+	share_out(UINT64_MAX / 4);
+	for (int i = 0; i < 10; i++)
+		share_out(1);
 	return tap_done();
 }

@@ -12,9 +12,9 @@
 #include "adapter.h"
 
 struct adapter_address {
-	uint64_t number;	     /* 0: none */
+	uint64_t number; /* 0: none */
 	char path[ADAPTER_PATH_MAX]; /* of the socket */
-	bool mine;		     /* the file is ours to remove */
+	bool mine; /* the file is ours to remove */
 };
 
 static inline int

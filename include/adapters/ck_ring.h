@@ -156,8 +156,8 @@ adapter_ck_ring_create(struct adapter *a, const struct adapter_ops *ops,
 		return error;
 	while (slots - 1 < a->limits.depth.value)
 		slots *= 2;
-	a->limits.depth = (struct adapter_limit){ "ck_ring size - 1",
-						  slots - 1 };
+	a->limits.depth =
+		(struct adapter_limit){ "ck_ring size - 1", slots - 1 };
 	size = adapter_ck_ring_size(a);
 	if (!size)
 		return adapter_refuse(a, -EINVAL, "bytes of a ck_ring",
@@ -248,12 +248,10 @@ adapter_ck_ring_try_send(struct adapter_ck_ring *c,
 
 	element = (struct adapter_ck_element
 			   *)(c->many ? _ck_ring_enqueue_reserve_mp(
-						&shared->ring,
-						shared->elements,
+						&shared->ring, shared->elements,
 						c->element_size, &ticket, NULL)
 				      : _ck_ring_enqueue_reserve_sp(
-						&shared->ring,
-						shared->elements,
+						&shared->ring, shared->elements,
 						c->element_size, NULL));
 	if (!element)
 		return false;
@@ -350,16 +348,15 @@ adapter_ck_ring_mpmc_unlink(const char *name)
 	return adapter_segment_unlink(name, "ck_ring_mpmc");
 }
 
-#define ADAPTER_CK_RING_OPS                                              \
-	.size = sizeof(struct adapter_ck_ring),                          \
-	.after_fork = adapter_ck_ring_after_fork,                        \
-	.send = adapter_ck_ring_send, .recv = adapter_ck_ring_recv,      \
+#define ADAPTER_CK_RING_OPS                                               \
+	.size = sizeof(struct adapter_ck_ring),                           \
+	.after_fork = adapter_ck_ring_after_fork,                         \
+	.send = adapter_ck_ring_send, .recv = adapter_ck_ring_recv,       \
 	.limits = adapter_ck_ring_limits, .close = adapter_ck_ring_close, \
 	.flush = adapter_ck_ring_flush
 
-#define ADAPTER_CK_RING_CAPS                                         \
-	(ADAPTER_NAMED | ADAPTER_PEER_DEATH | ADAPTER_PERSISTENT |   \
-	 ADAPTER_TAGS)
+#define ADAPTER_CK_RING_CAPS \
+	(ADAPTER_NAMED | ADAPTER_PEER_DEATH | ADAPTER_PERSISTENT | ADAPTER_TAGS)
 
 static const struct adapter_ops adapter_ck_ring_spsc_ops = {
 	.name = "ck_ring_spsc",

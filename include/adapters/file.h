@@ -83,12 +83,18 @@ adapter_file_watch(struct adapter *a)
 {
 	struct adapter_file *f = (struct adapter_file *)a;
 	char path[32];
+	int spare;
 
 	f->notify = ADAPTER_SYS(a, inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-	if (f->notify < 0 && errno == EMFILE)
+	if (f->notify < 0 && errno == EMFILE) { /* which tells two limits */
+		spare = ADAPTER_SYS(a, fcntl(f->fd, F_DUPFD_CLOEXEC, 0));
+		if (spare < 0)
+			return adapter_error(a);
+		adapter_close_fd(a, &spare);
 		return adapter_refuse(
 			a, -EMFILE, "fs.inotify.max_user_instances",
 			adapter_sysctl("fs/inotify/max_user_instances", 128));
+	}
 	if (f->notify < 0)
 		return adapter_error(a);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);

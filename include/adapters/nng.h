@@ -56,8 +56,7 @@ static inline int
 adapter_nng_limits(struct adapter_limits *limits)
 {
 	*limits = (struct adapter_limits){
-		.message = { "INT32_MAX - tag",
-			     INT32_MAX - sizeof(uint32_t) },
+		.message = { "INT32_MAX - tag", INT32_MAX - sizeof(uint32_t) },
 		.depth = { "queue of nng", ADAPTER_NNG_DEPTH_MAX },
 		.tag = { "UINT32_MAX", UINT32_MAX },
 	};
@@ -186,8 +185,8 @@ adapter_nng_start(struct adapter *a, bool listen, int64_t deadline)
 	if (listen)
 		return adapter_nng_error(a,
 					 nng_listen(n->socket, url, NULL, 0));
-	while ((error = adapter_nng_error(a, nng_dial(n->socket, url, NULL,
-						      0))) == -EPIPE) {
+	while ((error = adapter_nng_error(
+			a, nng_dial(n->socket, url, NULL, 0))) == -EPIPE) {
 		error = adapter_backoff(a, &step, deadline);
 		if (error)
 			break;
@@ -310,8 +309,7 @@ adapter_nng_send(struct adapter *a, const struct adapter_msg *msg,
 }
 
 static inline int
-adapter_nng_recv(struct adapter *a, struct adapter_msg *msg,
-		 int64_t timeout_ns)
+adapter_nng_recv(struct adapter *a, struct adapter_msg *msg, int64_t timeout_ns)
 {
 	struct adapter_nng *n = (struct adapter_nng *)a;
 	int64_t deadline = adapter_deadline(timeout_ns);
@@ -357,8 +355,8 @@ adapter_nng_pollfd(struct adapter *a, struct pollfd *out)
 
 	if (!(a->roles & ADAPTER_RECEIVER))
 		return -EBADF;
-	error = adapter_nng_error(a, nng_socket_get_int(n->socket,
-							NNG_OPT_RECVFD, &fd));
+	error = adapter_nng_error(
+		a, nng_socket_get_int(n->socket, NNG_OPT_RECVFD, &fd));
 	if (!error)
 		*out = (struct pollfd){ .fd = fd, .events = POLLIN };
 	return error;

@@ -145,9 +145,9 @@ adapter_vm_join(struct adapter *a)
 
 	v->memory_size = a->limits.message.value *
 			 (line == 0 ? a->limits.depth.value : 1);
-	memory = ADAPTER_SYS(a, mmap(NULL, v->memory_size,
-				     PROT_READ | PROT_WRITE,
-				     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	memory = ADAPTER_SYS(a,
+			     mmap(NULL, v->memory_size, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 	if (memory == MAP_FAILED)
 		return adapter_error(a);
 	v->memory = (char *)memory;
@@ -244,8 +244,8 @@ adapter_vm_sleep(struct adapter *a, int which, uint32_t value, unsigned peers,
 	struct adapter_process_vm *v = (struct adapter_process_vm *)a;
 	struct adapter_vm_shared *shared = adapter_vm_shared(v);
 	int64_t left = adapter_left(deadline);
-	struct timespec t = adapter_timespec(
-		left < ADAPTER_SLICE ? left : ADAPTER_SLICE);
+	struct timespec t =
+		adapter_timespec(left < ADAPTER_SLICE ? left : ADAPTER_SLICE);
 
 	if (adapter_segment_left(a, &v->segment, peers))
 		return -EPIPE;
@@ -286,12 +286,12 @@ adapter_process_vm_reserve(struct adapter *a, struct adapter_msg *msg,
 		taken = __atomic_load_n(&shared->count[1], __ATOMIC_ACQUIRE);
 		if (adapter_vm_permit(a)) {
 			if (adapter_segment_left(
-				    a, &((struct adapter_process_vm *)a)->segment,
+				    a,
+				    &((struct adapter_process_vm *)a)->segment,
 				    ADAPTER_RECEIVER))
 				return -EPIPE;
 			error = adapter_backoff(a, &step, deadline);
-		} else if (shared->count[0] - taken <
-			   a->limits.depth.value) {
+		} else if (shared->count[0] - taken < a->limits.depth.value) {
 			msg->data = adapter_vm_slot(a, shared->count[0]);
 			return 0;
 		} else {
@@ -307,8 +307,7 @@ adapter_process_vm_commit(struct adapter *a, const struct adapter_msg *msg)
 {
 	struct adapter_vm_shared *shared =
 		adapter_vm_shared((struct adapter_process_vm *)a);
-	struct adapter_vm_piece *piece =
-		adapter_vm_piece(a, shared->count[0]);
+	struct adapter_vm_piece *piece = adapter_vm_piece(a, shared->count[0]);
 
 	*piece = (struct adapter_vm_piece){
 		.address = (uintptr_t)msg->data,
@@ -346,9 +345,9 @@ adapter_vm_fetch(struct adapter *a, struct adapter_msg *msg, uint32_t position)
 
 	if (length == 0 || length > a->limits.message.value)
 		return -EBADMSG;
-	n = ADAPTER_SYS(a, process_vm_readv(v->segment.shared->members[0]
-						    .process.pid,
-					    &here, 1, &there, 1, 0));
+	n = ADAPTER_SYS(
+		a, process_vm_readv(v->segment.shared->members[0].process.pid,
+				    &here, 1, &there, 1, 0));
 	/* Else it may have closed, while or before we read. */
 	in_file = __atomic_load_n(&piece->in_file, __ATOMIC_ACQUIRE);
 	if (n != (ssize_t)length && in_file)
@@ -424,8 +423,7 @@ adapter_process_vm_flush(struct adapter *a, int64_t timeout_ns)
 	uint32_t taken;
 	int error = 0;
 
-	while ((taken = __atomic_load_n(&shared->count[1],
-					__ATOMIC_ACQUIRE)) !=
+	while ((taken = __atomic_load_n(&shared->count[1], __ATOMIC_ACQUIRE)) !=
 	       shared->count[0]) {
 		if (error) /* -EPIPE: not after it had taken all */
 			return error;

@@ -150,10 +150,10 @@ adapter_shmring_attach(struct adapter *a, const struct adapter_ops *ops,
 	if (!config->name)
 		return -EINVAL;
 	snprintf(name, sizeof(name), "/%s", config->name);
-	return adapter_shmring_done(a,
-				    shmring_open(adapter_shmring(a), name,
-						 shape.roles, timeout_ns),
-				    &shape);
+	return adapter_shmring_done(
+		a,
+		shmring_open(adapter_shmring(a), name, shape.roles, timeout_ns),
+		&shape);
 }
 
 static inline int
@@ -298,18 +298,17 @@ adapter_shmring_unlink(const char *name)
 	return shmring_unlink(path);
 }
 
-#define ADAPTER_SHMRING_OPS                                                 \
-	.size = sizeof(struct adapter_shmring),                             \
-	.after_fork = adapter_shmring_after_fork,                           \
-	.send = adapter_shmring_send, .recv = adapter_shmring_recv,         \
-	.limits = adapter_shmring_limits, .close = adapter_shmring_close,   \
-	.unlink = adapter_shmring_unlink,                                   \
-	.reserve = adapter_shmring_reserve,                                 \
-	.commit = adapter_shmring_commit, .peek = adapter_shmring_peek,     \
+#define ADAPTER_SHMRING_OPS                                                   \
+	.size = sizeof(struct adapter_shmring),                               \
+	.after_fork = adapter_shmring_after_fork,                             \
+	.send = adapter_shmring_send, .recv = adapter_shmring_recv,           \
+	.limits = adapter_shmring_limits, .close = adapter_shmring_close,     \
+	.unlink = adapter_shmring_unlink, .reserve = adapter_shmring_reserve, \
+	.commit = adapter_shmring_commit, .peek = adapter_shmring_peek,       \
 	.release = adapter_shmring_release, .flush = adapter_shmring_flush
 
-#define ADAPTER_SHMRING_CAPS                                            \
-	(ADAPTER_NAMED | ADAPTER_ZEROCOPY | ADAPTER_TIMED |             \
+#define ADAPTER_SHMRING_CAPS                                \
+	(ADAPTER_NAMED | ADAPTER_ZEROCOPY | ADAPTER_TIMED | \
 	 ADAPTER_PEER_DEATH | ADAPTER_PERSISTENT)
 
 static const struct adapter_ops adapter_shmring_spsc_ops = {

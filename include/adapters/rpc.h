@@ -49,9 +49,9 @@ static const struct adapter_ops adapter_rpc_ops;
 enum { ADAPTER_RPC_PUT = 1, ADAPTER_RPC_ROOM, ADAPTER_RPC_GET };
 
 struct adapter_rpc_message { /* what PUT brings, GET and ROOM ask and answer */
-	uint32_t number;     /* of a message; ROOM, PUT: how many more */
-	uint32_t tag;	     /* ROOM, GET: milliseconds to wait for one */
-	u_int length;	     /* 0: none */
+	uint32_t number; /* of a message; ROOM, PUT: how many more */
+	uint32_t tag; /* ROOM, GET: milliseconds to wait for one */
+	u_int length; /* 0: none */
 	char *data;
 };
 
@@ -63,8 +63,8 @@ struct adapter_rpc_queue { /* a ring of depth messages */
 struct adapter_rpc {
 	struct adapter base;
 	struct adapter_address address;
-	int pair[2];  /* until after_fork: server, client */
-	int fd;	      /* server: of the listener, then peer; client: of it */
+	int pair[2]; /* until after_fork: server, client */
+	int fd; /* server: of the listener, then peer; client: of it */
 	pid_t server; /* the process whose thread serves, or 0 */
 	CLIENT *client;
 	uint32_t room, got; /* client: may put so many; last number got */
@@ -222,9 +222,9 @@ adapter_rpc_serve(void *of)
 	if (fd >= 0)
 		transport = svc_fd_create(fd, 0, 0);
 	/* The protocol 0 keeps it from the portmapper. */
-	if (transport && svc_register(transport, ADAPTER_RPC_PROGRAM,
-				      ADAPTER_RPC_VERSION, adapter_rpc_dispatch,
-				      0)) {
+	if (transport &&
+	    svc_register(transport, ADAPTER_RPC_PROGRAM, ADAPTER_RPC_VERSION,
+			 adapter_rpc_dispatch, 0)) {
 		adapter_rpc_served = r;
 		while (adapter_rpc_connected(fd) && adapter_rpc_readable(r, fd))
 			svc_getreq_common(fd);
@@ -277,9 +277,8 @@ adapter_rpc_put(struct adapter_rpc *r, const struct adapter_msg *msg,
 	int error;
 
 	while (!r->room) {
-		m = (struct adapter_rpc_message){
-			.tag = adapter_rpc_patience(deadline)
-		};
+		m = (struct adapter_rpc_message){ .tag = adapter_rpc_patience(
+							  deadline) };
 		error = adapter_rpc_call(r, ADAPTER_RPC_ROOM, &m);
 		if (!error)
 			r->room = m.number;
@@ -354,8 +353,10 @@ adapter_rpc_send(struct adapter *a, const struct adapter_msg *msg,
 	} else {
 		to = adapter_rpc_at(r, &r->out, r->out.next++);
 		*to = (struct adapter_rpc_message){
-			.number = r->out.next - 1, .tag = msg->tag,
-			.length = (u_int)msg->length, .data = data,
+			.number = r->out.next - 1,
+			.tag = msg->tag,
+			.length = (u_int)msg->length,
+			.data = data,
 		};
 		pthread_cond_broadcast(&r->changed);
 	}
@@ -364,8 +365,7 @@ adapter_rpc_send(struct adapter *a, const struct adapter_msg *msg,
 }
 
 static inline int
-adapter_rpc_recv(struct adapter *a, struct adapter_msg *msg,
-		 int64_t timeout_ns)
+adapter_rpc_recv(struct adapter *a, struct adapter_msg *msg, int64_t timeout_ns)
 {
 	struct adapter_rpc *r = (struct adapter_rpc *)a;
 	int64_t deadline = adapter_deadline(timeout_ns);
@@ -511,12 +511,11 @@ adapter_rpc_socket(struct adapter *a, bool listening)
 	r->fd = ADAPTER_SYS(a, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
 	r->listening = listening;
 	if (r->fd < 0 ||
-	    (listening
-		     ? ADAPTER_SYS(a, bind(r->fd, (struct sockaddr *)&at,
-					   sizeof(at))) ||
-			       ADAPTER_SYS(a, listen(r->fd, 1))
-		     : ADAPTER_SYS(a, connect(r->fd, (struct sockaddr *)&at,
-					      sizeof(at)))))
+	    (listening ? ADAPTER_SYS(a, bind(r->fd, (struct sockaddr *)&at,
+					     sizeof(at))) ||
+				 ADAPTER_SYS(a, listen(r->fd, 1))
+		       : ADAPTER_SYS(a, connect(r->fd, (struct sockaddr *)&at,
+						sizeof(at)))))
 		return adapter_error(a);
 	return 0;
 }
@@ -528,9 +527,9 @@ adapter_rpc_create(struct adapter *a, const struct adapter_config *config)
 	int error = adapter_rpc_begin(a, config);
 
 	if (!error && !config->name) {
-		if (ADAPTER_SYS(a, socketpair(AF_UNIX,
-					      SOCK_STREAM | SOCK_CLOEXEC, 0,
-					      r->pair)))
+		if (ADAPTER_SYS(a,
+				socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC,
+					   0, r->pair)))
 			error = adapter_error(a);
 		return adapter_rpc_done(a, error);
 	}

@@ -26,7 +26,7 @@ struct adapter_member {
 /* At offset 0; what the mechanism needs follows. */
 struct adapter_shared {
 	uint32_t ready; /* stored last by the creator */
-	uint32_t came;	/* roles that somebody has ever had */
+	uint32_t came; /* roles that somebody has ever had */
 	uint64_t message_size, depth;
 	struct adapter_member members[ADAPTER_MEMBERS];
 };
@@ -35,7 +35,7 @@ struct adapter_segment {
 	struct adapter_shared *shared; /* NULL: not mapped */
 	size_t size;
 	int fd;
-	int member;	/* my line, or -1 */
+	int member; /* my line, or -1 */
 	int64_t looked; /* when, for the peers */
 };
 
@@ -206,8 +206,8 @@ adapter_segment_join(struct adapter *a, struct adapter_segment *s, int first,
 
 	for (s->member = first; s->member < end; s->member++) {
 		struct adapter_member *m = &s->shared->members[s->member];
-		int32_t pid = __atomic_load_n(&m->process.pid,
-					      __ATOMIC_ACQUIRE);
+		int32_t pid =
+			__atomic_load_n(&m->process.pid, __ATOMIC_ACQUIRE);
 
 		if (pid && !adapter_alive(a, m->process)) {
 			m->process.start = 0; /* unknown, until it is mine */
@@ -216,11 +216,9 @@ adapter_segment_join(struct adapter *a, struct adapter_segment *s, int first,
 						    __ATOMIC_RELAXED);
 			pid = 0;
 		}
-		if (pid ||
-		    !__atomic_compare_exchange_n(&m->process.pid, &pid,
-						 self.pid, false,
-						 __ATOMIC_ACQ_REL,
-						 __ATOMIC_RELAXED))
+		if (pid || !__atomic_compare_exchange_n(
+				   &m->process.pid, &pid, self.pid, false,
+				   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 			continue;
 		m->process.start = self.start;
 		__atomic_store_n(&m->roles, a->roles, __ATOMIC_RELEASE);

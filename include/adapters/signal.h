@@ -41,9 +41,9 @@ struct adapter_signal_shared {
 struct adapter_signal {
 	struct adapter base;
 	struct adapter_segment segment;
-	sigset_t all;	/* the signals that we use */
+	sigset_t all; /* the signals that we use */
 	sigset_t saved; /* the mask before, ... */
-	bool blocked;	/* ... if it is to be restored */
+	bool blocked; /* ... if it is to be restored */
 	int signalfd;
 	int peer; /* pidfd of the receiver ... */
 	struct adapter_process receiver; /* ... who is this */
@@ -76,8 +76,7 @@ adapter_signal_block(struct adapter *a)
 	struct adapter_signal *s = (struct adapter_signal *)a;
 
 	if (!s->blocked)
-		ADAPTER_SYS(a,
-			    pthread_sigmask(SIG_BLOCK, &s->all, &s->saved));
+		ADAPTER_SYS(a, pthread_sigmask(SIG_BLOCK, &s->all, &s->saved));
 	s->blocked = true;
 }
 
@@ -133,8 +132,7 @@ adapter_signal_join(struct adapter *a)
 
 	if (a->roles == ADAPTER_SENDER) {
 		adapter_signal_unblock(a);
-		return adapter_segment_join(a, &s->segment, 1,
-					    ADAPTER_MEMBERS);
+		return adapter_segment_join(a, &s->segment, 1, ADAPTER_MEMBERS);
 	}
 	adapter_signal_block(a);
 	return adapter_segment_join(a, &s->segment, 0, 1);
@@ -377,9 +375,9 @@ adapter_signal_flush(struct adapter *a, int64_t timeout_ns)
 	bool left = false;
 	int error = 0;
 
-	while (!error && __atomic_load_n(&shared->sent, __ATOMIC_RELAXED) !=
-				 __atomic_load_n(&shared->taken,
-						 __ATOMIC_ACQUIRE)) {
+	while (!error &&
+	       __atomic_load_n(&shared->sent, __ATOMIC_RELAXED) !=
+		       __atomic_load_n(&shared->taken, __ATOMIC_ACQUIRE)) {
 		if (left) /* not after it had taken all */
 			return -EPIPE;
 		left = adapter_segment_left(a, &s->segment, ADAPTER_RECEIVER);
@@ -397,8 +395,8 @@ adapter_signal_pollfd(struct adapter *a, struct pollfd *out)
 	if (!(a->roles & ADAPTER_RECEIVER))
 		return -EBADF;
 	if (s->signalfd < 0)
-		s->signalfd = ADAPTER_SYS(a, signalfd(-1, &s->all,
-						      SFD_CLOEXEC));
+		s->signalfd =
+			ADAPTER_SYS(a, signalfd(-1, &s->all, SFD_CLOEXEC));
 	if (s->signalfd < 0)
 		return adapter_error(a);
 	*out = (struct pollfd){ .fd = s->signalfd, .events = POLLIN };

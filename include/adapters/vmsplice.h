@@ -28,11 +28,11 @@
 struct adapter_vmsplice {
 	struct adapter base;
 	struct adapter_stream stream; /* .in, its buffer; .out */
-	int ends[2];		      /* until after_fork */
-	char *pages;		      /* the ring */
-	size_t page, size;	      /* bytes of one page, of the ring */
-	size_t next;		      /* offset of the next message */
-	struct iovec unsent;	      /* the rest of the last one */
+	int ends[2]; /* until after_fork */
+	char *pages; /* the ring */
+	size_t page, size; /* bytes of one page, of the ring */
+	size_t next; /* offset of the next message */
+	struct iovec unsent; /* the rest of the last one */
 };
 
 static const struct adapter_ops adapter_vmsplice_ops;
@@ -150,8 +150,8 @@ adapter_vmsplice_create(struct adapter *a, const struct adapter_config *config)
 		adapter_vmsplice_close(a);
 		return error;
 	}
-	a->limits.bytes = (struct adapter_limit){ "F_GETPIPE_SZ",
-						  (uint64_t)size };
+	a->limits.bytes =
+		(struct adapter_limit){ "F_GETPIPE_SZ", (uint64_t)size };
 	a->limits.depth = (struct adapter_limit){ "pages of F_GETPIPE_SZ",
 						  (size_t)size / v->page };
 	return adapter_ready(a);

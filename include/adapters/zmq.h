@@ -37,7 +37,7 @@ static const struct adapter_ops adapter_zmq_ops;
 #include <zmq.h>
 
 #define ADAPTER_ZMQ_MESSAGE 65536
-#define ADAPTER_ZMQ_DEPTH 1000	   /* the library's own default */
+#define ADAPTER_ZMQ_DEPTH 1000 /* the library's own default */
 #define ADAPTER_ZMQ_DESCRIPTORS 16 /* it aborts when some are missing */
 
 struct adapter_zmq {
@@ -54,8 +54,7 @@ static inline int
 adapter_zmq_limits(struct adapter_limits *limits)
 {
 	*limits = (struct adapter_limits){
-		.message = { "INT32_MAX - tag",
-			     INT32_MAX - sizeof(uint32_t) },
+		.message = { "INT32_MAX - tag", INT32_MAX - sizeof(uint32_t) },
 		.depth = { "INT32_MAX", INT32_MAX },
 		.tag = { "UINT32_MAX", UINT32_MAX },
 	};
@@ -103,10 +102,10 @@ adapter_zmq_start(struct adapter *a, bool bind)
 	z->owner = getpid();
 	z->context = zmq_ctx_new();
 	if (z->context)
-		z->socket = zmq_socket(
-			z->context, a->roles == ADAPTER_BOTH	 ? ZMQ_PAIR
-				    : a->roles == ADAPTER_SENDER ? ZMQ_PUSH
-								 : ZMQ_PULL);
+		z->socket = zmq_socket(z->context,
+				       a->roles == ADAPTER_BOTH	    ? ZMQ_PAIR
+				       : a->roles == ADAPTER_SENDER ? ZMQ_PUSH
+								    : ZMQ_PULL);
 	if (z->socket)
 		z->monitor = zmq_socket(z->context, ZMQ_PAIR);
 	snprintf(url, sizeof(url), "ipc://%s", z->address.path);
@@ -223,9 +222,8 @@ adapter_zmq_wait(struct adapter *a, short events, int64_t deadline)
 		return -EPIPE;
 	if (left == 0)
 		return adapter_expired(deadline);
-	if (zmq_poll(items, 2, left == INT64_MAX ? -1
-						 : (left + 999999) / 1000000) <
-		    0 &&
+	if (zmq_poll(items, 2,
+		     left == INT64_MAX ? -1 : (left + 999999) / 1000000) < 0 &&
 	    errno != EINTR)
 		return adapter_error(a);
 	return 0;
@@ -250,9 +248,9 @@ adapter_zmq_send(struct adapter *a, const struct adapter_msg *msg,
 	while (zmq_msg_send(&out, z->socket, ZMQ_DONTWAIT) < 0) {
 		if (errno == EINTR)
 			continue;
-		error = errno == EAGAIN ? adapter_zmq_wait(a, ZMQ_POLLOUT,
-							   deadline)
-					: adapter_error(a);
+		error = errno == EAGAIN
+				? adapter_zmq_wait(a, ZMQ_POLLOUT, deadline)
+				: adapter_error(a);
 		if (error) {
 			zmq_msg_close(&out);
 			return error;
@@ -262,8 +260,7 @@ adapter_zmq_send(struct adapter *a, const struct adapter_msg *msg,
 }
 
 static inline int
-adapter_zmq_recv(struct adapter *a, struct adapter_msg *msg,
-		 int64_t timeout_ns)
+adapter_zmq_recv(struct adapter *a, struct adapter_msg *msg, int64_t timeout_ns)
 {
 	struct adapter_zmq *z = (struct adapter_zmq *)a;
 	int64_t deadline = adapter_deadline(timeout_ns);

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ipc_consumer - receive the file that examples/ipc_producer.c sends, by any
+ * mechanism that has names; start them in any order
+ *
+ *	cc -O2 -D_GNU_SOURCE -Iinclude examples/ipc_consumer.c -o ipc_consumer
+ *	./ipc_consumer --list
+ *	./ipc_consumer -m posix_mq demo COPY & ./ipc_producer -m posix_mq demo FILE
+ */
+#include "ipc.h"
+
+static const char *
+unfit(const struct adapter_ops *ops)
+{
+	const char *why = ipc_unfit_for_files(ops);
+
+	if (!why && (ops->caps & ADAPTER_FORK_ONLY))
+		why = "related processes only: ipc_producer starts its own "
+		      "consumer";
+	return why;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct adapter_config config = { .roles = ADAPTER_RECEIVER };
+	struct adapter *a;
+	int fd, error;
+
+	if (argc == 2 && strcmp(argv[1], "--list") == 0)
+		return ipc_list(unfit);
+	if (argc != 5 || strcmp(argv[1], "-m") != 0) {
+		fprintf(stderr, "usage: ipc_consumer --list | "
+				"-m MECHANISM NAME COPY\n");
+		return 64;
+	}
+	a = ipc_choose(argv[2], unfit);
+	fd = open(argv[4], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		ipc_fail(NULL, argv[4], -errno);
+	config.name = argv[3];
+	error = a->ops->attach(a, &config, IPC_PATIENCE);
+	if (error)
+		ipc_fail(a, "attach", error);
+	ipc_receive_file(a, fd);
+	if (!a->ops->flush) /* the producer cannot know that we have all */
+		a->ops->unlink(config.name);
+	adapter_free(a);
+	return close(fd) ? 1 : 0;
+}

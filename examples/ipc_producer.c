@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ipc_producer - send a file to examples/ipc_consumer.c by any mechanism;
+ * start them in any order
+ *
+ *	cc -O2 -D_GNU_SOURCE -Iinclude examples/ipc_producer.c -o ipc_producer
+ *	./ipc_producer --list
+ *	./ipc_producer -m posix_mq demo FILE & ./ipc_consumer -m posix_mq demo COPY
+ *
+ * A mechanism without names joins related processes only. Then the producer
+ * starts the consumer itself, as its child, and is told where the copy goes:
+ *
+ *	./ipc_producer -m pipe FILE COPY
+ *
+ * (Where a library is optional: -DHAVE_ZMQ -lzmq, and so on; see the Makefile.)
+ */
+#include "ipc.h"
+
+#include <sys/wait.h>
+
+static int
+open_or_fail(const char *path, int flags)
+{
+	int fd = open(path, flags | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		ipc_fail(NULL, path, -errno);
+	return fd;
+}
+
+/** The consumer's half, for a mechanism that only a child inherits. */
+static void
+start_consumer(struct adapter *a, const char *copy)
+{
+	pid_t child = fork();
+	int error;
+
+	if (child < 0)
+		ipc_fail(NULL, "fork", -errno);
+	error = a->ops->after_fork(a, child == 0);
+	if (error)
+		ipc_fail(a, "after fork", error);
+	if (child == 0) {
+		ipc_receive_file(
+			a, open_or_fail(copy, O_WRONLY | O_CREAT | O_TRUNC));
+		adapter_free(a);
+		exit(0);
+	}
+}
+
+int
+main(int argc, char **argv)
+{
+	struct adapter_config config = { .roles = ADAPTER_SENDER };
+	bool related;
+	struct adapter *a;
+	int fd, error, status = 0;
+
+	if (argc == 2 && strcmp(argv[1], "--list") == 0)
+		return ipc_list(ipc_unfit_for_files);
+	if (argc != 5 || strcmp(argv[1], "-m") != 0) {
+		fprintf(stderr, "usage: ipc_producer --list | -m MECHANISM "
+				"NAME FILE | -m MECHANISM FILE COPY\n");
+		return 64;
+	}
+	a = ipc_choose(argv[2], ipc_unfit_for_files);
+	related = a->ops->caps & ADAPTER_FORK_ONLY;
+	fd = open_or_fail(argv[related ? 3 : 4], O_RDONLY);
+	config.name = related ? NULL : argv[3];
+	error = a->ops->create(a, &config);
+	if (error)
+		ipc_fail(a, "create", error);
+	ipc_made.ops = a->ops;
+	ipc_made.name = config.name;
+	if (related)
+		start_consumer(a, argv[4]);
+	ipc_send_file(a, fd);
+	if (a->ops->flush && a->ops->unlink) /* else the consumer unlinks */
+		a->ops->unlink(config.name);
+	adapter_free(a); /* what a library still holds goes out here */
+	if (related)
+		wait(&status);
+	return status ? 1 : 0;
+}

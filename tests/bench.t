@@ -1,0 +1,150 @@
+#!/bin/sh
+# Description: the bench reports damage, refuses what it cannot do, counts
+# system calls as strace does, and writes the JSON that it promises
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
+
+bench=${BUILD:-build}/shmbench
+
+# runs STATUS WHAT ARGUMENTS...: its exit status; the output is kept
+runs()
+{
+	expected=$1
+	what=$2
+	shift 2
+	$limit "$bench" "$@" >"$tmp/output" 2>&1
+	is "$?" "$expected" "$what"
+}
+
+# says TEXT WHAT: the output kept has it
+says()
+{
+	grep -q -- "$1" "$tmp/output"
+	ok $? "$2" || sed 's/^/# /' "$tmp/output"
+}
+
+small="-n 20000 -w 1ms -r 1 --mode throughput --wait spin --pause 1 -s 64"
+
+# What is done to one message, and what the verifier makes of it.
+for mechanism in shmring-spsc shmring-mpmc pipe; do
+	for fault in lose:lost duplicate:duplicated reorder:reordered \
+		corrupt:corrupt; do
+		# shellcheck disable=SC2086 # a list of arguments
+		runs 1 "$mechanism: to ${fault%:*} a message is an error" \
+			-m $mechanism --fault "${fault%:*}" $small
+		says " 1 ${fault#*:}" "and reported as ${fault#*:}"
+	done
+done
+# shellcheck disable=SC2086
+runs 1 "a byte in the middle: full verification finds it" \
+	-m shmring-spsc --fault corrupt --verify full $small
+says " 1 corrupt" "and reports it"
+# shellcheck disable=SC2086
+runs 1 "two receivers: a lost message is found by both together" \
+	-m shmring-mpmc --fault lose -n 20000 -w 1ms -r 1 --mode fan-out \
+	--pairs 1x2 --wait yield -s 64
+says " 1 lost" "and reported"
+runs 1 "and a duplicated one" \
+	-m shmring-mpmc --fault duplicate -n 20000 -w 1ms -r 1 \
+	--mode fan-out --pairs 1x2 --wait yield -s 64
+says " 1 duplicated" "and reported"
+# shellcheck disable=SC2086
+runs 0 "no fault, no error" -m shmring-spsc,shmring-mpmc,pipe $small
+
+# Refusals, each with its reason; never something smaller instead.
+runs 2 "an unknown mechanism is refused" -m nothing
+says "no such mechanism" "by name"
+runs 2 "an unknown mode is refused" --mode nothing
+runs 2 "a size that is no multiple of 8 is refused" -s 12
+runs 2 "a batch beyond the limit is refused" --batch 257
+runs 2 "more messages than the verifier can number are refused" -n 2g
+runs 2 "a CPU that is not there is refused" --cpu-send 1023 --cpu-recv 1023
+runs 2 "an unknown format is refused" --format xml
+runs 2 "what is no option is refused" nothing
+# shellcheck disable=SC2086
+runs 1 "a message beyond a mechanism's limit is an error" \
+	-m signal $small
+says "cannot: " "and says so in its row"
+# shellcheck disable=SC2086
+runs 1 "a depth that a queue cannot have is an error" \
+	-m vyukov --depth 1000 $small
+says "no power of two" "and says why"
+
+# Figures that can be counted twice.
+calls_of()
+{
+	strace -f -qq -e trace=read,readv,write,writev,ppoll -o "$tmp/trace" \
+		"$bench" -m pipe --mode throughput --wait block -s 64 \
+		-n "$1" -w 1ns -r 1 --format csv -o "$tmp/csv" >/dev/null
+	grep -cE '(read|readv|write|writev|ppoll)\(' "$tmp/trace"
+}
+
+if command -v strace >/dev/null; then
+	before=$(calls_of 1) # warming up, and looking for the depth
+	after=$(calls_of 20000)
+	told=$(awk -F, '!/^#/ && !n { for (n = 1; $n != "syscalls"; n++); next }
+		$2 == "pipe" { printf "%.0f", $n * 20000 }' "$tmp/csv")
+	awk "BEGIN { d = ($after - $before) / $told; exit d < 0.99 || d > 1.01 }"
+	ok $? "strace counts $((after - before)) calls, the bench $told"
+else
+	skip "no strace: the system calls are not counted again"
+fi
+
+# shellcheck disable=SC2086
+$limit "$bench" -m pipe,shmring-spsc --format json,csv,md -o "$tmp/figures" \
+	--hdr "$tmp/h" -n 2000 -w 1ms -r 3 --mode ping-pong,throughput \
+	--wait block -s 8 >"$tmp/output" 2>&1
+ok $? "four formats at once"
+cat >"$tmp/schema" <<'END'
+use JSON::PP;
+local $/;
+my $all = decode_json(<STDIN>);
+my %context = %{$all->{context}};
+exists $context{$_} or die "context has no $_\n"
+	for qw(date host_name executable num_cpus cpu kernel mitigations
+		governor clock_source compiler flags commit limits command);
+my (%types, %aggregates);
+for my $b (@{$all->{benchmarks}}) {
+	exists $b->{$_} or die "$b->{name} has no $_\n"
+		for qw(name run_name run_type repetitions threads iterations
+			real_time cpu_time time_unit family_index
+			per_family_instance_index);
+	$b->{time_unit} eq "ns" or die "$b->{name}: unit\n";
+	$b->{real_time} > 0 or die "$b->{name}: time\n"
+		unless ($b->{aggregate_name} // "") =~ /stddev|cv/;
+	$types{$b->{run_type}}++;
+	$aggregates{$b->{aggregate_name}}++ if $b->{aggregate_name};
+	$b->{name} eq "$b->{run_name}_$b->{aggregate_name}"
+		or die "$b->{name}: name\n" if $b->{aggregate_name};
+}
+join(",", sort keys %types) eq "aggregate,iteration" or die "run types\n";
+join(",", sort keys %aggregates) eq "cv,mean,median,stddev"
+	or die "aggregates\n";
+$types{iteration} * 4 == $types{aggregate} * 3 or die "three repetitions\n";
+END
+if perl -MJSON::PP -e 1 2>/dev/null; then
+	perl "$tmp/schema" <"$tmp/figures.json"
+	ok $? "the JSON has the shape of Google Benchmark's"
+else
+	skip "no JSON::PP: the JSON is not read back"
+fi
+is "$(grep -v '^#' "$tmp/figures.csv" | awk -F, '{ print NF }' | sort -u |
+	wc -l)" 1 "each line of the CSV has as many fields"
+is "$(grep -c '^### ' "$tmp/figures.md")" 2 "the Markdown has a table a mode"
+grep -q '^#\[Mean' "$tmp/h.ping-pong-pipe-block-8.hgrm"
+ok $? "each row with latencies has a histogram file"
+
+# Whatever happens, nothing is left behind.
+left_behind()
+{
+	find /dev/shm "${TMPDIR:-/tmp}" -maxdepth 1 -name "shmbench-$!-*" |
+		grep .
+}
+
+"$bench" -m fifo --mode throughput -d 60s -r 1 --wait block >/dev/null 2>&1 &
+wait_for left_behind
+kill -TERM $!
+wait $!
+is "$?" 143 "a signal ends it"
+is "$(left_behind)" "" "and it leaves no name behind"
+done_testing

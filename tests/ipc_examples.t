@@ -1,0 +1,115 @@
+#!/bin/sh
+# Description: a file arrives unchanged by every mechanism, and who cannot says why
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
+
+export TMPDIR="$tmp" # for the names in the file system
+name=${ring#/}
+file=include/shmring.h
+digest=$(sha256sum <$file)
+
+# pair MECHANISM: producer and consumer, either first
+pair()
+{
+	for first in producer consumer; do
+		rm -f "$tmp/copy"
+		if [ $first = producer ]; then
+			$limit "$examples/ipc_producer" -m "$1" "$name" $file \
+				>"$tmp/producer" 2>&1 &
+			$limit "$examples/ipc_consumer" -m "$1" "$name" \
+				"$tmp/copy" >"$tmp/consumer" 2>&1
+			consumer=$?
+			wait $!
+			producer=$?
+		else
+			$limit "$examples/ipc_consumer" -m "$1" "$name" \
+				"$tmp/copy" >"$tmp/consumer" 2>&1 &
+			$limit "$examples/ipc_producer" -m "$1" "$name" $file \
+				>"$tmp/producer" 2>&1
+			producer=$?
+			wait $!
+			consumer=$?
+		fi
+		is "$producer $consumer $(sha256sum <"$tmp/copy")" \
+			"0 0 $digest" "$1: $first first, the digest is the same"
+		[ "$producer $consumer" = "0 0" ] ||
+			sed 's/^/# /' "$tmp/producer" "$tmp/consumer"
+	done
+}
+
+# related MECHANISM: the producer starts the consumer
+related()
+{
+	rm -f "$tmp/copy"
+	$limit "$examples/ipc_producer" -m "$1" $file "$tmp/copy" \
+		>"$tmp/output" 2>&1
+	is "$? $(sha256sum <"$tmp/copy")" "0 $digest" \
+		"$1: related, the digest is the same"
+}
+
+# refused EXAMPLE MECHANISM REASON: it ends with the reason that --list gives
+refused()
+{
+	$limit "$examples/$1" -m "$2" "$name" $file >"$tmp/output" 2>&1
+	is "$? $(cat "$tmp/output")" "64 $2: $3" "$1 -m $2 says why not"
+}
+
+"$examples/ipc_producer" --list >"$tmp/producers"
+"$examples/ipc_consumer" --list >"$tmp/consumers"
+while read -r mechanism can why; do
+	if [ "$can" = yes ]; then
+		pair "$mechanism"
+		continue
+	fi
+	case $why in
+	"related processes only"*) related "$mechanism" ;;
+	"may lose messages") refused ipc_producer "$mechanism" "$why" ;;
+	"this build lacks "*) skip "$mechanism: $why" ;;
+	*) ok 1 "$mechanism: an unknown reason: $why" ;;
+	esac
+	refused ipc_consumer "$mechanism" "$why"
+done <"$tmp/consumers"
+is "$(cut -c1-16 "$tmp/consumers")" "$(cut -c1-16 "$tmp/producers")" \
+	"both list the same mechanisms"
+
+"$examples/ipc_request_reply" --list >"$tmp/both_ways"
+while read -r mechanism can why; do
+	[ "$can" = yes ] || continue
+	$limit "$examples/ipc_request_reply" -m "$mechanism" \
+		>"$tmp/output" 2>&1
+	is "$? $(tail -n 1 "$tmp/output")" "0 1000 requests, 1000 replies" \
+		"$mechanism: requests and replies"
+done <"$tmp/both_ways"
+is "$(grep -c 'goes one way only$' "$tmp/both_ways")" \
+	"$(awk '$2 == "no" && /one way/' "$tmp/both_ways" | wc -l)" \
+	"--list says of the others that they go one way"
+
+# chats MECHANISM: two of them, each hears the other
+chats()
+{
+	for side in one two; do
+		# shellcheck disable=SC2094 # it speaks until it has heard
+		(
+			wait_for grep -q . "$tmp/started"
+			echo "hello from $side"
+			wait_for grep -q '^> ' "$tmp/$side"
+		) | $limit "$examples/chat" -m "$1" "$name" >"$tmp/$side" 2>&1 &
+		[ $side = two ] || sleep 0.1
+	done
+	echo yes >"$tmp/started"
+	wait
+	is "$(grep -h '^> ' "$tmp/one" "$tmp/two")" \
+		"$(printf '> hello from two\n> hello from one')" \
+		"chat -m $1: each hears the other"
+	rm -f "$tmp/started"
+}
+
+for mechanism in $("$examples/chat" --list | awk '$2 == "yes" { print $1 }'); do
+	chats "$mechanism"
+done
+
+$limit "$examples/signals" >"$tmp/output" 2>&1
+is "$? $(grep -c ': yes$' "$tmp/output")" "0 8" "signals"
+is "$(find "$tmp" /dev/shm /tmp -name "*$name*" 2>/dev/null)" "" \
+	"no names are left"
+done_testing

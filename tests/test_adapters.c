@@ -1,0 +1,1405 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Description: the contract that every mechanism of include/adapters keeps:
+ * sizes, full and empty, time-outs, content, what it declares, death of the
+ * peer, signals, permissions, exhausted resources, nothing left behind.
+ *
+ * Arguments: the mechanisms to test; none means all.
+ */
+#include "adapters/all.h"
+#include "tap.h"
+
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+
+#define LARGE (1 << 20) /* no default message is larger */
+#define STREAM_BYTES (1 << 20)
+#define STREAM_MESSAGES 10000
+#define PATIENCE (10 * ADAPTER_SECOND) /* what never comes so late is lost */
+#define MOMENT (ADAPTER_SECOND / 50)
+
+/* Both sides of a test; each process has its own copy and endpoint. */
+struct test {
+	const struct adapter_ops *ops;
+	struct adapter *a;
+	struct adapter_config config;
+	char name[ADAPTER_NAME_MAX];
+	bool named, spin;
+	int children; /* how many, normally 1 */
+	uint32_t who; /* child: which */
+	pid_t child[2];
+	int up[2], down[2]; /* one byte from the child, to the child */
+	unsigned char data[LARGE];
+};
+
+static struct test test;
+static bool own_ipc; /* the IPC namespace has nobody else's objects */
+static char directory[] = "/tmp/test_adapters.XXXXXX";
+static char queues[sizeof(directory) + 8];
+
+typedef int (*child_function)(struct test *t);
+
+static bool
+can(const struct test *t, unsigned capability)
+{
+	return (t->ops->caps & capability) != 0;
+}
+
+static void
+tell(int fd)
+{
+	if (write(fd, "+", 1) != 1)
+		_exit(99);
+}
+
+static bool
+hear(int fd)
+{
+	char byte;
+	ssize_t n;
+
+	do {
+		n = read(fd, &byte, 1);
+	} while (n < 0 && errno == EINTR);
+	return n == 1;
+}
+
+static struct adapter_msg
+message(struct test *t, size_t length)
+{
+	return (struct adapter_msg){ .data = t->data,
+				     .length = length,
+				     .capacity = sizeof(t->data) };
+}
+
+/* The child's half of meet(): join, tell so, do its work, leave. */
+static void
+child_main(struct test *t, child_function work)
+{
+	int error;
+
+	close(t->up[0]);
+	close(t->down[1]);
+	t->config.roles = adapter_opposite(t->config.roles);
+	if (t->named) {
+		t->a = adapter_new(t->ops);
+		error = t->ops->attach(t->a, &t->config, PATIENCE);
+	} else {
+		error = t->ops->after_fork(t->a, true);
+	}
+	if (error) {
+		printf("# %s: joining: %s\n", t->ops->name, strerror(-error));
+		_exit(98);
+	}
+	tell(t->up[1]);
+	error = work(t);
+	adapter_free(t->a);
+	_exit(error);
+}
+
+/* This process and its children, joined: by a name, or by fork. */
+static bool
+meet(struct test *t, bool named, unsigned roles, child_function work)
+{
+	int i, error = 0;
+
+	memset(t->child, 0, sizeof(t->child));
+	t->named = named;
+	t->config.name = named ? t->name : NULL;
+	t->config.roles = roles;
+	snprintf(t->name, sizeof(t->name), "%s", tap_name() + 1);
+	if (pipe2(t->up, O_CLOEXEC) || pipe2(t->down, O_CLOEXEC))
+		bail("pipe2 failed");
+	t->a = adapter_new(t->ops);
+	if (!named) /* a named peer must inherit nothing */
+		error = t->ops->create(t->a, &t->config);
+	for (i = 0; i < t->children && !error; i++) {
+		t->child[i] = tap_fork();
+		t->who = (uint32_t)i;
+		if (t->child[i] == 0)
+			child_main(t, work);
+	}
+	close(t->up[1]);
+	close(t->down[0]);
+	if (!error)
+		error = named ? t->ops->create(t->a, &t->config)
+			      : t->ops->after_fork(t->a, false);
+	for (i = 0; i < t->children && !error; i++)
+		if (!hear(t->up[0]))
+			error = -ECHILD;
+	if (error)
+		printf("# %s: joining: %s\n", t->ops->name, strerror(-error));
+	return !error;
+}
+
+/* Give all back; the children's exit status. */
+static int
+part(struct test *t)
+{
+	int i, status = 0;
+
+	close(t->down[1]); /* a child that waits to be told goes on */
+	for (i = 0; i < t->children; i++)
+		status += t->child[i] > 0 ? tap_wait(t->child[i]) : 97;
+	close(t->up[0]);
+	adapter_free(t->a);
+	t->a = NULL;
+	if (t->named)
+		t->ops->unlink(t->name);
+	return status;
+}
+
+/* How most tests join. */
+static bool
+any_way(const struct test *t)
+{
+	return can(t, ADAPTER_NAMED);
+}
+
+/* ---------------------------------------------------------------- content */
+
+static uint64_t
+mix(uint64_t z)
+{
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return z ^ (z >> 31);
+}
+
+static unsigned char
+byte_of(uint64_t index, size_t at)
+{
+	return (unsigned char)(mix(index * 2654435761u + at / 8) >>
+			       (at % 8 * 8));
+}
+
+/* The index leads where there is room, so that the lossy can be followed. */
+static void
+fill(struct test *t, uint32_t index, size_t length)
+{
+	size_t i;
+
+	for (i = 0; i < length; i++)
+		t->data[i] = byte_of(index, i);
+	if (length >= 8)
+		memcpy(t->data, &index, sizeof(index));
+}
+
+static bool
+filled(const struct test *t, uint32_t index, size_t length)
+{
+	size_t i = length >= 8 ? sizeof(index) : 0;
+	uint32_t got = index;
+
+	if (i)
+		memcpy(&got, t->data, sizeof(got));
+	for (; i < length; i++)
+		if (t->data[i] != byte_of(index, i))
+			return false;
+	return got == index;
+}
+
+static size_t
+length_of(const struct test *t, uint32_t index)
+{
+	size_t limit = t->a->limits.message.value, most;
+
+	if (can(t, ADAPTER_FIXED_SIZE))
+		return limit;
+	most = limit < 4096 ? limit : 4096;
+	if (can(t, ADAPTER_LOSSY))
+		return 8 + mix(index) % (most - 7);
+	return 1 + mix(index) % most;
+}
+
+static uint32_t
+messages(const struct test *t)
+{
+	uint32_t count = 0;
+	size_t bytes = 0;
+
+	while (count < STREAM_MESSAGES && bytes < STREAM_BYTES)
+		bytes += length_of(t, count++);
+	return count;
+}
+
+static int
+send_one(struct test *t, const struct adapter_msg *msg)
+{
+	int error;
+
+	while ((error = t->ops->send(t->a, msg, t->spin ? 0 : PATIENCE)) ==
+		       -EAGAIN &&
+	       t->spin)
+		sched_yield();
+	return error;
+}
+
+static int
+recv_one(struct test *t, struct adapter_msg *msg)
+{
+	int error;
+
+	while ((error = t->ops->recv(t->a, msg, t->spin ? 0 : PATIENCE)) ==
+		       -EAGAIN &&
+	       t->spin)
+		sched_yield();
+	return error;
+}
+
+static int
+send_stream(struct test *t)
+{
+	uint32_t i, count = messages(t);
+	struct adapter_msg msg;
+	int error;
+
+	for (i = 0; i < count; i++) {
+		msg = message(t, length_of(t, i));
+		fill(t, i, msg.length);
+		error = send_one(t, &msg);
+		if (error) {
+			printf("# sending %u: %s\n", i, strerror(-error));
+			return 1;
+		}
+	}
+	return 0;
+}
+
+/* With loss: what comes is right, and `lost` says what did not. */
+static int
+recv_stream(struct test *t)
+{
+	bool lossy = can(t, ADAPTER_LOSSY);
+	uint32_t i = 0, seen = 0, count = messages(t);
+	struct adapter_msg msg = message(t, 0);
+	int error;
+
+	for (; i < count; i++, seen++) {
+		error = lossy ? t->ops->recv(t->a, &msg, ADAPTER_SECOND)
+			      : recv_one(t, &msg);
+		if (lossy && error == -ETIMEDOUT)
+			break; /* the last ones were lost */
+		if (lossy && !error && msg.length >= 8)
+			memcpy(&i, t->data, sizeof(i));
+		if (error || i >= count || msg.length != length_of(t, i) ||
+		    !filled(t, i, msg.length)) {
+			printf("# receiving %u: %s, %zu bytes\n", i,
+			       strerror(-error), msg.length);
+			return 1;
+		}
+	}
+	if (lossy && seen + t->a->lost != i) {
+		printf("# %u came of %u, %" PRIu64 " told as lost\n", seen, i,
+		       t->a->lost);
+		return 1;
+	}
+	return seen == 0;
+}
+
+/* Both directions at once; each message is answered by the same. */
+static int
+echo_stream(struct test *t)
+{
+	struct adapter_msg msg = message(t, 0);
+	int i, error = 0;
+
+	for (i = 0; i < 1000 && !error; i++) {
+		error = recv_one(t, &msg);
+		if (!error)
+			error = send_one(t, &msg);
+	}
+	return error != 0;
+}
+
+static void
+stream_content(struct test *t)
+{
+	unsigned roles;
+	int named, style;
+
+	for (named = 0; named < 2; named++) {
+		if (named ? !can(t, ADAPTER_NAMED) : !t->ops->after_fork)
+			continue;
+		for (roles = ADAPTER_SENDER; roles <= ADAPTER_RECEIVER; roles++)
+			for (style = 0; style < 2; style++) {
+				bool sends = roles == ADAPTER_SENDER;
+				bool good;
+
+				t->spin = style;
+				good = meet(t, named, roles,
+					    sends ? recv_stream : send_stream);
+				good = good && (sends ? send_stream(t)
+						      : recv_stream(t)) == 0;
+				is_int(part(t) + !good, 0,
+				       "%s: %s, creator %s, %s: the content "
+				       "arrives",
+				       t->ops->name, named ? "named" : "fork",
+				       sends ? "sends" : "receives",
+				       style ? "spinning" : "waiting");
+			}
+	}
+	t->spin = false;
+}
+
+static void
+both_ways(struct test *t)
+{
+	struct adapter_msg msg;
+	bool good;
+	int error = 0;
+	uint32_t i;
+
+	if (!can(t, ADAPTER_BIDIR)) {
+		t->a = adapter_new(t->ops);
+		t->config.roles = ADAPTER_BOTH;
+		t->config.name = can(t, ADAPTER_NAMED) ? "unused" : NULL;
+		is_int(t->ops->create(t->a, &t->config), -ENOTSUP,
+		       "%s: one way only", t->ops->name);
+		adapter_free(t->a);
+		return;
+	}
+	good = meet(t, any_way(t), ADAPTER_BOTH, echo_stream);
+	for (i = 0; good && i < 1000 && !error; i++) {
+		size_t length = length_of(t, i + 1000);
+
+		fill(t, i, length);
+		msg = message(t, length);
+		error = send_one(t, &msg);
+		memset(t->data, 0, length);
+		if (!error)
+			error = recv_one(t, &msg);
+		if (!error && (msg.length != length || !filled(t, i, length)))
+			error = -EBADMSG;
+	}
+	is_int(part(t) + !good - error, 0, "%s: both ways", t->ops->name);
+}
+
+/* ------------------------------------------------------- sizes and refusals */
+
+static size_t
+size_of_try(size_t try, size_t limit)
+{
+	const size_t sizes[] = { 1, 8, 64, limit - 1, limit };
+
+	return sizes[try];
+}
+
+static int
+recv_sizes(struct test *t)
+{
+	size_t limit = t->a->limits.message.value, try, length;
+	struct adapter_msg msg = message(t, 0);
+	uint32_t tag = can(t, ADAPTER_TAGS) ? 1 : 0;
+
+	msg.capacity = limit - 1;
+	if (t->ops->recv(t->a, &msg, 0) != -EMSGSIZE)
+		return 1;
+	msg.capacity = limit;
+	for (try = 0; try < 5; try++) {
+		length = size_of_try(try, limit);
+		if (length > limit || length == 0 ||
+		    (can(t, ADAPTER_FIXED_SIZE) && length != limit))
+			continue;
+		if (t->ops->recv(t->a, &msg, PATIENCE) ||
+		    msg.length != length || !filled(t, 7, length) ||
+		    (tag && msg.tag != tag))
+			return 2 + (int)try;
+	}
+	return 0;
+}
+
+static void
+sizes_up_to_limit(struct test *t)
+{
+	size_t limit, try, length;
+	struct adapter_msg msg;
+	bool good = meet(t, any_way(t), ADAPTER_SENDER, recv_sizes);
+	int error;
+
+	if (!good) {
+		is_int(part(t), 0, "%s: sizes", t->ops->name);
+		return;
+	}
+	limit = t->a->limits.message.value;
+	for (try = 0; try < 5; try++) {
+		length = size_of_try(try, limit);
+		if (length > limit || length == 0)
+			continue;
+		fill(t, 7, length);
+		msg = message(t, length);
+		msg.tag = can(t, ADAPTER_TAGS) ? 1 : 0;
+		error = t->ops->send(t->a, &msg, PATIENCE);
+		if (can(t, ADAPTER_FIXED_SIZE) && length != limit)
+			good = good && error && t->a->refused.name;
+		else
+			good = good && !error;
+	}
+	ok(good, "%s: sizes up to %s = %zu are sent", t->ops->name,
+	   t->a->limits.message.name, limit);
+	msg = message(t, limit + 1);
+	error = t->ops->send(t->a, &msg, 0);
+	ok(error == -EMSGSIZE && t->a->refused.name &&
+		   t->a->refused.value == limit,
+	   "%s: a longer one is refused by the limit's name and value",
+	   t->ops->name);
+	msg = message(t, can(t, ADAPTER_FIXED_SIZE) ? limit : 1);
+	if (t->a->limits.tag.value < UINT32_MAX) {
+		msg.tag = (uint32_t)t->a->limits.tag.value + 1;
+		error = t->ops->send(t->a, &msg, 0);
+		ok(error == -EINVAL && t->a->refused.name &&
+			   t->a->refused.value == t->a->limits.tag.value,
+		   "%s: a larger tag is refused too", t->ops->name);
+	}
+	msg = message(t, 0);
+	is_int(t->ops->send(t->a, &msg, 0), -EINVAL,
+	       "%s: an empty message is refused", t->ops->name);
+	msg = message(t, 0);
+	is_int(t->ops->recv(t->a, &msg, 0), -EBADF,
+	       "%s: a sender does not receive", t->ops->name);
+	is_int(part(t), 0, "%s: sizes up to the limit arrive", t->ops->name);
+}
+
+/* Create with a request; the error, and whether it named its limit. */
+static int
+request(struct test *t, size_t message_size, size_t depth, bool *named)
+{
+	int error;
+
+	t->a = adapter_new(t->ops);
+	t->config.name = can(t, ADAPTER_NAMED) ? t->name : NULL;
+	t->config.roles = ADAPTER_SENDER;
+	t->config.message_size = message_size;
+	t->config.depth = depth;
+	snprintf(t->name, sizeof(t->name), "%s", tap_name() + 1);
+	error = t->ops->create(t->a, &t->config);
+	*named = t->a->refused.name != NULL && t->a->refused.value > 0;
+	adapter_free(t->a);
+	if (!error && t->config.name)
+		t->ops->unlink(t->name);
+	t->config.message_size = t->config.depth = 0;
+	return error;
+}
+
+static void
+requests_beyond_limits(struct test *t)
+{
+	struct adapter_limits most = { 0 };
+	bool named = false;
+	int error;
+
+	ok(t->ops->limits(&most) == 0 && most.message.name &&
+		   most.message.value > 0 && most.tag.name,
+	   "%s: limits are there", t->ops->name);
+	error = request(t, most.message.value + 1, 0, &named);
+	ok(error == -EMSGSIZE && named,
+	   "%s: a message size beyond %s = %" PRIu64 " is refused so",
+	   t->ops->name, most.message.name, most.message.value);
+	if (most.depth.name || most.bytes.name) {
+		error = request(t, 0,
+				most.depth.name ? most.depth.value + 1
+						: most.bytes.value + 1,
+				&named);
+		ok(error < 0 && named, "%s: so is a depth", t->ops->name);
+	}
+}
+
+static void
+declares_what_it_has(struct test *t)
+{
+	const struct adapter_ops *o = t->ops;
+	struct adapter_limits most = { 0 };
+
+	o->limits(&most);
+	ok(can(t, ADAPTER_NAMED) == (o->attach != NULL) &&
+		   can(t, ADAPTER_NAMED) == (o->unlink != NULL) &&
+		   can(t, ADAPTER_NAMED) != can(t, ADAPTER_FORK_ONLY) &&
+		   (can(t, ADAPTER_NAMED) || o->after_fork) &&
+		   can(t, ADAPTER_FDPASS) == (o->send_fd && o->recv_fd) &&
+		   can(t, ADAPTER_SELECT_TYPE) == (o->recv_tag != NULL) &&
+		   can(t, ADAPTER_POLLABLE) == (o->pollfd != NULL) &&
+		   can(t, ADAPTER_ZEROCOPY) == ((o->reserve && o->commit) ||
+						(o->peek && o->release)) &&
+		   (can(t, ADAPTER_TAGS) || most.tag.value == 0),
+	   "%s: declares what it has", o->name);
+}
+
+/* ---------------------------------------------------------- full and empty */
+
+/* Drains when told; exits with 0 when as much came as the parent sent. */
+static int
+recv_when_told(struct test *t)
+{
+	struct adapter_msg msg = message(t, 0);
+	int64_t before = adapter_now();
+	uint32_t i;
+	int error;
+
+	if (!can(t, ADAPTER_LOSSY) && t->ops->recv(t->a, &msg, 0) != -EAGAIN)
+		return 1;
+	if (t->ops->recv(t->a, &msg, MOMENT) != -ETIMEDOUT ||
+	    adapter_now() - before < MOMENT)
+		return 2;
+	tell(t->up[1]);
+	if (!hear(t->down[0]))
+		return 3;
+	for (i = 0; (error = t->ops->recv(t->a, &msg, MOMENT * 10)) == 0; i++)
+		if (!filled(t, i, msg.length))
+			return 4;
+	if (error != -ETIMEDOUT && error != -EPIPE)
+		return 5;
+	return write(t->up[1], &i, sizeof(i)) == sizeof(i) ? 0 : 6;
+}
+
+static void
+full_and_empty(struct test *t)
+{
+	struct adapter_msg msg = message(t, 0);
+	uint32_t sent = 0, came = 0;
+	bool good = meet(t, any_way(t), ADAPTER_SENDER, recv_when_told);
+	bool bounded = false;
+	int64_t before;
+	int error = 0;
+
+	if (good && hear(t->up[0]) && !can(t, ADAPTER_LOSSY)) {
+		size_t length = t->a->limits.message.value;
+
+		if (length > 64 && !can(t, ADAPTER_FIXED_SIZE))
+			length = length < 4096 ? 64 : 4096;
+		bounded = t->a->limits.depth.name || t->a->limits.bytes.name;
+		while (sent < STREAM_MESSAGES && !error) {
+			msg = message(t, length);
+			fill(t, sent, length);
+			error = t->ops->send(t->a, &msg, 0);
+			sent += !error;
+		}
+		printf("# %s: %u messages of %zu bytes until full\n",
+		       t->ops->name, sent, length);
+		ok(sent > 0 && (error == -EAGAIN || (!bounded && !error)),
+		   "%s: full gives -EAGAIN", t->ops->name);
+		ok(!t->a->limits.depth.name || sent <= t->a->limits.depth.value,
+		   "%s: not more than its depth", t->ops->name);
+		before = adapter_now();
+		if (error)
+			is_int(t->ops->send(t->a, &msg, MOMENT), -ETIMEDOUT,
+			       "%s: and waiting ends in time", t->ops->name);
+		ok(!error || adapter_now() - before >= MOMENT,
+		   "%s: not too early", t->ops->name);
+	}
+	if (good)
+		tell(t->down[1]);
+	if (good && sent) { /* there is room again for one that waits */
+		fill(t, sent++, msg.length);
+		good = t->ops->send(t->a, &msg, PATIENCE) == 0;
+	}
+	good = good && read(t->up[0], &came, sizeof(came)) == sizeof(came);
+	is_int(came, sent, "%s: what was sent is there", t->ops->name);
+	is_int(part(t) + !good, 0, "%s: empty gives -EAGAIN, then -ETIMEDOUT",
+	       t->ops->name);
+}
+
+/* --------------------------------------------------- what some mechanisms do */
+
+static int
+recv_by_tag(struct test *t)
+{
+	bool select = can(t, ADAPTER_SELECT_TYPE);
+	uint32_t order[] = { 3, 2, 1 }, i;
+	struct adapter_msg msg;
+
+	if (select) {
+		order[0] = 2;
+		order[1] = 1;
+		order[2] = 3;
+	}
+	if (!hear(t->down[0]))
+		return 1;
+	for (i = 0; i < 3; i++) {
+		msg = message(t, 0);
+		msg.tag = order[i];
+		if (select ? t->ops->recv_tag(t->a, &msg, PATIENCE)
+			   : t->ops->recv(t->a, &msg, PATIENCE))
+			return 2;
+		if (msg.tag != order[i] || !filled(t, order[i], msg.length))
+			return 3;
+	}
+	if (select) {
+		msg.tag = 1;
+		if (t->ops->recv_tag(t->a, &msg, 0) != -EAGAIN)
+			return 4;
+	}
+	return 0;
+}
+
+static void
+tags_order_and_select(struct test *t)
+{
+	const uint32_t tags[] = { 1, 3, 2 };
+	struct adapter_msg msg;
+	bool good;
+	int i;
+
+	if (!can(t, ADAPTER_PRIO | ADAPTER_SELECT_TYPE))
+		return;
+	good = meet(t, any_way(t), ADAPTER_SENDER, recv_by_tag);
+	for (i = 0; i < 3 && good; i++) {
+		msg = message(t, length_of(t, 1));
+		fill(t, tags[i], msg.length);
+		msg.tag = tags[i];
+		good = t->ops->send(t->a, &msg, PATIENCE) == 0;
+	}
+	if (good)
+		tell(t->down[1]);
+	is_int(part(t) + !good, 0, "%s: %s", t->ops->name,
+	       can(t, ADAPTER_PRIO) ? "higher tags come first"
+				    : "messages are selected by their tag");
+}
+
+static int
+send_when_told(struct test *t)
+{
+	struct adapter_msg msg;
+	uint32_t i;
+
+	for (i = 0; i < 2; i++) {
+		if (!hear(t->down[0]))
+			return 1;
+		msg = message(t, length_of(t, i));
+		fill(t, i, msg.length);
+		if (t->ops->send(t->a, &msg, PATIENCE))
+			return 2;
+	}
+	return hear(t->down[0]) ? 0 : 3;
+}
+
+/* Poll as pollfd's comment says, until a message is there. */
+static int
+poll_and_recv(struct test *t, struct adapter_msg *msg)
+{
+	struct pollfd p;
+	int ready, error;
+
+	while ((error = t->ops->recv(t->a, msg, 0)) == -EAGAIN) {
+		ready = t->ops->pollfd(t->a, &p);
+		if (ready < 0)
+			return ready;
+		if (ready == 0 && poll(&p, 1, 5000) == 0)
+			return -ETIMEDOUT;
+	}
+	return error;
+}
+
+static void
+poll_tells(struct test *t)
+{
+	struct adapter_msg msg = message(t, 0);
+	struct pollfd p;
+	bool good;
+	uint32_t i;
+
+	if (!can(t, ADAPTER_POLLABLE))
+		return;
+	good = meet(t, any_way(t), ADAPTER_RECEIVER, send_when_told);
+	for (i = 0; i < 2 && good; i++) {
+		/* What poll reports may be the peer's coming only. */
+		while (t->ops->recv(t->a, &msg, 0) == -EAGAIN &&
+		       t->ops->pollfd(t->a, &p) == 0 && poll(&p, 1, 20) > 0)
+			;
+		tell(t->down[1]);
+		good = poll_and_recv(t, &msg) == 0 && filled(t, i, msg.length);
+	}
+	if (good)
+		tell(t->down[1]);
+	is_int(part(t) + !good, 0, "%s: poll tells of a message", t->ops->name);
+}
+
+static int
+recv_descriptor(struct test *t)
+{
+	struct adapter_msg msg = message(t, 0);
+	char text[8] = "";
+	int fd;
+
+	if (t->ops->recv_fd(t->a, PATIENCE) != -EPROTOTYPE ||
+	    t->ops->recv(t->a, &msg, PATIENCE))
+		return 1;
+	if (t->ops->recv(t->a, &msg, PATIENCE) != -EPROTOTYPE)
+		return 2;
+	fd = t->ops->recv_fd(t->a, PATIENCE);
+	if (fd < 0 || pread(fd, text, sizeof(text), 0) != 4 ||
+	    strcmp(text, "data") != 0)
+		return 3;
+	return t->ops->recv(t->a, &msg, PATIENCE) ? 4 : 0;
+}
+
+static void
+descriptors_pass(struct test *t)
+{
+	struct adapter_msg msg;
+	bool good;
+	int fd;
+
+	if (!can(t, ADAPTER_FDPASS))
+		return;
+	good = meet(t, any_way(t), ADAPTER_SENDER, recv_descriptor);
+	fd = memfd_create("data", MFD_CLOEXEC);
+	msg = message(t, 1);
+	good = good && write(fd, "data", 4) == 4 &&
+	       t->ops->send(t->a, &msg, PATIENCE) == 0 &&
+	       t->ops->send_fd(t->a, fd, PATIENCE) == 0 &&
+	       t->ops->send(t->a, &msg, PATIENCE) == 0;
+	close(fd);
+	is_int(part(t) + !good, 0, "%s: a descriptor keeps its place",
+	       t->ops->name);
+}
+
+static int
+recv_in_place(struct test *t)
+{
+	struct adapter_msg msg = { .data = NULL };
+	uint32_t i;
+
+	for (i = 0; i < 100; i++) {
+		if (!t->ops->peek) {
+			msg = message(t, 0);
+			if (t->ops->recv(t->a, &msg, PATIENCE))
+				return 1;
+		} else {
+			if (t->ops->peek(t->a, &msg, PATIENCE))
+				return 2;
+			memcpy(t->data, msg.data, msg.length);
+		}
+		if (!filled(t, i, msg.length) || msg.length != length_of(t, i))
+			return 3;
+		if (t->ops->peek && t->ops->release(t->a))
+			return 4;
+	}
+	return 0;
+}
+
+static void
+works_in_place(struct test *t)
+{
+	struct adapter_msg msg;
+	bool good;
+	uint32_t i;
+
+	if (!can(t, ADAPTER_ZEROCOPY))
+		return;
+	good = meet(t, any_way(t), ADAPTER_SENDER, recv_in_place);
+	for (i = 0; i < 100 && good; i++) {
+		msg = message(t, length_of(t, i));
+		fill(t, i, msg.length);
+		if (!t->ops->reserve) {
+			good = t->ops->send(t->a, &msg, PATIENCE) == 0;
+			continue;
+		}
+		good = t->ops->reserve(t->a, &msg, PATIENCE) == 0;
+		if (good) {
+			memcpy(msg.data, t->data, msg.length);
+			good = t->ops->commit(t->a, &msg) == 0;
+		}
+	}
+	is_int(part(t) + !good, 0, "%s: messages are made and read in place",
+	       t->ops->name);
+}
+
+static int
+recv_late(struct test *t)
+{
+	struct adapter_msg msg = message(t, 0);
+
+	return !hear(t->down[0]) || t->ops->recv(t->a, &msg, PATIENCE) ||
+	       !hear(t->down[0]);
+}
+
+static void
+flush_is_a_rendezvous(struct test *t)
+{
+	struct adapter_msg msg;
+	bool good;
+
+	if (!t->ops->flush)
+		return;
+	good = meet(t, any_way(t), ADAPTER_SENDER, recv_late);
+	msg = message(t, length_of(t, 0));
+	good = good && t->ops->send(t->a, &msg, PATIENCE) == 0;
+	good = good && t->ops->flush(t->a, MOMENT) == -ETIMEDOUT;
+	if (good)
+		tell(t->down[1]);
+	good = good && t->ops->flush(t->a, PATIENCE) == 0;
+	if (good)
+		tell(t->down[1]);
+	is_int(part(t) + !good, 0, "%s: flush waits until all is taken",
+	       t->ops->name);
+}
+
+/* -------------------------------------------------- more than two processes */
+
+#define SHARE 200 /* messages of each sender, or to each receiver */
+
+static int
+send_share(struct test *t)
+{
+	struct adapter_msg msg;
+	uint32_t i;
+
+	for (i = t->who * SHARE; i < (t->who + 1) * SHARE; i++) {
+		msg = message(t, can(t, ADAPTER_FIXED_SIZE) ? length_of(t, i)
+							    : 64);
+		fill(t, i, msg.length);
+		if (t->ops->send(t->a, &msg, PATIENCE))
+			return 1;
+	}
+	return 0;
+}
+
+/* All of both, each sender's in its order. */
+static void
+several_senders(struct test *t)
+{
+	uint32_t next[2] = { 0, SHARE }, index = 0, i;
+	struct adapter_msg msg = message(t, 0);
+	bool good;
+
+	if (!can(t, ADAPTER_MANY_SENDERS))
+		return;
+	t->children = 2;
+	good = meet(t, any_way(t), ADAPTER_RECEIVER, send_share);
+	for (i = 0; i < 2 * SHARE && good; i++) {
+		good = t->ops->recv(t->a, &msg, PATIENCE) == 0 &&
+		       msg.length >= sizeof(index);
+		if (good)
+			memcpy(&index, t->data, sizeof(index));
+		good = good && index < 2 * SHARE &&
+		       index == next[index / SHARE]++ &&
+		       filled(t, index, msg.length);
+	}
+	is_int(part(t) + !good, 0, "%s: two senders at a time", t->ops->name);
+	t->children = 1;
+}
+
+/* Tells how many came, all of them different and in order. */
+static int
+recv_share(struct test *t)
+{
+	struct adapter_msg msg = message(t, 0);
+	uint32_t came = 0, index, next = 0;
+
+	while (t->ops->recv(t->a, &msg, ADAPTER_SECOND / 2) == 0) {
+		memcpy(&index, t->data, sizeof(index));
+		if (index < next || !filled(t, index, msg.length))
+			return 1;
+		next = index + 1;
+		came++;
+	}
+	came += can(t, ADAPTER_LOSSY) ? (uint32_t)t->a->lost : 0;
+	return write(t->up[1], &came, sizeof(came)) == sizeof(came) ? 0 : 2;
+}
+
+static void
+several_receivers(struct test *t)
+{
+	bool all = can(t, ADAPTER_BROADCAST), good;
+	uint32_t came[2] = { 0, 0 };
+
+	if (!all && !can(t, ADAPTER_MANY_RECEIVERS))
+		return;
+	t->children = 2;
+	good = meet(t, any_way(t), ADAPTER_SENDER, recv_share);
+	t->who = 0;
+	good = good && send_share(t) == 0 &&
+	       read(t->up[0], &came[0], sizeof(came[0])) == sizeof(came[0]) &&
+	       read(t->up[0], &came[1], sizeof(came[1])) == sizeof(came[1]);
+	ok(part(t) == 0 && good && came[0] + came[1] == SHARE * (all ? 2 : 1),
+	   "%s: two receivers get %u and %u of %u", t->ops->name, came[0],
+	   came[1], SHARE);
+	t->children = 1;
+}
+
+/* ------------------------------------------------------- the peer goes away */
+
+static int
+send_some(struct test *t)
+{
+	struct adapter_msg msg;
+	uint32_t i;
+
+	for (i = 0; i < 5; i++) {
+		msg = message(t, length_of(t, i));
+		fill(t, i, msg.length);
+		if (t->ops->send(t->a, &msg, PATIENCE))
+			return 1;
+	}
+	return 0;
+}
+
+static int
+send_some_and_die(struct test *t)
+{
+	send_some(t);
+	if (hear(t->down[0]))
+		raise(SIGKILL);
+	return 1;
+}
+
+static int
+recv_one_and_die(struct test *t)
+{
+	struct adapter_msg msg = message(t, 0);
+
+	t->ops->recv(t->a, &msg, PATIENCE);
+	raise(SIGKILL);
+	return 1;
+}
+
+static int
+recv_one_and_close(struct test *t)
+{
+	struct adapter_msg msg = message(t, 0);
+
+	return t->ops->recv(t->a, &msg, PATIENCE) != 0;
+}
+
+/* Receive until an error: at most five messages, then the end of the peer. */
+static int
+recv_until_error(struct test *t, uint32_t *came, int64_t timeout_ns)
+{
+	struct adapter_msg msg = message(t, 0);
+	int error;
+
+	while ((error = t->ops->recv(t->a, &msg, timeout_ns)) == 0) {
+		if (*came >= 5 || !filled(t, *came, msg.length))
+			return -EBADMSG;
+		(*came)++;
+	}
+	return error;
+}
+
+/* Try only, for a second and a bit. */
+static int
+try_until_error(struct test *t, uint32_t *came)
+{
+	int64_t end = adapter_now() + 5 * ADAPTER_SECOND;
+	int error = -EAGAIN;
+
+	while (error == -EAGAIN && adapter_now() < end) {
+		error = recv_until_error(t, came, 0);
+		sched_yield();
+	}
+	return error;
+}
+
+static int
+send_until_error(struct test *t)
+{
+	int64_t end = adapter_now() + 5 * ADAPTER_SECOND;
+	struct adapter_msg msg = message(t, length_of(t, 0));
+	int error = 0;
+
+	while ((!error || error == -ETIMEDOUT) && adapter_now() < end)
+		error = t->ops->send(t->a, &msg, MOMENT);
+	return error;
+}
+
+static void
+peer_goes_away(struct test *t)
+{
+	bool told = can(t, ADAPTER_PEER_DEATH), good;
+	int killed, style, error, status;
+	uint32_t came;
+
+	for (killed = 0; killed < 2; killed++) {
+		for (style = 0; style < 2; style++) {
+			came = 0;
+			good = meet(t, any_way(t), ADAPTER_RECEIVER,
+				    killed ? send_some_and_die : send_some);
+			if (good && killed)
+				tell(t->down[1]);
+			error = !good	? -ECHILD
+				: !told ? recv_until_error(t, &came,
+							   MOMENT * 10)
+				: style ? try_until_error(t, &came)
+					: recv_until_error(t, &came, -1);
+			status = part(t);
+			ok((told ? error == -EPIPE
+				 : error == -ETIMEDOUT || error == -EPIPE) &&
+				   status == (killed ? -SIGKILL : 0),
+			   "%s: sender %s, %s: %s", t->ops->name,
+			   killed ? "killed" : "closes",
+			   style ? "trying" : "waiting", strerror(-error));
+		}
+		good = meet(t, any_way(t), ADAPTER_SENDER,
+			    killed ? recv_one_and_die : recv_one_and_close);
+		error = good && told ? send_until_error(t) : 0;
+		if (good && !told)
+			send_one(t, &(struct adapter_msg){
+					    .data = t->data,
+					    .length = length_of(t, 0) });
+		status = part(t);
+		ok((told ? error == -EPIPE : good) &&
+			   status == (killed ? -SIGKILL : 0),
+		   "%s: receiver %s: %s", t->ops->name,
+		   killed ? "killed" : "closes",
+		   told ? strerror(-error) : "not told");
+	}
+}
+
+/* ----------------------------------------------------------------- signals */
+
+static void
+on_signal(int number)
+{
+	(void)number;
+}
+
+static void
+storm(bool on)
+{
+	static timer_t timer;
+	struct sigaction action = { .sa_handler = on_signal };
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL,
+				  .sigev_signo = SIGUSR1 };
+	struct itimerspec every = { .it_interval.tv_nsec = 1000000,
+				    .it_value.tv_nsec = 1000000 };
+
+	if (!on) {
+		timer_delete(timer);
+		return;
+	}
+	sigaction(SIGUSR1, &action, NULL);
+	if (timer_create(CLOCK_MONOTONIC, &event, &timer) ||
+	    timer_settime(timer, 0, &every, NULL))
+		bail("timer_create failed");
+}
+
+static int
+recv_in_storm(struct test *t)
+{
+	struct adapter_msg msg = message(t, 0);
+	int64_t before = adapter_now();
+	int error;
+
+	storm(true);
+	error = t->ops->recv(t->a, &msg, MOMENT);
+	if (error != -ETIMEDOUT || adapter_now() - before < MOMENT)
+		return 10;
+	tell(t->up[1]);
+	return recv_stream(t);
+}
+
+static void
+signals_do_not_disturb(struct test *t)
+{
+	bool good = meet(t, any_way(t), ADAPTER_SENDER, recv_in_storm) &&
+		    hear(t->up[0]);
+
+	storm(true);
+	good = good && send_stream(t) == 0;
+	storm(false);
+	is_int(part(t) + !good, 0, "%s: a storm of signals does not disturb",
+	       t->ops->name);
+}
+
+/* --------------------------------------------- refused, exhausted, left over */
+
+static void
+stranger_is_refused(struct test *t)
+{
+	struct adapter *second;
+	pid_t child;
+	int error;
+
+	if (!can(t, ADAPTER_NAMED))
+		return;
+	if (geteuid() != 0) {
+		skip("another user's permissions: needs root");
+		return;
+	}
+	t->a = adapter_new(t->ops);
+	snprintf(t->name, sizeof(t->name), "%s", tap_name() + 1);
+	t->config.name = t->name;
+	t->config.roles = ADAPTER_SENDER;
+	error = t->ops->create(t->a, &t->config);
+	child = tap_fork();
+	if (child == 0) {
+		struct adapter *other = adapter_new(t->ops);
+
+		t->config.roles = ADAPTER_RECEIVER;
+		if (setgid(65534) || setuid(65534))
+			_exit(1);
+		error = t->ops->attach(other, &t->config, 0);
+		_exit(error == -EACCES || error == -EPERM ? 0 : 2);
+	}
+	is_int(tap_wait(child) - error, 0,
+	       "%s: another user is refused permission", t->ops->name);
+	second = adapter_new(t->ops);
+	error = t->ops->create(second, &t->config);
+	adapter_free(second);
+	is_int(error, -EEXIST, "%s: a second creator is refused", t->ops->name);
+	adapter_free(t->a);
+	is_int(t->ops->unlink(t->name), 0, "%s: the name goes", t->ops->name);
+	is_int(t->ops->unlink(t->name), -ENOENT, "%s: only once", t->ops->name);
+	t->a = adapter_new(t->ops);
+	is_int(t->ops->attach(t->a, &t->config, 0), -ENOENT,
+	       "%s: attach to no name", t->ops->name);
+	is_int(t->ops->attach(t->a, &t->config, MOMENT), -ETIMEDOUT,
+	       "%s: attach waits in vain", t->ops->name);
+	adapter_free(t->a);
+}
+
+/* Create, then send until refused, where `exhaust` has left nothing. */
+static int
+use_up(struct test *t, void (*exhaust)(void), const char *limit)
+{
+	struct adapter_msg msg;
+	pid_t child = tap_fork();
+	int error, i;
+
+	if (child)
+		return tap_wait(child);
+	exhaust();
+	t->a = adapter_new(t->ops);
+	t->config.name = can(t, ADAPTER_NAMED) ? t->name : NULL;
+	t->config.roles = ADAPTER_SENDER;
+	error = t->ops->create(t->a, &t->config);
+	if (!error && !t->config.name)
+		error = t->ops->after_fork(t->a, false);
+	for (i = 0; !error && i < 100; i++) {
+		msg = message(t, length_of(t, 0));
+		error = t->ops->send(t->a, &msg, 0);
+	}
+	if (t->a->refused.name)
+		printf("# %s: %s, %s is %" PRIu64 "\n", t->ops->name,
+		       strerror(-error), t->a->refused.name,
+		       t->a->refused.value);
+	else
+		printf("# %s: %s\n", t->ops->name, strerror(-error));
+	if (t->a->open && t->config.name)
+		t->ops->unlink(t->name);
+	/* Refused by its name, or never in need of it. */
+	_exit(error == 0 || error == -EAGAIN || error == -EPIPE ||
+			      t->a->refused.name
+		      ? limit && (!t->a->refused.name ||
+				  strcmp(limit, t->a->refused.name) != 0)
+		      : 2);
+}
+
+static void
+set_limit(int resource, rlim_t value)
+{
+	struct rlimit limit = { value, value };
+
+	if (setrlimit((__rlimit_resource_t)resource, &limit))
+		_exit(9);
+}
+
+static void
+no_descriptors(void)
+{
+	set_limit(RLIMIT_NOFILE, 0);
+}
+
+static void
+no_queues(void)
+{
+	set_limit(RLIMIT_MSGQUEUE, 100);
+}
+
+/* It is the receiver's limit that counts. */
+static int
+allow_few_pending(struct test *t)
+{
+	set_limit(RLIMIT_SIGPENDING, 2);
+	tell(t->up[1]);
+	hear(t->down[0]);
+	return 0;
+}
+
+static void
+pending_signals_run_out(struct test *t)
+{
+	bool good = meet(t, any_way(t), ADAPTER_SENDER, allow_few_pending);
+	struct adapter_msg msg;
+	int i, error = 0;
+
+	good = good && hear(t->up[0]);
+	for (i = 0; good && !error && i < 100; i++) {
+		msg = message(t, length_of(t, 0));
+		error = t->ops->send(t->a, &msg, 0);
+	}
+	ok(error == -EAGAIN && t->a->refused.name &&
+		   strcmp(t->a->refused.name, "RLIMIT_SIGPENDING") == 0,
+	   "%s: RLIMIT_SIGPENDING is used up", t->ops->name);
+	is_int(part(t) + !good, 0, "%s: its receiver ends", t->ops->name);
+}
+
+static void
+no_shared_memory(void)
+{
+	char zeros[4096] = "";
+	int fd;
+
+	if (unshare(CLONE_NEWNS) ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("tmpfs", "/dev/shm", "tmpfs", 0, "size=16k"))
+		_exit(77);
+	fd = open("/dev/shm/full", O_WRONLY | O_CREAT, 0600);
+	while (write(fd, zeros, sizeof(zeros)) > 0)
+		;
+	close(fd);
+}
+
+static void
+resources_run_out(struct test *t)
+{
+	int status;
+
+	snprintf(t->name, sizeof(t->name), "%s", tap_name() + 1);
+	is_int(use_up(t, no_descriptors, NULL), 0, "%s: no descriptor left",
+	       t->ops->name);
+	if (strcmp(t->ops->name, "posix_mq") == 0)
+		is_int(use_up(t, no_queues, "RLIMIT_MSGQUEUE"), 0,
+		       "%s: RLIMIT_MSGQUEUE is used up", t->ops->name);
+	if (strcmp(t->ops->name, "signal") == 0)
+		pending_signals_run_out(t);
+	status = use_up(t, no_shared_memory, NULL);
+	if (status == 77)
+		skip("a private /dev/shm: not permitted");
+	else
+		is_int(status, 0, "%s: /dev/shm is full", t->ops->name);
+}
+
+static unsigned
+entries(const char *path, const char *containing)
+{
+	DIR *d = opendir(path);
+	struct dirent *entry;
+	unsigned count = 0;
+
+	while (d && (entry = readdir(d)))
+		if (entry->d_name[0] != '.' &&
+		    strstr(entry->d_name, containing)) {
+			printf("# left: %s/%s\n", path, entry->d_name);
+			count++;
+		}
+	if (d)
+		closedir(d);
+	return count;
+}
+
+/* Lines below the heading of a table of System V objects. */
+static unsigned
+objects(const char *path)
+{
+	char line[256];
+	unsigned lines = 0;
+	FILE *f = fopen(path, "r");
+
+	while (f && fgets(line, sizeof(line), f))
+		if (lines++)
+			printf("# left: %s: %s", path, line);
+	if (f)
+		fclose(f);
+	return lines ? lines - 1 : 0;
+}
+
+static unsigned
+descriptors(void)
+{
+	unsigned count = 0;
+	int fd;
+
+	for (fd = 0; fd < 1024; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+static void
+nothing_is_left(struct test *t, unsigned descriptors_before)
+{
+	char mine[32];
+	unsigned left;
+
+	snprintf(mine, sizeof(mine), "tap-%ld-", (long)tap.pid);
+	left = entries("/dev/shm", mine) + entries(directory, "");
+	is_int(left, 0, "%s: no file is left", t->ops->name);
+	is_int(descriptors(), descriptors_before, "%s: no descriptor is left",
+	       t->ops->name);
+	if (!own_ipc) {
+		skip("System V and POSIX queues: no namespace of its own");
+		return;
+	}
+	left = entries(queues, "") + objects("/proc/sysvipc/msg") +
+	       objects("/proc/sysvipc/shm") + objects("/proc/sysvipc/sem");
+	is_int(left, 0, "%s: no System V object, no queue is left",
+	       t->ops->name);
+}
+
+static void
+keeps_the_contract(const struct adapter_ops *ops)
+{
+	unsigned before = descriptors();
+	struct test *t = &test;
+
+	tap_watchdog(60 + 30 * (unsigned)tap_seconds());
+	memset(&t->config, 0, sizeof(t->config));
+	t->children = 1;
+	t->ops = ops;
+	declares_what_it_has(t);
+	requests_beyond_limits(t);
+	sizes_up_to_limit(t);
+	full_and_empty(t);
+	stream_content(t);
+	both_ways(t);
+	tags_order_and_select(t);
+	poll_tells(t);
+	descriptors_pass(t);
+	works_in_place(t);
+	flush_is_a_rendezvous(t);
+	several_senders(t);
+	several_receivers(t);
+	peer_goes_away(t);
+	signals_do_not_disturb(t);
+	stranger_is_refused(t);
+	resources_run_out(t);
+	nothing_is_left(t, before);
+}
+
+int
+main(int argc, char **argv)
+{
+	char why[128];
+	size_t i;
+	int j;
+
+	tap_start();
+	if (!mkdtemp(directory) || chmod(directory, 0755) ||
+	    setenv("TMPDIR", directory, 1))
+		bail("no directory for the names");
+	snprintf(queues, sizeof(queues), "%s.mq", directory);
+	own_ipc = unshare(CLONE_NEWIPC | CLONE_NEWNS) == 0 &&
+		  mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+		  mkdir(queues, 0700) == 0 &&
+		  mount("mqueue", queues, "mqueue", 0, NULL) == 0;
+	for (i = 0; i < ADAPTER_COUNT; i++) {
+		for (j = 1; j < argc; j++)
+			if (strcmp(argv[j], adapter_all[i]->name) == 0)
+				break;
+		if (argc > 1 && j == argc)
+			continue;
+		if (adapter_all[i]->missing) {
+			snprintf(why, sizeof(why), "%s: needs %s",
+				 adapter_all[i]->name, adapter_all[i]->missing);
+			skip(why);
+			continue;
+		}
+		keeps_the_contract(adapter_all[i]);
+	}
+	if (own_ipc)
+		umount(queues);
+	rmdir(queues);
+	rmdir(directory);
+	return tap_done();
+}
