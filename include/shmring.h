@@ -776,15 +776,25 @@ shmring__locked(int fd, uint32_t index)
 	       lock.l_type != F_UNLCK;
 }
 
-/* Map part of a file over part of our own reservation. */
-SHMRING__COLD int
-shmring__map(unsigned char *at, uint64_t length, int fd, uint64_t offset,
-	     int protection, int flags)
+/* Through libc, so that sanitizers see memory come and go. An address, or
+ * a negative errno. */
+SHMRING__COLD long
+shmring__mmap(unsigned char *at, uint64_t length, int protection, int flags,
+	      int fd, uint64_t offset)
 {
-	long got =
-		shmring__os(SYS_mmap, (long)at, (long)length, protection,
-			    MAP_SHARED | MAP_FIXED | flags, fd, (long)offset);
-	return got < 0 && got > -4096 ? (int)got : 0;
+	int saved = errno;
+	void *got = mmap(at, length, protection, flags, fd, (off_t)offset);
+	long result = got == MAP_FAILED ? -errno : (long)got;
+	errno = saved;
+	return result;
+}
+
+SHMRING__COLD void
+shmring__munmap(void *at, uint64_t length)
+{
+	int saved = errno;
+	munmap(at, length);
+	errno = saved;
 }
 
 /* Address space, aligned to page, with a guard before and behind: what lies
@@ -793,8 +803,8 @@ SHMRING__COLD unsigned char *
 shmring__reserve_pages(uint64_t length, uint64_t page, unsigned char **start)
 {
 	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-	long got = shmring__os(SYS_mmap, 0, (long)(length + 2 * page),
-			       PROT_NONE, flags, -1, 0);
+	long got =
+		shmring__mmap(NULL, length + 2 * page, PROT_NONE, flags, -1, 0);
 	if (got < 0)
 		return NULL;
 	*start = (unsigned char *)got;
@@ -2134,10 +2144,13 @@ shmring__map_all(struct shmring *r, uint32_t flags)
 	r->base = shmring__reserve_pages(r->mapped, g->page, &r->reserved);
 	if (!r->base)
 		return -ENOMEM;
-	for (int i = 0; !error && i < (mirrored ? 5 : 1); i++)
-		error = shmring__map(r->base + parts[i].at, parts[i].length,
-				     r->fd, parts[i].offset,
-				     parts[i].protection, populate);
+	for (int i = 0; !error && i < (mirrored ? 5 : 1); i++) {
+		long at = shmring__mmap(r->base + parts[i].at, parts[i].length,
+					parts[i].protection,
+					MAP_SHARED | MAP_FIXED | populate,
+					r->fd, parts[i].offset);
+		error = at < 0 ? (int)at : 0;
+	}
 	if (!error && (flags & SHMRING_HUGE))
 		error = shmring__collapse(r->base + g->data, g->capacity);
 	if (!error && (flags & SHMRING_MLOCK))
@@ -2163,12 +2176,9 @@ SHMRING__COLD void
 shmring__let_go(struct shmring *r)
 {
 	if (r->base)
-		shmring__os(SYS_munmap, (long)r->reserved,
-			    (long)(r->mapped + 2 * r->geometry.page), 0, 0, 0,
-			    0);
+		shmring__munmap(r->reserved, r->mapped + 2 * r->geometry.page);
 	if (r->canary != &shmring__closed)
-		shmring__os(SYS_munmap, (long)r->canary, SHMRING__CANARY, 0, 0,
-			    0, 0);
+		shmring__munmap(r->canary, SHMRING__CANARY);
 	if (r->fd >= 0 && shmring__fd_is_ours(r))
 		shmring__os(SYS_close, r->fd, 0, 0, 0, 0, 0);
 	if (r->pass >= 0)
@@ -2226,9 +2236,9 @@ shmring__join(struct shmring *r, int fd, unsigned roles)
 	if (!error)
 		error = shmring__map_all(r, header.flags);
 	if (!error) {
-		long page = shmring__os(SYS_mmap, 0, SHMRING__CANARY,
-					PROT_READ | PROT_WRITE,
-					MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		long page = shmring__mmap(NULL, SHMRING__CANARY,
+					  PROT_READ | PROT_WRITE,
+					  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		if (page < 0)
 			error = (int)page;
 		else
@@ -2363,12 +2373,12 @@ shmring__found(int fd, const struct shmring__header *h)
 		error = shmring__os(SYS_fchmod, fd, h->permissions, 0, 0, 0, 0);
 	if (error)
 		return (int)error;
-	long at = shmring__os(SYS_mmap, 0, (long)h->page,
-			      PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	long at = shmring__mmap(NULL, h->page, PROT_READ | PROT_WRITE,
+				MAP_SHARED, fd, 0);
 	if (at < 0)
 		return (int)at;
 	memcpy((void *)at, h, sizeof(*h));
-	shmring__os(SYS_munmap, at, (long)h->page, 0, 0, 0, 0);
+	shmring__munmap((void *)at, h->page);
 	return 0;
 }
 
