@@ -22,16 +22,23 @@ need = command -v $1 >/dev/null || { echo '\# SKIP $@: no $1'; \
 export BUILD CC CXX
 
 # Each optional library that is here gives -DHAVE_CK -lck and the like.
+SYSTEM = $(addprefix -isystem ,/usr/include/tirpc /usr/include/dpdk \
+	/usr/include/$(shell $(CC) -dumpmachine)/dpdk \
+	$(wildcard /usr/include/iceoryx/v*))
 OPTIONAL := $(shell for library in 'CK ck ck_ring.h' 'ZMQ zmq zmq.h' \
-		'NNG nng nng/nng.h' 'TIRPC tirpc tirpc/rpc/rpc.h'; do \
+		'NNG nng nng/nng.h' 'TIRPC tirpc tirpc/rpc/rpc.h' \
+		'RTE rte_ring rte_ring.h' 'TBB tbb tbb/concurrent_queue.h' \
+		'ICEORYX iceoryx_posh iceoryx_posh/runtime/posh_runtime.hpp'; do \
 	set -- $$library; \
-	echo "\#include <$$3>" | $(CC) $(CPPFLAGS) -isystem /usr/include/tirpc \
-		-E -x c - >/dev/null 2>&1 && \
+	printf '\043if !__has_include(<%s>)\n\043error\n\043endif\n' $$3 | \
+		$(CC) $(CPPFLAGS) $(SYSTEM) -E -x c - >/dev/null 2>&1 && \
 	test -e "$$($(CC) -print-file-name=lib$$2.so)" && \
 	echo "-DHAVE_$$1 -l$$2"; done)
-CPP_ALL = -Iinclude -Itests -isystem /usr/include/tirpc -D_GNU_SOURCE \
+OPTIONAL += $(if $(filter -DHAVE_ICEORYX,$(OPTIONAL)),\
+	-liceoryx_posh_roudi -liceoryx_hoofs)
+CPP_ALL = -Iinclude -Itests $(SYSTEM) -D_GNU_SOURCE \
 	$(filter -D%,$(OPTIONAL)) -MMD -MP -MF $@.d -MT $@ $(CPPFLAGS)
-LIBS = -Wl,--as-needed $(filter -l%,$(OPTIONAL)) -pthread -lrt $(LDLIBS)
+LIBS = -Wl,--as-needed $(filter -l%,$(OPTIONAL)) -pthread -lrt -lm $(LDLIBS)
 # gcc warns that its thread sanitizer does not model fences.
 SANITIZE_asan := -fsanitize=address -fno-omit-frame-pointer
 SANITIZE_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
@@ -44,6 +51,8 @@ EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 TEST_PROGRAMS := $(patsubst %,$(BUILD)/%,$(basename \
 	$(wildcard tests/test_*.c tests/test_*.cc tests/*/test_*.c)))
 TESTS ?= $(TEST_PROGRAMS) $(wildcard tests/*.t)
+# For sanitizers and qemu: the ring's own; what needs ptrace is left out.
+RING_TESTS := $(filter-out %/test_adapters %/test_crash,$(TEST_PROGRAMS))
 # One program of all sources; a peer whose library is missing says so itself.
 BENCH := $(if $(wildcard bench/*.c),$(BUILD)/shmbench)
 BENCH_OBJECTS := $(patsubst %,$(BUILD)/%.o,\
@@ -76,6 +85,8 @@ $(BENCH): $(BENCH_OBJECTS)
 	$(call say,LINK,$@)
 	$(Q)$(if $(filter %.cc.o,$^),$(CXX),$(CC)) $(SANITIZE_$(SANITIZE)) \
 		$(LDFLAGS) $^ $(LIBS) -o $@
+$(BUILD)/bench/system.c.o: CPPFLAGS += -DBENCH_FLAGS='"$(CFLAGS)"' \
+	-DBENCH_COMMIT='"$(shell git rev-parse --short HEAD 2>/dev/null)"'
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
 demo: $(BUILD)/examples/shmcat ## stream a large file through both engines (DEMO_INPUT=)
@@ -100,13 +111,14 @@ bench-quick: $(BENCH) ## the same in seconds, to see that it works
 limits: $(BENCH) ## what each mechanism takes before it is full
 	@$(BENCH) --mode limits $(BENCH_ARGS)
 plots: $(BENCH) ## the diagrams (needs gnuplot)
-	@bench/plots.sh
+	@BENCH_ARGS='$(BENCH_ARGS)' bench/plots.sh
 asan: ## the tests under the address sanitizer
 ubsan: ## the tests under the undefined-behaviour sanitizer
 tsan: ## the tests under the thread sanitizer
 # The thread sanitizer's address map does not stand every randomisation.
 asan ubsan tsan:
-	@$(MAKE) --no-print-directory check BUILD=$(BUILD)/$@ SANITIZE=$@ \
+	@$(MAKE) --no-print-directory check BUILD=$(BUILD)/$@ SANITIZE=$@ BENCH= \
+		TESTS='$(RING_TESTS:$(BUILD)/%=$(BUILD)/$@/%)' \
 		RUNNER='$(if $(filter tsan,$@),$(shell setarch -R \
 		true 2>/dev/null && echo setarch -R))'
 arm64: ## the compiled tests under qemu-aarch64
@@ -114,7 +126,7 @@ arm64: ## the compiled tests under qemu-aarch64
 	$(MAKE) --no-print-directory check BUILD=$(BUILD)/$@ BENCH= \
 		CC=aarch64-linux-gnu-gcc CXX=aarch64-linux-gnu-g++ \
 		RUNNER='qemu-aarch64 -L /usr/aarch64-linux-gnu' \
-		TESTS='$(TEST_PROGRAMS:$(BUILD)/%=$(BUILD)/$@/%)'
+		TESTS='$(RING_TESTS:$(BUILD)/%=$(BUILD)/$@/%)'
 
 # compiler_standard_level: the header in every dialect that it promises.
 DIALECTS := $(foreach level,0 1 2 3,$(foreach compiler,gcc clang,\
@@ -148,7 +160,10 @@ deps: ## apt-get install all that is optional
 	@apt-get install -y --no-install-recommends perl g++ clang clang-format \
 		clang-tidy cppcheck shellcheck gcc-aarch64-linux-gnu \
 		g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user libck-dev \
-		libtirpc-dev libzmq3-dev libnng-dev pkg-config strace gnuplot-nox
+		libtirpc-dev libzmq3-dev libnng-dev libdpdk-dev libboost-dev \
+		libreaderwriterqueue-dev libconcurrentqueue-dev libtbb-dev \
+		libiceoryx-posh-dev libacl1-dev libclang-rt-14-dev pkg-config \
+		strace gnuplot-nox
 
 VERSION = $(shell sed -n 's/^\#define SHMRING_VERSION_M.*OR //p; \
 	s/^\#define SHMRING_VERSION_PATCH //p' include/shmring.h | paste -sd.)

@@ -36,6 +36,7 @@ static const struct adapter_ops adapter_zmq_ops;
 
 #include <zmq.h>
 
+#define ADAPTER_ZMQ_HANDSHAKE 512 /* more than the library's own needs */
 #define ADAPTER_ZMQ_MESSAGE 65536
 #define ADAPTER_ZMQ_DEPTH 1000 /* the library's own default */
 #define ADAPTER_ZMQ_DESCRIPTORS 16 /* it aborts when some are missing */
@@ -92,7 +93,7 @@ static inline int
 adapter_zmq_start(struct adapter *a, bool bind)
 {
 	struct adapter_zmq *z = (struct adapter_zmq *)a;
-	int64_t most = (int64_t)a->limits.message.value + 4;
+	int64_t most = ADAPTER_ZMQ_HANDSHAKE + (int64_t)a->limits.message.value;
 	int depth = (int)a->limits.depth.value;
 	char url[ADAPTER_PATH_MAX + 8];
 	int error = adapter_descriptors_left(a, ADAPTER_ZMQ_DESCRIPTORS);

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vyukov.c - Vyukov's bounded queue for many producers and consumers, plain:
+ * each slot has a turn word in front of the element; a position is claimed by
+ * compare-and-swap, the slot is published by a store to its turn. A process
+ * killed between the two blocks all others.
+ */
+#include "../loop.h"
+#include "peers.h"
+
+struct queue {
+	uint64_t tail BENCH_ALIGNED;
+	uint64_t head BENCH_ALIGNED;
+	unsigned char slots[] BENCH_ALIGNED;
+};
+
+/* Where position p lies; depth is a power of two. */
+LOOP uint64_t *
+slot_at(const struct channel *ch, size_t size, uint64_t p)
+{
+	struct queue *q = ch->shared;
+	uint64_t mask = (uint64_t)(uintptr_t)ch->own;
+
+	return (uint64_t *)(void *)(q->slots + (p & mask) * (size + 8));
+}
+
+/** Claim the position whose slot is in this turn, or -EAGAIN. */
+LOOP int
+claim(struct channel *ch, size_t size, uint64_t *index, uint64_t ahead,
+      uint64_t **slot, uint64_t *position)
+{
+	uint64_t p = __atomic_load_n(index, __ATOMIC_RELAXED);
+
+	for (;;) {
+		uint64_t *s = slot_at(ch, size, p);
+		uint64_t turn = __atomic_load_n(s, __ATOMIC_ACQUIRE);
+		int64_t distance = (int64_t)(turn - (p + ahead));
+
+		if (distance < 0)
+			return -EAGAIN;
+		if (distance > 0) {
+			p = __atomic_load_n(index, __ATOMIC_RELAXED);
+			continue;
+		}
+		if (__atomic_compare_exchange_n(index, &p, p + 1, true,
+						__ATOMIC_RELAXED,
+						__ATOMIC_RELAXED)) {
+			*slot = s;
+			*position = p;
+			return 0;
+		}
+	}
+}
+
+LOOP int
+put(struct channel *ch, size_t size)
+{
+	struct queue *q = ch->shared;
+	uint64_t *slot, p;
+	int error = claim(ch, size, &q->tail, 0, &slot, &p);
+
+	if (error)
+		return error;
+	memcpy(slot + 1, ch->out, size);
+	__atomic_store_n(slot, p + 1, __ATOMIC_RELEASE);
+	return 0;
+}
+
+LOOP int
+get(struct channel *ch, size_t size, const void **message)
+{
+	struct queue *q = ch->shared;
+	uint64_t mask = (uint64_t)(uintptr_t)ch->own;
+	uint64_t *slot, p;
+	int error = claim(ch, size, &q->head, 1, &slot, &p);
+
+	if (error)
+		return error;
+	memcpy(ch->in, slot + 1, size);
+	__atomic_store_n(slot, p + mask + 1, __ATOMIC_RELEASE);
+	*message = ch->in;
+	return 0;
+}
+
+static const struct loop_ops ops = {
+	.slot = loop_slot_copy,
+	.put = put,
+	.get = get,
+	.done = loop_done_copy,
+};
+
+static void
+run(struct worker *w, enum bench_part part)
+{
+	loop_run(&ops, w, part);
+}
+
+static size_t
+bytes(const struct job *job)
+{
+	return sizeof(struct queue) + bench_depth(job) * (job->size + 8);
+}
+
+static const char *
+refuses(const struct job *job)
+{
+	return bench_depth_power(job) ? NULL : "the depth is no power of two";
+}
+
+static int
+join(struct channel *ch)
+{
+	ch->own = (void *)(uintptr_t)(bench_depth(ch->job) - 1);
+	return 0;
+}
+
+static int
+create(struct channel *ch)
+{
+	uint64_t p;
+
+	join(ch);
+	for (p = 0; p < bench_depth(ch->job); p++)
+		*slot_at(ch, ch->job->size, p) = p;
+	return 0;
+}
+
+const struct mechanism peer_vyukov = {
+	.name = "vyukov",
+	.summary = "Vyukov's MPMC queue, a turn word in each slot",
+	.caps = CAP_SPIN | CAP_MANY_SENDERS | CAP_MANY_RECEIVERS,
+	.refuses = refuses,
+	.shared_bytes = bytes,
+	.create = create,
+	.join = join,
+	.run = run,
+};

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* report.h - all rows of a run, and how they are told */
+#ifndef BENCH_REPORT_H
+#define BENCH_REPORT_H
+
+#include "run.h"
+
+#define REPORT_REPEAT 100 /* repetitions at most */
+
+struct row {
+	struct job job;
+	enum status status; /* the worst of its repetitions */
+	char text[160]; /* and what went wrong */
+	unsigned repetitions; /* that came to an end */
+	double value[METRIC_COUNT][REPORT_REPEAT];
+	struct histogram histogram; /* of all repetitions */
+	bool best; /* of the ways to spin tried on this work */
+};
+
+struct report {
+	struct row *rows;
+	size_t count;
+	const char *baseline; /* name of the mechanism for the ratios */
+	const char *command; /* as it was typed */
+	const char *placement; /* where senders and receivers run */
+};
+
+const char *mode_name(enum bench_mode mode);
+const char *wait_name(enum bench_wait wait);
+double row_median(const struct row *row, enum metric metric);
+/* True when messages were lost, duplicated, reordered or damaged that the
+ * mechanism should have kept. */
+bool row_spoilt(const struct row *row);
+/* Mark the best style of each kind of work; once all is measured. */
+void report_choose(struct report *report);
+void report_text(const struct report *report, FILE *out);
+void report_json(const struct report *report, FILE *out);
+void report_csv(const struct report *report, FILE *out);
+void report_markdown(const struct report *report, FILE *out);
+/* One file a row: <stem>.<row>.hgrm; false if one could not be written. */
+bool report_histograms(const struct report *report, const char *stem);
+/* Figures that cannot be true, on `out`; how many. */
+unsigned report_sanity(const struct report *report, FILE *out);
+
+#endif

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/* ring.c - shmring itself: both engines, copying and in place */
+#include "shmring.h"
+
+#include "loop.h"
+
+#include <sys/uio.h>
+
+/* What a participant keeps of a channel. */
+struct hold {
+	struct shmring ring;
+	struct iovec out[BENCH_BATCH], in[BENCH_BATCH];
+};
+
+LOOP struct shmring *
+ring_of(struct channel *ch)
+{
+	return &((struct hold *)ch->own)->ring;
+}
+
+/* ------------------------------------------------------ one at a time */
+
+LOOP int
+ring_put(struct channel *ch, size_t size)
+{
+	return shmring_push(ring_of(ch), ch->out, size);
+}
+
+LOOP int
+ring_put_wait(struct channel *ch, size_t size)
+{
+	return shmring_push_wait(ring_of(ch), ch->out, size, -1);
+}
+
+LOOP int
+ring_get(struct channel *ch, size_t size, const void **message)
+{
+	ssize_t n = shmring_pop(ring_of(ch), ch->in, size);
+
+	*message = ch->in;
+	return n < 0 ? (int)n : 0;
+}
+
+LOOP int
+ring_get_wait(struct channel *ch, size_t size, const void **message)
+{
+	ssize_t n = shmring_pop_wait(ring_of(ch), ch->in, size, -1);
+
+	*message = ch->in;
+	return n < 0 ? (int)n : 0;
+}
+
+/* ------------------------------------------------------------- batches */
+
+LOOP ssize_t
+ring_put_n(struct channel *ch, const void *messages, size_t size, size_t n)
+{
+	struct hold *hold = ch->own;
+	size_t first = (size_t)((const unsigned char *)messages - ch->out);
+
+	return shmring_push_n(&hold->ring, hold->out + first / size, n);
+}
+
+LOOP ssize_t
+ring_get_n(struct channel *ch, void *messages, size_t size, size_t n)
+{
+	struct hold *hold = ch->own;
+	ssize_t i, got = shmring_pop_n(&hold->ring, hold->in, n);
+
+	(void)messages;
+	for (i = 0; i < got; i++)
+		hold->in[i].iov_len = size;
+	return got;
+}
+
+/* ------------------------------------------------------------ in place */
+
+LOOP int
+place_slot(struct channel *ch, size_t size, void **message)
+{
+	*message = shmring_reserve(ring_of(ch), size);
+	return *message ? 0 : shmring_error(ring_of(ch));
+}
+
+LOOP int
+place_slot_wait(struct channel *ch, size_t size, void **message)
+{
+	*message = shmring_reserve_wait(ring_of(ch), size, -1);
+	return *message ? 0 : shmring_error(ring_of(ch));
+}
+
+LOOP int
+place_put(struct channel *ch, size_t size)
+{
+	return shmring_commit(ring_of(ch), size);
+}
+
+LOOP int
+place_get(struct channel *ch, size_t size, const void **message)
+{
+	*message = shmring_peek(ring_of(ch), &size);
+	return *message ? 0 : shmring_error(ring_of(ch));
+}
+
+LOOP int
+place_get_wait(struct channel *ch, size_t size, const void **message)
+{
+	*message = shmring_peek_wait(ring_of(ch), &size, -1);
+	return *message ? 0 : shmring_error(ring_of(ch));
+}
+
+LOOP void
+place_done(struct channel *ch)
+{
+	shmring_release(ring_of(ch));
+}
+
+static const struct loop_ops ring_ops = {
+	.slot = loop_slot_copy,
+	.put = ring_put,
+	.put_wait = ring_put_wait,
+	.get = ring_get,
+	.get_wait = ring_get_wait,
+	.done = loop_done_copy,
+	.put_n = ring_put_n,
+	.get_n = ring_get_n,
+};
+
+static const struct loop_ops place_ops = {
+	.slot = place_slot,
+	.slot_wait = place_slot_wait,
+	.put = place_put,
+	.put_wait = place_put,
+	.get = place_get,
+	.get_wait = place_get_wait,
+	.done = place_done,
+	.in_place = true,
+};
+
+/* ------------------------------------------------------------ life cycle */
+
+static unsigned
+roles(const struct channel *ch)
+{
+	return ch->sends ? SHMRING_PRODUCER : SHMRING_CONSUMER;
+}
+
+static struct hold *
+new_hold(void)
+{
+	return aligned_alloc(BENCH_LINE,
+			     (sizeof(struct hold) + BENCH_LINE - 1) /
+				     BENCH_LINE * BENCH_LINE);
+}
+
+static int
+ring_create(struct channel *ch)
+{
+	const struct job *job = ch->job;
+	struct shmring_config config = {
+		.mode = *(const uint32_t *)job->mechanism->data,
+		.slots = (uint32_t)bench_depth(job),
+		.slot_size = (uint32_t)job->size,
+		.roles = roles(ch),
+	};
+	struct hold *hold = new_hold();
+	char name[64];
+	int error;
+
+	if (!hold)
+		return -ENOMEM;
+	if (config.mode == SHMRING_MPMC)
+		config.participants = job->senders + job->receivers;
+	snprintf(name, sizeof(name), "/%s", ch->name);
+	error = shmring_create(&hold->ring, name, &config);
+	ch->own = hold;
+	ch->why = error ? shmring_strerror(error) : NULL;
+	return error;
+}
+
+static int
+ring_join(struct channel *ch)
+{
+	struct hold *hold = ch->creator ? ch->own : new_hold();
+	size_t i, size = ch->job->size;
+	char name[64];
+	int error;
+
+	if (!hold)
+		return -ENOMEM;
+	if (!ch->creator) {
+		ch->own = hold;
+		snprintf(name, sizeof(name), "/%s", ch->name);
+		error = shmring_open(&hold->ring, name, roles(ch), -1);
+		if (error) {
+			ch->why = shmring_strerror(error);
+			return error;
+		}
+	}
+	for (i = 0; i < ch->job->batch; i++) {
+		hold->out[i] = (struct iovec){ ch->out + i * size, size };
+		hold->in[i] = (struct iovec){ ch->in + i * size, size };
+	}
+	switch (ch->job->style.wait) {
+	case WAIT_SPIN:
+		shmring_set_spin(&hold->ring, -1);
+		break;
+	case WAIT_BLOCK:
+		shmring_set_spin(&hold->ring, 0);
+		break;
+	default:
+		break;
+	}
+	return 0;
+}
+
+static void
+ring_leave(struct channel *ch)
+{
+	shmring_close(ring_of(ch));
+	free(ch->own);
+}
+
+static void
+ring_unlink(const struct mechanism *mechanism, const char *name)
+{
+	char path[64];
+
+	(void)mechanism;
+	snprintf(path, sizeof(path), "/%s", name);
+	shmring_unlink(path);
+}
+
+/** The counters are those of all handles: its maker answers for all. */
+static uint64_t
+ring_syscalls(const struct channel *ch)
+{
+	struct shmring_stat stat;
+
+	if (!ch->creator || shmring_stat(ring_of((struct channel *)ch), &stat))
+		return 0;
+	return stat.sleeps + stat.wakes;
+}
+
+static void
+ring_run(struct worker *w, enum bench_part part)
+{
+	loop_run(&ring_ops, w, part);
+}
+
+static void
+place_run(struct worker *w, enum bench_part part)
+{
+	loop_run(&place_ops, w, part);
+}
+
+static const uint32_t spsc = SHMRING_SPSC, mpmc = SHMRING_MPMC;
+
+#define CAPS_SPSC (CAP_SPIN | CAP_OWN_SPIN | CAP_BLOCK | CAP_HYBRID | CAP_NAMED)
+#define CAPS_MPMC (CAPS_SPSC | CAP_MANY_SENDERS | CAP_MANY_RECEIVERS)
+#define RING(id, title, text, engine, how, capabilities) \
+	static const struct mechanism id = {             \
+		.name = title,                           \
+		.summary = text,                         \
+		.caps = capabilities,                    \
+		.data = &engine,                         \
+		.create = ring_create,                   \
+		.join = ring_join,                       \
+		.leave = ring_leave,                     \
+		.unlink = ring_unlink,                   \
+		.syscalls = ring_syscalls,               \
+		.run = how##_run,                        \
+	}
+
+RING(copy_spsc, "shmring-spsc", "one producer, one consumer", spsc, ring,
+     CAPS_SPSC | CAP_BATCH);
+RING(place_spsc, "shmring-spsc-zero", "the same, written and read in place",
+     spsc, place, CAPS_SPSC);
+RING(copy_mpmc, "shmring-mpmc", "any number of both", mpmc, ring,
+     CAPS_MPMC | CAP_BATCH);
+RING(place_mpmc, "shmring-mpmc-zero", "the same, written and read in place",
+     mpmc, place, CAPS_MPMC);
+
+const struct mechanism *const ring_mechanisms[] = { &copy_spsc, &place_spsc,
+						    &copy_mpmc, &place_mpmc,
+						    NULL };

@@ -1,0 +1,939 @@
+/* SPDX-License-Identifier: MIT */
+/* run.c - one repetition of one case: its processes, segments and clean-up */
+#include "run.h"
+
+#include <errno.h>
+#include <math.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define WARM_FIRST 64 /* messages of the first warm-up segment */
+#define WARM_GROWTH 4 /* each has so many times more */
+#define FILL_MOST 100000 /* do not look for a depth beyond */
+#define FILL_LOSSY 2000 /* ... and where nothing says "full" */
+#define GRACE (BENCH_SECOND / 5) /* nothing for so long: it is lost */
+#define BITS_EACH (VERIFY_MOST / 8 + 4096) /* bitmap of a worker, in bytes */
+
+/* What all processes of a case share. */
+struct shared {
+	struct control control;
+	struct outcome outcome;
+};
+
+/* What the runner hands to each participant. */
+struct cast {
+	const struct job *job;
+	struct shared *shared;
+	struct channel channels[2]; /* there, and in ping-pong back */
+	unsigned char *bits; /* bitmaps of all workers */
+	int64_t start;
+};
+
+static struct {
+	struct shared *shared;
+	char name[2][sizeof(((struct channel *)0)->name)];
+} now_running;
+
+static unsigned
+participants(const struct job *job)
+{
+	return job->mechanism->caps & CAP_SOLO ? 1
+					       : job->senders + job->receivers;
+}
+
+/** The side that is alone makes the object: some give others no choice. */
+static bool
+maker_receives(const struct job *job)
+{
+	return job->senders > 1 && job->receivers == 1;
+}
+
+static bool
+is_sender(const struct job *job, unsigned i)
+{
+	return maker_receives(job) ? i >= job->receivers : i < job->senders;
+}
+
+/* ---------------------------------------------------------- small tools */
+
+static void *
+shared_memory(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static void
+nap(int64_t ns)
+{
+	struct timespec t = { .tv_nsec = ns };
+
+	nanosleep(&t, NULL);
+}
+
+/** Wait until *word has the value, giving the CPU away. */
+static void
+await(const uint32_t *word, uint32_t value)
+{
+	while (__atomic_load_n(word, __ATOMIC_ACQUIRE) != value)
+		nap(20000);
+}
+
+/** The same for a short time and a prompt answer. */
+static void
+await_soon(const uint32_t *word, uint32_t value)
+{
+	unsigned looks;
+
+	for (looks = 0; __atomic_load_n(word, __ATOMIC_ACQUIRE) != value;
+	     looks++)
+		if (looks % 1000 == 999)
+			sched_yield();
+}
+
+static void
+signal_others(uint32_t *word)
+{
+	__atomic_fetch_add(word, 1, __ATOMIC_ACQ_REL);
+}
+
+void
+worker_fail(const struct worker *w, int error, const char *what,
+	    const struct channel *ch)
+{
+	struct control *c = w->control;
+
+	if (__atomic_fetch_add(&c->failed, 1, __ATOMIC_ACQ_REL) == 0) {
+		const char *text =
+			error == -ENOSYS && ch->why ? "" : strerror(-error);
+
+		c->error = error;
+		if (ch && ch->why && ch->limit)
+			snprintf(c->text, sizeof(c->text), "%s: %s: %s is %llu",
+				 what, text, ch->why,
+				 (unsigned long long)ch->limit);
+		else
+			snprintf(c->text, sizeof(c->text), "%s: %s%s%s", what,
+				 text, ch && ch->why ? ": " : "",
+				 ch && ch->why ? ch->why : "");
+	}
+	kill(0, SIGKILL); /* nobody can go on: all of the runner's group */
+	_exit(1);
+}
+
+/* ------------------------------------------------------- counting a worker */
+
+struct usage {
+	int64_t cpu;
+	uint64_t voluntary, involuntary, faults;
+};
+
+/** So far, of this process; of this thread where several are workers. */
+static struct usage
+usage(const struct job *job)
+{
+	bool threads = job->mechanism->caps & CAP_THREADS;
+	struct timespec cpu;
+	struct rusage r;
+
+	clock_gettime(threads ? CLOCK_THREAD_CPUTIME_ID
+			      : CLOCK_PROCESS_CPUTIME_ID,
+		      &cpu);
+	getrusage(threads ? RUSAGE_THREAD : RUSAGE_SELF, &r);
+	return (struct usage){
+		.cpu = cpu.tv_sec * BENCH_SECOND + cpu.tv_nsec,
+		.voluntary = (uint64_t)r.ru_nvcsw,
+		.involuntary = (uint64_t)r.ru_nivcsw,
+		.faults = (uint64_t)(r.ru_minflt + r.ru_majflt),
+	};
+}
+
+static uint64_t
+system_calls(const struct worker *w)
+{
+	const struct mechanism *m = w->job->mechanism;
+	uint64_t n = 0;
+
+	if (m->syscalls && w->out.job)
+		n += m->syscalls(&w->out);
+	if (m->syscalls && w->in.job)
+		n += m->syscalls(&w->in);
+	return n;
+}
+
+/* ------------------------------------------------------------- one worker */
+
+bool
+worker_idle(struct worker *w, uint64_t moved)
+{
+	struct control *c = w->control;
+	uint64_t all = 0;
+	unsigned i;
+
+	__atomic_store_n(&w->result->received, moved, __ATOMIC_RELAXED);
+	if (__atomic_load_n(&c->senders_done, __ATOMIC_ACQUIRE) !=
+	    w->job->senders)
+		return true;
+	/* All has been sent: has it all arrived? */
+	for (i = 0; i < participants(w->job); i++)
+		all += __atomic_load_n(&c->results[i].received,
+				       __ATOMIC_RELAXED);
+	if (all >= w->total)
+		return false;
+	if (!w->idle_since || w->idle_moved != moved) {
+		w->idle_since = bench_now();
+		w->idle_moved = moved;
+	}
+	return bench_now() - w->idle_since < GRACE;
+}
+
+/** Wake receivers that sleep for ever, until none is left. */
+static void
+wake_receivers(struct worker *w)
+{
+	struct control *c = w->control;
+	unsigned i, left;
+
+	/* A single receiver counts; it only sleeps if something was lost. */
+	if (w->job->receivers == 1)
+		for (i = 0; i < 1000; i++) {
+			if (__atomic_load_n(&c->receivers_done,
+					    __ATOMIC_ACQUIRE))
+				return;
+			nap(GRACE / 1000);
+		}
+	while ((left = w->job->receivers -
+		       __atomic_load_n(&c->receivers_done, __ATOMIC_ACQUIRE))) {
+		for (i = 0; i < left; i++)
+			w->job->mechanism->run(w, PART_WAKE);
+		nap(1000000);
+	}
+}
+
+static void
+send_part(struct worker *w)
+{
+	struct control *c = w->control;
+
+	w->job->mechanism->run(w, PART_SEND);
+	w->tally.moved = w->count;
+	if (__atomic_add_fetch(&c->senders_done, 1, __ATOMIC_ACQ_REL) ==
+		    w->job->senders &&
+	    w->own)
+		wake_receivers(w);
+}
+
+static void
+receive_part(struct worker *w)
+{
+	w->job->mechanism->run(w, PART_RECEIVE);
+	w->result->end = w->lossy ? w->last : bench_now();
+	__atomic_store_n(&w->result->received, w->tally.moved,
+			 __ATOMIC_RELAXED);
+	signal_others(&w->control->receivers_done);
+}
+
+/** What nobody expects any more: a message sent twice. */
+static void
+drain_part(struct worker *w)
+{
+	await_soon(&w->control->senders_done, w->job->senders);
+	w->expected = UINT64_MAX;
+	w->job->mechanism->run(w, PART_DRAIN);
+}
+
+/** The part of this worker in a segment. */
+static void
+play(struct worker *w, enum segment segment)
+{
+	const struct mechanism *m = w->job->mechanism;
+
+	w->result->begin = w->begin = bench_now();
+	if (m->caps & CAP_SOLO)
+		m->run(w, PART_SEND);
+	else if (segment == SEGMENT_FILL && w->sends)
+		m->run(w, PART_FILL);
+	else if (segment == SEGMENT_EMPTY && w->sends)
+		signal_others(&w->control->senders_done);
+	else if (segment == SEGMENT_EMPTY)
+		m->run(w, PART_DRAIN);
+	else if (w->sends && w->receives)
+		m->run(w, w->index == 0 ? PART_PING : PART_PONG);
+	else if (w->sends && segment != SEGMENT_FILL)
+		send_part(w);
+	else if (w->receives && segment != SEGMENT_FILL) {
+		receive_part(w);
+		return;
+	}
+	w->result->end = bench_now();
+}
+
+/** How this worker goes about the segment. */
+static void
+prepare(struct worker *w, enum segment segment)
+{
+	const struct job *job = w->job;
+	struct control *c = w->control;
+	uint64_t count = c->count;
+
+	w->first = c->first;
+	w->count = count;
+	w->total = count * job->senders;
+	/* Nobody can count what may get lost, or what others take. */
+	w->expected = job->receivers > 1 ? UINT64_MAX : w->total;
+	w->level = segment == SEGMENT_WARM || segment == SEGMENT_EMPTY
+			   ? VERIFY_FULL
+			   : job->verify;
+	w->full = w->level == VERIFY_FULL;
+	w->timed = segment == SEGMENT_TIMED;
+	w->lossy = (job->mechanism->caps & CAP_LOSSY) != 0;
+	w->last = bench_now();
+	w->fault = segment == SEGMENT_MEASURE && w->sender == 0 ? job->fault
+								: FAULT_NONE;
+	w->own = job->style.wait == WAIT_BLOCK ||
+		 job->style.wait == WAIT_HYBRID ||
+		 (job->style.wait == WAIT_SPIN &&
+		  job->style.pauses == PAUSES_OWN);
+	w->pauses = job->style.pauses > 0 ? (unsigned)job->style.pauses : 0;
+	w->yield = job->style.wait == WAIT_YIELD;
+	w->idle_since = 0;
+	w->idle_moved = 0;
+	memset(w->result, 0, offsetof(struct result, join));
+	memset(&w->result->histogram, 0, sizeof(w->result->histogram));
+	if (w->verifier.dirty)
+		madvise(w->bits, BITS_EACH, MADV_REMOVE);
+	w->verifier.dirty = false;
+	w->verifier.bits = w->bits;
+	w->tally = (struct verify_tally){ 0 };
+	w->tally.expected =
+		verify_begin(&w->verifier, job->senders, c->first, count);
+}
+
+/** The verifier's verdict, for the lead to read. */
+static void
+tell_verdict(struct worker *w)
+{
+	struct verifier *v = &w->verifier;
+	struct result *r = w->result;
+
+	r->moved = w->tally.moved;
+	if (!w->receives || w->level == VERIFY_NONE)
+		return;
+	verify_end(v, w->tally.expected, w->job->receivers == 1);
+	r->lost = v->lost;
+	r->duplicated = v->duplicated;
+	r->reordered = v->reordered;
+	r->corrupt = v->corrupt;
+}
+
+/** Play one segment between its barriers. */
+static void
+take_part(struct worker *w, enum segment segment)
+{
+	const struct mechanism *m = w->job->mechanism;
+	unsigned all = participants(w->job);
+	struct control *c = w->control;
+	struct usage before, after;
+	uint64_t calls;
+
+	prepare(w, segment);
+	before = usage(w->job);
+	calls = system_calls(w);
+	signal_others(&c->started);
+	await_soon(&c->started, all);
+	play(w, segment);
+	after = usage(w->job);
+	w->result->cpu = after.cpu - before.cpu;
+	w->result->voluntary = after.voluntary - before.voluntary;
+	w->result->involuntary = after.involuntary - before.involuntary;
+	w->result->faults = after.faults - before.faults;
+	if (w->receives && !w->sends && segment != SEGMENT_EMPTY &&
+	    segment != SEGMENT_FILL)
+		drain_part(w);
+	/* One that answers for the calls of others waits for these. */
+	if (w->index == 0)
+		await(&c->finished, all - 1);
+	w->result->syscalls = system_calls(w) - calls;
+	if (!(m->caps & CAP_BASELINE) && segment != SEGMENT_FILL)
+		tell_verdict(w);
+	signal_others(&c->finished);
+}
+
+/* --------------------------------------------------------------- the lead */
+
+/** Begin a segment for all, take part, wait for its end. */
+static void
+lead_segment(struct worker *w, enum segment segment, uint64_t count)
+{
+	struct control *c = w->control;
+	unsigned i, all = participants(w->job);
+
+	c->first += c->count;
+	c->count = count;
+	c->segment = segment;
+	c->started = c->finished = c->senders_done = c->receivers_done = 0;
+	for (i = 0; i < all; i++)
+		c->results[i].received = 0;
+	signal_others(&c->epoch);
+	if (segment == SEGMENT_END)
+		return;
+	take_part(w, segment);
+	await(&c->finished, all);
+}
+
+/** From the first send to the last receive. */
+static double
+elapsed(const struct worker *w)
+{
+	const struct result *r = w->control->results;
+	unsigned i, all = participants(w->job);
+	int64_t begin = r[0].begin, end = r[0].end;
+	bool pair = w->sends && w->receives;
+
+	if (pair || all == 1) /* the lead sees both ends */
+		return (double)(end - begin);
+	begin = INT64_MAX;
+	end = 0;
+	for (i = 0; i < all; i++) {
+		bool sender = is_sender(w->job, i);
+
+		if (sender && r[i].begin < begin)
+			begin = r[i].begin;
+		if (!sender && r[i].end > end)
+			end = r[i].end;
+	}
+	return (double)(end - begin);
+}
+
+/** Grow the segments until the time for warming up has passed; then tell how
+ * many messages of each sender fill the time to measure, at the last rate. */
+static uint64_t
+warm_up(struct worker *w)
+{
+	const struct job *job = w->job;
+	uint64_t n, most = VERIFY_MOST / job->senders;
+	int64_t begin = bench_now();
+	double wanted;
+
+	for (n = WARM_FIRST; n <= most; n *= WARM_GROWTH) {
+		lead_segment(w, SEGMENT_WARM, n);
+		if (bench_now() - begin >= job->warmup / 2)
+			break;
+	}
+	if (job->count)
+		return (job->count + job->senders - 1) / job->senders;
+	wanted = (double)w->control->count / elapsed(w) * (double)job->duration;
+	wanted = fmin(wanted, (double)most);
+	return wanted < 1 ? 1 : (uint64_t)wanted;
+}
+
+/** The figures of a measured segment. */
+static void
+note_measured(struct worker *w, struct outcome *o)
+{
+	const struct job *job = w->job;
+	const struct result *r = w->control->results;
+	unsigned i, all = participants(job);
+	double *v = o->value, ns = elapsed(w), sent = 0, got = 0;
+	bool pair = w->sends && w->receives;
+
+	v[METRIC_CPU_SEND] = v[METRIC_CPU_RECEIVE] = 0;
+	v[METRIC_VOLUNTARY] = v[METRIC_INVOLUNTARY] = v[METRIC_FAULTS] = 0;
+	v[METRIC_LOST] = v[METRIC_DUPLICATED] = 0;
+	v[METRIC_REORDERED] = v[METRIC_CORRUPT] = 0;
+	for (i = 0; i < all; i++) {
+		v[is_sender(job, i) ? METRIC_CPU_SEND : METRIC_CPU_RECEIVE] +=
+			(double)r[i].cpu;
+		v[METRIC_VOLUNTARY] += (double)r[i].voluntary;
+		v[METRIC_INVOLUNTARY] += (double)r[i].involuntary;
+		v[METRIC_FAULTS] += (double)r[i].faults;
+		v[METRIC_LOST] += (double)r[i].lost;
+		v[METRIC_DUPLICATED] += (double)r[i].duplicated;
+		v[METRIC_REORDERED] += (double)r[i].reordered;
+		v[METRIC_CORRUPT] += (double)r[i].corrupt;
+		if (pair ? i == 0 : is_sender(job, i))
+			sent += (double)r[i].moved;
+		if (pair ? i == 0 : !is_sender(job, i))
+			got += (double)r[i].moved;
+	}
+	if (all == 1 || (job->mechanism->caps & CAP_BASELINE))
+		sent = got = (double)w->count;
+	v[METRIC_MESSAGES] = sent;
+	v[METRIC_NS] = ns / got;
+	if (!pair) {
+		v[METRIC_RATE] = got * 1e9 / ns;
+		v[METRIC_BYTES] = v[METRIC_RATE] * (double)job->size;
+	}
+	if (job->mechanism->syscalls) {
+		v[METRIC_SYSCALLS] = 0;
+		for (i = 0; i < all; i++)
+			v[METRIC_SYSCALLS] += (double)r[i].syscalls / sent;
+	}
+	for (i = METRIC_CPU_SEND; i <= METRIC_INVOLUNTARY; i++)
+		v[i] /= sent;
+	v[METRIC_FAULTS] /= sent;
+}
+
+/** What no single one of several receivers can know. */
+static void
+merge_verdicts(const struct cast *cast, struct worker *w, struct outcome *o)
+{
+	const struct job *job = w->job;
+	unsigned char *bits[BENCH_WORKERS];
+	uint64_t lost = 0, duplicated = 0;
+	unsigned i, n = 0;
+
+	if (job->receivers <= 1 || w->level == VERIFY_NONE)
+		return;
+	for (i = 0; i < participants(job); i++)
+		if (!is_sender(job, i))
+			bits[n++] = cast->bits + i * BITS_EACH;
+	for (i = 0; i < job->senders; i++)
+		verify_merge(bits, n, i, w->count, &lost, &duplicated);
+	o->value[METRIC_LOST] = (double)lost;
+	o->value[METRIC_DUPLICATED] += (double)duplicated;
+}
+
+static void
+note_latencies(struct worker *w, struct outcome *o)
+{
+	static const double shares[] = { 0.5, 0.9, 0.99, 0.999, 0.9999 };
+	struct histogram *h = &o->histogram;
+	unsigned i;
+
+	for (i = 0; i < participants(w->job); i++)
+		histogram_add(h, &w->control->results[i].histogram);
+	if (!h->total)
+		return;
+	o->value[METRIC_MIN] = (double)h->min;
+	o->value[METRIC_MAX] = (double)h->max;
+	for (i = 0; i < sizeof(shares) / sizeof(shares[0]); i++)
+		o->value[METRIC_P50 + i] = histogram_quantile(h, shares[i]);
+}
+
+/** How many it takes with nobody receiving, and how many of them arrive. */
+static void
+note_depth(struct worker *w, struct outcome *o)
+{
+	const struct result *r = w->control->results;
+	uint64_t taken;
+
+	lead_segment(w, SEGMENT_FILL,
+		     w->job->mechanism->caps & CAP_LOSSY ? FILL_LOSSY
+							 : FILL_MOST);
+	taken = w->tally.moved;
+	w->control->count = 0; /* the next begins with the same numbers */
+	lead_segment(w, SEGMENT_EMPTY, taken ? taken : 1);
+	o->value[METRIC_DEPTH] = (double)taken;
+	o->value[METRIC_KEPT] = (double)r[1].moved;
+	o->value[METRIC_CORRUPT] = (double)r[1].corrupt;
+}
+
+static void
+lead(const struct cast *cast, struct worker *w)
+{
+	const struct job *job = w->job;
+	struct outcome *o = &cast->shared->outcome;
+	bool latencies = job->mode == MODE_PING_PONG ||
+			 job->mode == MODE_UNDER_LOAD || job->senders > 1 ||
+			 job->receivers > 1;
+	uint64_t n;
+
+	if (job->mode == MODE_SETUP_COST) {
+		lead_segment(w, SEGMENT_WARM, 1);
+		o->value[METRIC_FIRST] = (double)(bench_now() - cast->start);
+		return;
+	}
+	if (job->mode == MODE_LIMITS) {
+		note_depth(w, o);
+		return;
+	}
+	if (job->mode == MODE_THROUGHPUT && job->batch == 1 &&
+	    (job->mechanism->caps & CAP_SPIN) &&
+	    !(job->mechanism->caps &
+	      (CAP_BASELINE | CAP_LOSSY | CAP_PUT_WAITS)))
+		note_depth(w, o);
+	n = warm_up(w);
+	if (job->mode == MODE_UNDER_LOAD) {
+		n = job->count ? job->count
+			       : job->rate * (uint64_t)job->duration /
+					 (uint64_t)BENCH_SECOND;
+		lead_segment(w, SEGMENT_TIMED, n ? n : 1);
+	} else {
+		lead_segment(w, SEGMENT_MEASURE, n);
+	}
+	note_measured(w, o);
+	merge_verdicts(cast, w, o);
+	if (latencies && job->mode != MODE_UNDER_LOAD &&
+	    (job->mode == MODE_PING_PONG || job->size >= 16))
+		lead_segment(w, SEGMENT_TIMED, n);
+	if (latencies)
+		note_latencies(w, o);
+}
+
+/* ---------------------------------------------------------- participants */
+
+/** The CPUs are those of the senders, then those of the receivers. */
+static void
+pin(const struct job *job, unsigned index)
+{
+	unsigned all = job->senders + job->receivers;
+	unsigned first = maker_receives(job) ? job->senders : 0;
+	int cpu = job->cpus[(index + first) % all];
+	cpu_set_t set;
+
+	if (cpu < 0)
+		return;
+	CPU_ZERO(&set);
+	CPU_SET((size_t)cpu, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
+/** Take hold of a channel. */
+static void
+join(struct worker *w, struct channel *ch, const struct channel *made,
+     bool sends)
+{
+	const struct mechanism *m = w->job->mechanism;
+	int error;
+
+	*ch = *made;
+	ch->sends = sends;
+	ch->receives = !sends;
+	ch->creator = w->index == 0;
+	ch->room = w->job->batch * w->job->size;
+	ch->out = aligned_alloc(BENCH_LINE, (ch->room + 4095) & ~4095ul);
+	ch->in = aligned_alloc(BENCH_LINE, (ch->room + 4095) & ~4095ul);
+	if (!ch->out || !ch->in)
+		worker_fail(w, -ENOMEM, "buffers", ch);
+	verify_fill_body(ch->out, ch->room, 0, VERIFY_STEP);
+	memset(ch->in, 0, ch->room);
+	error = m->join ? m->join(ch) : 0;
+	if (error)
+		worker_fail(w, error, ch->creator ? "create" : "attach", ch);
+}
+
+static void
+leave(struct worker *w, struct channel *ch)
+{
+	if (!ch->job)
+		return;
+	if (w->job->mechanism->leave)
+		w->job->mechanism->leave(ch);
+	free(ch->out);
+	free(ch->in);
+}
+
+static void
+participate(const struct cast *cast, unsigned index)
+{
+	const struct job *job = cast->job;
+	struct control *c = &cast->shared->control;
+	bool pair = job->mode == MODE_PING_PONG;
+	struct worker w = { .job = job, .control = c, .index = index };
+	uint32_t epoch = 0;
+	int64_t begin;
+
+	pin(job, index);
+	w.result = &c->results[index];
+	w.bits = cast->bits + index * BITS_EACH;
+	w.sends = pair || is_sender(job, index);
+	w.receives = pair || !is_sender(job, index);
+	if (w.sends && !pair)
+		w.sender = maker_receives(job) ? index - job->receivers : index;
+	await(&c->made, 1);
+	begin = bench_now();
+	if (w.sends)
+		join(&w, &w.out, &cast->channels[pair && index], true);
+	if (w.receives)
+		join(&w, &w.in, &cast->channels[pair && !index], false);
+	w.result->join = bench_now() - begin;
+	signal_others(&c->ready);
+	if (index == 0) {
+		await(&c->ready, participants(job));
+		lead(cast, &w);
+		lead_segment(&w, SEGMENT_END, 0);
+	} else {
+		for (;;) {
+			await(&c->epoch, ++epoch);
+			if (c->segment == SEGMENT_END)
+				break;
+			take_part(&w, c->segment);
+			/* The lead resets what we look at next. */
+		}
+	}
+	begin = bench_now();
+	leave(&w, &w.out);
+	leave(&w, &w.in);
+	w.result->leave = bench_now() - begin;
+}
+
+struct thread {
+	const struct cast *cast;
+	unsigned index;
+	pthread_t id;
+};
+
+static void *
+thread_main(void *argument)
+{
+	struct thread *t = argument;
+
+	participate(t->cast, t->index);
+	return NULL;
+}
+
+/** One of the runner's children has ended too early: end them all. */
+static void
+child_ended(int number)
+{
+	struct control *c = &now_running.shared->control;
+	siginfo_t info = { 0 };
+
+	(void)number;
+	if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) ||
+	    !info.si_pid || (info.si_code == CLD_EXITED && !info.si_status))
+		return;
+	if (__atomic_fetch_add(&c->failed, 1, __ATOMIC_ACQ_REL) == 0)
+		snprintf(c->text, sizeof(c->text),
+			 info.si_code == CLD_EXITED
+				 ? "a participant ended with status %d"
+				 : "a participant was killed by signal %d",
+			 info.si_status);
+	kill(0, SIGKILL);
+}
+
+/** What all share, before there are others. */
+static void
+prepare_cast(struct cast *cast, struct worker *w)
+{
+	const struct job *job = cast->job;
+	const struct mechanism *m = job->mechanism;
+	unsigned i;
+
+	cast->bits = shared_memory(participants(job) * BITS_EACH);
+	if (!cast->bits)
+		worker_fail(w, -errno, "bitmaps", NULL);
+	for (i = 0; i < 2; i++) {
+		struct channel *ch = &cast->channels[i];
+
+		ch->job = job;
+		memcpy(ch->name, now_running.name[i], sizeof(ch->name));
+		if (!m->shared_bytes)
+			continue;
+		ch->shared = shared_memory(m->shared_bytes(job));
+		if (!ch->shared)
+			worker_fail(w, -errno, "memory", ch);
+	}
+}
+
+/** The mechanism's objects. */
+static void
+make_channels(struct cast *cast, struct worker *w)
+{
+	const struct job *job = cast->job;
+	const struct mechanism *m = job->mechanism;
+	unsigned i, channels = job->mode == MODE_PING_PONG ? 2 : 1;
+	int error;
+
+	cast->start = bench_now();
+	for (i = 0; i < channels; i++) {
+		struct channel *ch = &cast->channels[i];
+
+		ch->sends = i == 0 && !maker_receives(job);
+		ch->receives = !ch->sends;
+		ch->creator = true;
+		error = m->create ? m->create(ch) : 0;
+		if (error)
+			worker_fail(w, error, "create", ch);
+	}
+	cast->shared->outcome.value[METRIC_CREATE] =
+		(double)(bench_now() - cast->start);
+}
+
+/** All but the runner's own part in processes or threads of their own. */
+static void
+start_others(struct cast *cast, struct worker *w, struct thread *threads)
+{
+	unsigned i, all = participants(cast->job);
+	pid_t parent = getpid();
+
+	for (i = 1; i < all; i++) {
+		threads[i] = (struct thread){ .cast = cast, .index = i };
+		if (cast->job->mechanism->caps & CAP_THREADS) {
+			int error = pthread_create(&threads[i].id, NULL,
+						   thread_main, &threads[i]);
+
+			if (error)
+				worker_fail(w, -error, "thread", NULL);
+			continue;
+		}
+		switch (fork()) {
+		case -1:
+			worker_fail(w, -errno, "fork", NULL);
+		case 0:
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			if (getppid() != parent)
+				_exit(1);
+			participate(cast, i);
+			_exit(0);
+		}
+	}
+}
+
+static void
+runner(const struct job *job, struct shared *shared)
+{
+	struct cast cast = { .job = job, .shared = shared };
+	struct worker w = { .job = job, .control = &shared->control };
+	struct thread threads[BENCH_WORKERS];
+	struct outcome *o = &shared->outcome;
+	unsigned i, all = participants(job);
+	struct sigaction action = { .sa_handler = child_ended,
+				    .sa_flags = SA_RESTART | SA_NOCLDSTOP };
+
+	if (!(job->mechanism->caps & CAP_THREADS))
+		sigaction(SIGCHLD, &action, NULL);
+	prepare_cast(&cast, &w);
+	if (!(job->mechanism->caps & CAP_NAMED))
+		make_channels(&cast, &w);
+	start_others(&cast, &w, threads);
+	if (job->mechanism->caps & CAP_NAMED)
+		make_channels(&cast, &w);
+	signal_others(&shared->control.made);
+	participate(&cast, 0);
+	for (i = 1; i < all; i++) {
+		if (job->mechanism->caps & CAP_THREADS)
+			pthread_join(threads[i].id, NULL);
+		else
+			wait(NULL);
+	}
+	if (all > 1) {
+		o->value[METRIC_ATTACH] =
+			(double)shared->control.results[1].join;
+		o->value[METRIC_CLOSE] =
+			(double)shared->control.results[0].leave;
+	}
+	_exit(0);
+}
+
+/* ---------------------------------------------------------- coordination */
+
+static void
+remove_names(const struct job *job)
+{
+	int i;
+
+	if (job->mechanism->unlink)
+		for (i = 0; i < 2; i++)
+			job->mechanism->unlink(job->mechanism,
+					       now_running.name[i]);
+}
+
+/** Wait for the runner: its status, or -1 when it had to be killed. */
+static int
+reap(pid_t pid, int64_t timeout)
+{
+	struct pollfd ended = { .events = POLLIN };
+	int status, n = 0;
+
+	ended.fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (ended.fd >= 0)
+		n = poll(&ended, 1, (int)(timeout / 1000000));
+	close(ended.fd);
+	kill(-pid, SIGKILL); /* all, if it is late; else who may be left */
+	waitpid(pid, &status, 0);
+	return n == 1 ? status : -1;
+}
+
+static void
+fill_text(struct outcome *o, enum status status, const char *text)
+{
+	o->status = status;
+	snprintf(o->text, sizeof(o->text), "%s", text);
+}
+
+/** What became of it. */
+static void
+judge(struct outcome *o, const struct control *c, int status, int64_t timeout)
+{
+	char text[160];
+
+	if (c->failed) {
+		bool refused = c->error == -EMSGSIZE || c->error == -ENOTSUP ||
+			       c->error == -EINVAL || c->error == -ENOSYS;
+
+		fill_text(o, refused ? RUN_REFUSED : RUN_FAILED, c->text);
+	} else if (status == -1) {
+		snprintf(text, sizeof(text), "did not finish in %.0f s",
+			 (double)timeout / 1e9);
+		fill_text(o, RUN_TIMEOUT, text);
+	} else if (WIFSIGNALED(status)) {
+		snprintf(text, sizeof(text), "killed by signal %d (%s)",
+			 WTERMSIG(status), strsignal(WTERMSIG(status)));
+		fill_text(o, RUN_FAILED, text);
+	} else if (status) {
+		fill_text(o, RUN_FAILED, "a participant died");
+	}
+}
+
+void
+run_job(const struct job *job, int64_t timeout, struct outcome *outcome)
+{
+	static unsigned number;
+	const struct mechanism *m = job->mechanism;
+	struct shared *shared = now_running.shared;
+	const char *why;
+	int i, status;
+	pid_t pid;
+
+	memset(outcome, 0, sizeof(*outcome));
+	for (i = 0; i < METRIC_COUNT; i++)
+		outcome->value[i] = NAN;
+	if (m->missing) {
+		fill_text(outcome, RUN_MISSING, m->missing);
+		return;
+	}
+	why = m->refuses ? m->refuses(job) : NULL;
+	if (why) {
+		fill_text(outcome, RUN_REFUSED, why);
+		return;
+	}
+	if (!shared)
+		shared = now_running.shared = shared_memory(sizeof(*shared));
+	if (!shared) {
+		fill_text(outcome, RUN_FAILED, "no shared memory");
+		return;
+	}
+	memset(&shared->control, 0, sizeof(shared->control));
+	shared->outcome = *outcome;
+	number++;
+	for (i = 0; i < 2; i++)
+		snprintf(now_running.name[i], sizeof(now_running.name[i]),
+			 "shmbench-%ld-%u%c", (long)getpid(), number, 'a' + i);
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		setpgid(0, 0);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		signal(SIGINT, SIG_DFL);
+		signal(SIGTERM, SIG_DFL);
+		runner(job, shared);
+	}
+	if (pid > 0)
+		setpgid(pid, pid);
+	status = pid < 0 ? 1 : reap(pid, timeout);
+	remove_names(job);
+	*outcome = shared->outcome;
+	judge(outcome, &shared->control, status, timeout);
+}
