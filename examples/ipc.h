@@ -113,7 +113,8 @@ ipc_send_file(struct adapter *a, int fd)
 
 	if (fstat(fd, &st))
 		ipc_fail(NULL, "fstat", -errno);
-	memcpy(msg.data, &(uint64_t){ (uint64_t)st.st_size }, 8);
+	uint64_t size = (uint64_t)st.st_size;
+	memcpy(msg.data, &size, sizeof(size));
 	msg.length = padded ? a->limits.message.value : 8;
 	for (;;) {
 		error = a->ops->send(a, &msg, IPC_PATIENCE);

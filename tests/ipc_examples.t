@@ -104,8 +104,25 @@ chats()
 	rm -f "$tmp/started"
 }
 
-for mechanism in $("$examples/chat" --list | awk '$2 == "yes" { print $1 }'); do
+# listed EXAMPLE: the mechanisms that it can use
+listed()
+{
+	"$examples/$1" --list | awk '$2 == "yes" { print $1 }'
+}
+
+for mechanism in $(listed chat); do
 	chats "$mechanism"
+done
+for mechanism in $(listed mailbox); do
+	$limit "$examples/mailbox" -m "$mechanism" >"$tmp/output" 2>&1
+	is "$? $(tail -n 1 "$tmp/output")" "0 9 letters, each received once" \
+		"mailbox -m $mechanism: no letter is lost"
+done
+for mechanism in $(listed lifecycle); do
+	$limit "$examples/lifecycle" -m "$mechanism" >"$tmp/output" 2>&1
+	is "$? $(grep -c ': 0x1234567[89], and the check agrees$' \
+		"$tmp/output")" "0 2" \
+		"lifecycle -m $mechanism: there and back"
 done
 
 $limit "$examples/signals" >"$tmp/output" 2>&1

@@ -26,10 +26,13 @@ struct test {
 	struct adapter_config config;
 	char name[ADAPTER_NAME_MAX];
 	bool named, spin;
+	bool killed; /* the peer does not close, but is killed */
 	int children; /* how many, normally 1 */
 	uint32_t who; /* child: which */
 	pid_t child[2];
-	int up[2], down[2]; /* one byte from the child, to the child */
+	int in, out; /* from the other side, to the other side */
+	unsigned kept; /* descriptors that a library holds open for good */
+	unsigned left; /* descriptors found open too many */
 	unsigned char data[LARGE];
 };
 
@@ -47,22 +50,32 @@ can(const struct test *t, unsigned capability)
 }
 
 static void
-tell(int fd)
+tell(const struct test *t)
 {
-	if (write(fd, "+", 1) != 1)
+	if (write(t->out, "+", 1) != 1)
 		_exit(99);
 }
 
+/* False when the other side has ended without a word. */
 static bool
-hear(int fd)
+hear(const struct test *t)
 {
 	char byte;
 	ssize_t n;
 
 	do {
-		n = read(fd, &byte, 1);
+		n = read(t->in, &byte, 1);
 	} while (n < 0 && errno == EINTR);
 	return n == 1;
+}
+
+/* Would hear() return at once, or within so long? */
+static bool
+heard(const struct test *t, int64_t timeout_ns)
+{
+	struct pollfd p = { .fd = t->in, .events = POLLIN };
+
+	return poll(&p, 1, (int)(timeout_ns / 1000000)) == 1;
 }
 
 static struct adapter_msg
@@ -79,8 +92,6 @@ child_main(struct test *t, child_function work)
 {
 	int error;
 
-	close(t->up[0]);
-	close(t->down[1]);
 	t->config.roles = adapter_opposite(t->config.roles);
 	if (t->named) {
 		t->a = adapter_new(t->ops);
@@ -92,7 +103,7 @@ child_main(struct test *t, child_function work)
 		printf("# %s: joining: %s\n", t->ops->name, strerror(-error));
 		_exit(98);
 	}
-	tell(t->up[1]);
+	tell(t);
 	error = work(t);
 	adapter_free(t->a);
 	_exit(error);
@@ -102,14 +113,14 @@ child_main(struct test *t, child_function work)
 static bool
 meet(struct test *t, bool named, unsigned roles, child_function work)
 {
-	int i, error = 0;
+	int up[2], down[2], i, error = 0;
 
 	memset(t->child, 0, sizeof(t->child));
 	t->named = named;
 	t->config.name = named ? t->name : NULL;
 	t->config.roles = roles;
 	snprintf(t->name, sizeof(t->name), "%s", tap_name() + 1);
-	if (pipe2(t->up, O_CLOEXEC) || pipe2(t->down, O_CLOEXEC))
+	if (pipe2(up, O_CLOEXEC) || pipe2(down, O_CLOEXEC))
 		bail("pipe2 failed");
 	t->a = adapter_new(t->ops);
 	if (!named) /* a named peer must inherit nothing */
@@ -117,16 +128,23 @@ meet(struct test *t, bool named, unsigned roles, child_function work)
 	for (i = 0; i < t->children && !error; i++) {
 		t->child[i] = tap_fork();
 		t->who = (uint32_t)i;
-		if (t->child[i] == 0)
+		if (t->child[i] == 0) {
+			close(up[0]);
+			close(down[1]);
+			t->in = down[0];
+			t->out = up[1];
 			child_main(t, work);
+		}
 	}
-	close(t->up[1]);
-	close(t->down[0]);
+	close(up[1]);
+	close(down[0]);
+	t->in = up[0];
+	t->out = down[1];
 	if (!error)
 		error = named ? t->ops->create(t->a, &t->config)
 			      : t->ops->after_fork(t->a, false);
 	for (i = 0; i < t->children && !error; i++)
-		if (!hear(t->up[0]))
+		if (!hear(t))
 			error = -ECHILD;
 	if (error)
 		printf("# %s: joining: %s\n", t->ops->name, strerror(-error));
@@ -139,10 +157,10 @@ part(struct test *t)
 {
 	int i, status = 0;
 
-	close(t->down[1]); /* a child that waits to be told goes on */
+	close(t->out); /* a child that waits to be told goes on */
 	for (i = 0; i < t->children; i++)
 		status += t->child[i] > 0 ? tap_wait(t->child[i]) : 97;
-	close(t->up[0]);
+	close(t->in);
 	adapter_free(t->a);
 	t->a = NULL;
 	if (t->named)
@@ -155,6 +173,68 @@ static bool
 any_way(const struct test *t)
 {
 	return can(t, ADAPTER_NAMED);
+}
+
+/* ------------------------------------------------- processes of their own */
+
+static unsigned
+descriptors(void)
+{
+	unsigned count = 0;
+	int fd;
+
+	for (fd = 0; fd < 1024; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+/* How many are open beyond `most`, once a library's threads have closed
+   theirs. */
+static unsigned
+descriptors_beyond(unsigned most)
+{
+	int64_t end = adapter_now() + PATIENCE;
+	unsigned count;
+
+	while ((count = descriptors()) > most && adapter_now() < end)
+		poll(NULL, 0, 1);
+	return count > most ? count - most : 0;
+}
+
+/*
+ * Run a part of the test in a process of its own, which hands its results back.
+ * A process that has used nng can have no child that uses it; so whoever calls
+ * this or tap_fork() must not have used the mechanism before.
+ */
+static void
+apart(void (*work)(struct test *t), struct test *t)
+{
+	int ends[2], status;
+	unsigned before;
+	bool ended;
+	pid_t child;
+
+	if (pipe2(ends, O_CLOEXEC))
+		bail("pipe2 failed");
+	child = tap_fork();
+	if (child == 0) {
+		before = descriptors();
+		t->left = 0;
+		work(t);
+		t->left += descriptors_beyond(before + t->kept);
+		if (write(ends[1], &tap, sizeof(tap)) != sizeof(tap))
+			_exit(99);
+		exit((int)t->left); /* as main() does: leaks are looked for */
+	}
+	close(ends[1]);
+	ended = read(ends[0], &tap, sizeof(tap)) == sizeof(tap);
+	close(ends[0]);
+	status = tap_wait(child);
+	if (ended && status >= 0)
+		t->left += (unsigned)status;
+	else
+		ok(0, "%s: the test itself ended with %d", t->ops->name,
+		   status);
 }
 
 /* ---------------------------------------------------------------- content */
@@ -271,16 +351,20 @@ send_stream(struct test *t)
 static int
 recv_stream(struct test *t)
 {
-	bool lossy = can(t, ADAPTER_LOSSY);
+	bool lossy = can(t, ADAPTER_LOSSY), ended = false;
 	uint32_t i = 0, seen = 0, count = messages(t);
 	struct adapter_msg msg = message(t, 0);
 	int error;
 
-	for (; i < count; i++, seen++) {
-		error = lossy ? t->ops->recv(t->a, &msg, ADAPTER_SECOND)
+	while (i < count) {
+		error = lossy ? t->ops->recv(t->a, &msg, MOMENT)
 			      : recv_one(t, &msg);
-		if (lossy && error == -ETIMEDOUT)
-			break; /* the last ones were lost */
+		if (lossy && error == -ETIMEDOUT) {
+			if (ended)
+				break; /* the last ones were lost */
+			ended = heard(t, 0); /* then a last look */
+			continue;
+		}
 		if (lossy && !error && msg.length >= 8)
 			memcpy(&i, t->data, sizeof(i));
 		if (error || i >= count || msg.length != length_of(t, i) ||
@@ -289,6 +373,8 @@ recv_stream(struct test *t)
 			       strerror(-error), msg.length);
 			return 1;
 		}
+		i++;
+		seen++;
 	}
 	if (lossy && seen + t->a->lost != i) {
 		printf("# %u came of %u, %" PRIu64 " told as lost\n", seen, i,
@@ -314,33 +400,36 @@ echo_stream(struct test *t)
 }
 
 static void
+content_arrives(struct test *t)
+{
+	bool sends = t->config.roles == ADAPTER_SENDER;
+	bool good = meet(t, t->named, t->config.roles,
+			 sends ? recv_stream : send_stream);
+
+	good = good && (sends ? send_stream(t) : recv_stream(t)) == 0;
+	is_int(part(t) + !good, 0,
+	       "%s: %s, creator %s, %s: the content arrives", t->ops->name,
+	       t->named ? "named" : "fork", sends ? "sends" : "receives",
+	       t->spin ? "spinning" : "waiting");
+}
+
+static void
 stream_content(struct test *t)
 {
 	unsigned roles;
-	int named, style;
+	int named, spin;
 
 	for (named = 0; named < 2; named++) {
 		if (named ? !can(t, ADAPTER_NAMED) : !t->ops->after_fork)
 			continue;
 		for (roles = ADAPTER_SENDER; roles <= ADAPTER_RECEIVER; roles++)
-			for (style = 0; style < 2; style++) {
-				bool sends = roles == ADAPTER_SENDER;
-				bool good;
-
-				t->spin = style;
-				good = meet(t, named, roles,
-					    sends ? recv_stream : send_stream);
-				good = good && (sends ? send_stream(t)
-						      : recv_stream(t)) == 0;
-				is_int(part(t) + !good, 0,
-				       "%s: %s, creator %s, %s: the content "
-				       "arrives",
-				       t->ops->name, named ? "named" : "fork",
-				       sends ? "sends" : "receives",
-				       style ? "spinning" : "waiting");
+			for (spin = 0; spin < 2; spin++) {
+				t->named = named;
+				t->config.roles = roles;
+				t->spin = spin;
+				apart(content_arrives, t);
 			}
 	}
-	t->spin = false;
 }
 
 static void
@@ -527,13 +616,13 @@ declares_what_it_has(struct test *t)
 
 /* ---------------------------------------------------------- full and empty */
 
-/* Drains when told; exits with 0 when as much came as the parent sent. */
+/* Finds it empty; then receives as much as it is told. */
 static int
 recv_when_told(struct test *t)
 {
 	struct adapter_msg msg = message(t, 0);
 	int64_t before = adapter_now();
-	uint32_t i;
+	uint32_t i, count;
 	int error;
 
 	if (!can(t, ADAPTER_LOSSY) && t->ops->recv(t->a, &msg, 0) != -EAGAIN)
@@ -541,61 +630,77 @@ recv_when_told(struct test *t)
 	if (t->ops->recv(t->a, &msg, MOMENT) != -ETIMEDOUT ||
 	    adapter_now() - before < MOMENT)
 		return 2;
-	tell(t->up[1]);
-	if (!hear(t->down[0]))
+	tell(t);
+	if (read(t->in, &count, sizeof(count)) != sizeof(count))
 		return 3;
-	for (i = 0; (error = t->ops->recv(t->a, &msg, MOMENT * 10)) == 0; i++)
-		if (!filled(t, i, msg.length))
+	for (i = 0; i < count; i++)
+		if (t->ops->recv(t->a, &msg, PATIENCE) ||
+		    !filled(t, i, msg.length))
 			return 4;
-	if (error != -ETIMEDOUT && error != -EPIPE)
-		return 5;
-	return write(t->up[1], &i, sizeof(i)) == sizeof(i) ? 0 : 6;
+	error = t->ops->recv(t->a, &msg, MOMENT);
+	return error == -ETIMEDOUT || error == -EPIPE ? 0 : 5;
+}
+
+/* Send until it is full; how many messages of `length` went. */
+static uint32_t
+fill_up(struct test *t, size_t length)
+{
+	const struct adapter_limits *limits = &t->a->limits;
+	bool bounded = limits->depth.name || limits->bytes.name;
+	bool moves = !bounded || can(t, ADAPTER_STREAM);
+	struct adapter_msg msg = message(t, length);
+	uint32_t sent = 0;
+	int64_t before;
+	int error = 0;
+
+	while (sent < STREAM_MESSAGES && !error) {
+		fill(t, sent, length);
+		error = t->ops->send(t->a, &msg, 0);
+		sent += !error;
+	}
+	ok(sent > 0 && (error == -EAGAIN || (!bounded && !error)),
+	   "%s: full gives -EAGAIN", t->ops->name);
+	/* What a kernel or a library moves on makes room a moment later. */
+	do {
+		fill(t, sent, length);
+		before = adapter_now();
+		error = t->ops->send(t->a, &msg, MOMENT);
+		sent += !error;
+	} while (!error && moves && sent < STREAM_MESSAGES);
+	if (error || bounded)
+		ok(error == -ETIMEDOUT && adapter_now() - before >= MOMENT,
+		   "%s: and waiting ends in time, not too early", t->ops->name);
+	ok(!limits->depth.name || sent <= limits->depth.value,
+	   "%s: not more than its depth", t->ops->name);
+	printf("# %s: %u messages of %zu bytes until full\n", t->ops->name,
+	       sent, length);
+	return sent;
 }
 
 static void
 full_and_empty(struct test *t)
 {
-	struct adapter_msg msg = message(t, 0);
-	uint32_t sent = 0, came = 0;
-	bool good = meet(t, any_way(t), ADAPTER_SENDER, recv_when_told);
-	bool bounded = false;
-	int64_t before;
-	int error = 0;
+	bool good =
+		meet(t, any_way(t), ADAPTER_SENDER, recv_when_told) && hear(t);
+	struct adapter_msg msg;
+	uint32_t count = 0;
+	size_t length;
 
-	if (good && hear(t->up[0]) && !can(t, ADAPTER_LOSSY)) {
-		size_t length = t->a->limits.message.value;
-
+	if (good && !can(t, ADAPTER_LOSSY)) {
+		length = t->a->limits.message.value;
 		if (length > 64 && !can(t, ADAPTER_FIXED_SIZE))
 			length = length < 4096 ? 64 : 4096;
-		bounded = t->a->limits.depth.name || t->a->limits.bytes.name;
-		while (sent < STREAM_MESSAGES && !error) {
-			msg = message(t, length);
-			fill(t, sent, length);
-			error = t->ops->send(t->a, &msg, 0);
-			sent += !error;
-		}
-		printf("# %s: %u messages of %zu bytes until full\n",
-		       t->ops->name, sent, length);
-		ok(sent > 0 && (error == -EAGAIN || (!bounded && !error)),
-		   "%s: full gives -EAGAIN", t->ops->name);
-		ok(!t->a->limits.depth.name || sent <= t->a->limits.depth.value,
-		   "%s: not more than its depth", t->ops->name);
-		before = adapter_now();
-		if (error)
-			is_int(t->ops->send(t->a, &msg, MOMENT), -ETIMEDOUT,
-			       "%s: and waiting ends in time", t->ops->name);
-		ok(!error || adapter_now() - before >= MOMENT,
-		   "%s: not too early", t->ops->name);
+		msg = message(t, length);
+		count = fill_up(t, length) + 1;
+		good = write(t->out, &count, sizeof(count)) == sizeof(count);
+		fill(t, count - 1, length); /* room again for one that waits */
+		good = good && t->ops->send(t->a, &msg, PATIENCE) == 0;
+	} else if (good) {
+		good = write(t->out, &count, sizeof(count)) == sizeof(count);
 	}
-	if (good)
-		tell(t->down[1]);
-	if (good && sent) { /* there is room again for one that waits */
-		fill(t, sent++, msg.length);
-		good = t->ops->send(t->a, &msg, PATIENCE) == 0;
-	}
-	good = good && read(t->up[0], &came, sizeof(came)) == sizeof(came);
-	is_int(came, sent, "%s: what was sent is there", t->ops->name);
-	is_int(part(t) + !good, 0, "%s: empty gives -EAGAIN, then -ETIMEDOUT",
+	is_int(part(t) + !good, 0,
+	       "%s: empty gives -EAGAIN, then -ETIMEDOUT; what was sent is "
+	       "there",
 	       t->ops->name);
 }
 
@@ -613,7 +718,7 @@ recv_by_tag(struct test *t)
 		order[1] = 1;
 		order[2] = 3;
 	}
-	if (!hear(t->down[0]))
+	if (!hear(t))
 		return 1;
 	for (i = 0; i < 3; i++) {
 		msg = message(t, 0);
@@ -650,7 +755,7 @@ tags_order_and_select(struct test *t)
 		good = t->ops->send(t->a, &msg, PATIENCE) == 0;
 	}
 	if (good)
-		tell(t->down[1]);
+		tell(t);
 	is_int(part(t) + !good, 0, "%s: %s", t->ops->name,
 	       can(t, ADAPTER_PRIO) ? "higher tags come first"
 				    : "messages are selected by their tag");
@@ -663,14 +768,14 @@ send_when_told(struct test *t)
 	uint32_t i;
 
 	for (i = 0; i < 2; i++) {
-		if (!hear(t->down[0]))
+		if (!hear(t))
 			return 1;
 		msg = message(t, length_of(t, i));
 		fill(t, i, msg.length);
 		if (t->ops->send(t->a, &msg, PATIENCE))
 			return 2;
 	}
-	return hear(t->down[0]) ? 0 : 3;
+	return hear(t) ? 0 : 3;
 }
 
 /* Poll as pollfd's comment says, until a message is there. */
@@ -684,7 +789,7 @@ poll_and_recv(struct test *t, struct adapter_msg *msg)
 		ready = t->ops->pollfd(t->a, &p);
 		if (ready < 0)
 			return ready;
-		if (ready == 0 && poll(&p, 1, 5000) == 0)
+		if (ready == 0 && poll(&p, 1, (int)(PATIENCE / 1000000)) == 0)
 			return -ETIMEDOUT;
 	}
 	return error;
@@ -706,12 +811,14 @@ poll_tells(struct test *t)
 		while (t->ops->recv(t->a, &msg, 0) == -EAGAIN &&
 		       t->ops->pollfd(t->a, &p) == 0 && poll(&p, 1, 20) > 0)
 			;
-		tell(t->down[1]);
+		tell(t);
 		good = poll_and_recv(t, &msg) == 0 && filled(t, i, msg.length);
 	}
 	if (good)
-		tell(t->down[1]);
+		tell(t);
 	is_int(part(t) + !good, 0, "%s: poll tells of a message", t->ops->name);
+	if (strcmp(t->ops->name, "nng") == 0)
+		t->kept += 2; /* nanomsg/nng#1640: not closed before 1.6 */
 }
 
 static int
@@ -810,8 +917,7 @@ recv_late(struct test *t)
 {
 	struct adapter_msg msg = message(t, 0);
 
-	return !hear(t->down[0]) || t->ops->recv(t->a, &msg, PATIENCE) ||
-	       !hear(t->down[0]);
+	return !hear(t) || t->ops->recv(t->a, &msg, PATIENCE) || !hear(t);
 }
 
 static void
@@ -827,10 +933,10 @@ flush_is_a_rendezvous(struct test *t)
 	good = good && t->ops->send(t->a, &msg, PATIENCE) == 0;
 	good = good && t->ops->flush(t->a, MOMENT) == -ETIMEDOUT;
 	if (good)
-		tell(t->down[1]);
+		tell(t);
 	good = good && t->ops->flush(t->a, PATIENCE) == 0;
 	if (good)
-		tell(t->down[1]);
+		tell(t);
 	is_int(part(t) + !good, 0, "%s: flush waits until all is taken",
 	       t->ops->name);
 }
@@ -855,6 +961,17 @@ send_share(struct test *t)
 	return 0;
 }
 
+/* When all have joined; then stay until the receiver has had all. Both hear
+   the same byte, and that the other end is closed. */
+static int
+send_share_when_told(struct test *t)
+{
+	struct pollfd ended = { .fd = t->in };
+
+	return !heard(t, PATIENCE) || send_share(t) ||
+	       poll(&ended, 1, (int)(PATIENCE / 1000000)) != 1;
+}
+
 /* All of both, each sender's in its order. */
 static void
 several_senders(struct test *t)
@@ -866,7 +983,8 @@ several_senders(struct test *t)
 	if (!can(t, ADAPTER_MANY_SENDERS))
 		return;
 	t->children = 2;
-	good = meet(t, any_way(t), ADAPTER_RECEIVER, send_share);
+	good = meet(t, any_way(t), ADAPTER_RECEIVER, send_share_when_told);
+	tell(t);
 	for (i = 0; i < 2 * SHARE && good; i++) {
 		good = t->ops->recv(t->a, &msg, PATIENCE) == 0 &&
 		       msg.length >= sizeof(index);
@@ -877,48 +995,71 @@ several_senders(struct test *t)
 		       filled(t, index, msg.length);
 	}
 	is_int(part(t) + !good, 0, "%s: two senders at a time", t->ops->name);
-	t->children = 1;
 }
 
-/* Tells how many came, all of them different and in order. */
+/* Says who it is for each that came or is known to be lost, until all have. */
 static int
 recv_share(struct test *t)
 {
 	struct adapter_msg msg = message(t, 0);
-	uint32_t came = 0, index, next = 0;
+	uint64_t came = 0, said = 0;
+	uint32_t index, next = 0;
+	bool last = false;
+	int error;
 
-	while (t->ops->recv(t->a, &msg, ADAPTER_SECOND / 2) == 0) {
+	for (;;) {
+		error = t->ops->recv(t->a, &msg, MOMENT);
+		if (error && last)
+			return error == -ETIMEDOUT || error == -EPIPE ? 0 : 2;
+		if (error == -ETIMEDOUT) {
+			last = heard(t, 0); /* then a last look */
+			continue;
+		}
+		if (error)
+			return 3;
 		memcpy(&index, t->data, sizeof(index));
 		if (index < next || !filled(t, index, msg.length))
 			return 1;
 		next = index + 1;
-		came++;
+		for (came++; said < came + t->a->lost; said++)
+			if (write(t->out, t->who ? "1" : "0", 1) != 1)
+				return 4;
 	}
-	came += can(t, ADAPTER_LOSSY) ? (uint32_t)t->a->lost : 0;
-	return write(t->up[1], &came, sizeof(came)) == sizeof(came) ? 0 : 2;
 }
 
 static void
 several_receivers(struct test *t)
 {
 	bool all = can(t, ADAPTER_BROADCAST), good;
-	uint32_t came[2] = { 0, 0 };
+	int in;
+	uint32_t came[2] = { 0, 0 }, expected = all ? 2 * SHARE : SHARE, i;
+	int status;
+	char who;
 
 	if (!all && !can(t, ADAPTER_MANY_RECEIVERS))
 		return;
 	t->children = 2;
 	good = meet(t, any_way(t), ADAPTER_SENDER, recv_share);
 	t->who = 0;
-	good = good && send_share(t) == 0 &&
-	       read(t->up[0], &came[0], sizeof(came[0])) == sizeof(came[0]) &&
-	       read(t->up[0], &came[1], sizeof(came[1])) == sizeof(came[1]);
-	ok(part(t) == 0 && good && came[0] + came[1] == SHARE * (all ? 2 : 1),
-	   "%s: two receivers get %u and %u of %u", t->ops->name, came[0],
-	   came[1], SHARE);
-	t->children = 1;
+	good = good && send_share(t) == 0;
+	for (i = 0; i < expected && good; i++) {
+		good = heard(t, PATIENCE) && read(t->in, &who, 1) == 1;
+		if (good)
+			came[who == '1']++;
+	}
+	/* No message comes to a second one. */
+	in = dup(t->in);
+	status = part(t);
+	good = good && read(in, &who, 1) == 0;
+	close(in);
+	ok(status == 0 && good, "%s: two receivers get %u and %u of %u",
+	   t->ops->name, came[0], came[1], SHARE);
 }
 
 /* ------------------------------------------------------- the peer goes away */
+
+#define SOME 5
+#define LATE (5 * ADAPTER_SECOND) /* 1 s is promised; the machine may be slow */
 
 static int
 send_some(struct test *t)
@@ -926,7 +1067,7 @@ send_some(struct test *t)
 	struct adapter_msg msg;
 	uint32_t i;
 
-	for (i = 0; i < 5; i++) {
+	for (i = 0; i < SOME; i++) {
 		msg = message(t, length_of(t, i));
 		fill(t, i, msg.length);
 		if (t->ops->send(t->a, &msg, PATIENCE))
@@ -935,34 +1076,51 @@ send_some(struct test *t)
 	return 0;
 }
 
+/* Leave as the test wants; who is killed tells when. */
 static int
-send_some_and_die(struct test *t)
+leave(struct test *t)
 {
-	send_some(t);
-	if (hear(t->down[0]))
+	int64_t now;
+
+	if (!t->killed)
+		return 0;
+	poll(NULL, 0, 20); /* then the other side most probably sleeps */
+	now = adapter_now();
+	if (write(t->out, &now, sizeof(now)) == sizeof(now))
 		raise(SIGKILL);
-	return 1;
+	return 2;
 }
 
 static int
-recv_one_and_die(struct test *t)
+send_some_and_leave(struct test *t)
 {
-	struct adapter_msg msg = message(t, 0);
-
-	t->ops->recv(t->a, &msg, PATIENCE);
-	raise(SIGKILL);
-	return 1;
+	return send_some(t) || leave(t);
 }
 
 static int
-recv_one_and_close(struct test *t)
+recv_one_and_leave(struct test *t)
 {
 	struct adapter_msg msg = message(t, 0);
 
-	return t->ops->recv(t->a, &msg, PATIENCE) != 0;
+	return t->ops->recv(t->a, &msg, PATIENCE) || leave(t);
 }
 
-/* Receive until an error: at most five messages, then the end of the peer. */
+/* Was the peer's death noticed soon enough? */
+static bool
+in_time(struct test *t)
+{
+	int64_t now = adapter_now(), then;
+
+	if (!t->killed)
+		return true;
+	if (read(t->in, &then, sizeof(then)) != sizeof(then))
+		return false;
+	printf("# %s: killed peer noticed after %" PRId64 " us\n", t->ops->name,
+	       (now - then) / 1000);
+	return now - then < LATE;
+}
+
+/* Receive until an error: some messages, then the end of the peer. */
 static int
 recv_until_error(struct test *t, uint32_t *came, int64_t timeout_ns)
 {
@@ -970,79 +1128,123 @@ recv_until_error(struct test *t, uint32_t *came, int64_t timeout_ns)
 	int error;
 
 	while ((error = t->ops->recv(t->a, &msg, timeout_ns)) == 0) {
-		if (*came >= 5 || !filled(t, *came, msg.length))
+		if (*came >= SOME || !filled(t, *came, msg.length))
 			return -EBADMSG;
 		(*came)++;
 	}
 	return error;
 }
 
-/* Try only, for a second and a bit. */
-static int
-try_until_error(struct test *t, uint32_t *came)
+static void
+sender_goes_away(struct test *t)
 {
-	int64_t end = adapter_now() + 5 * ADAPTER_SECOND;
-	int error = -EAGAIN;
+	int64_t end = adapter_now() + PATIENCE;
+	bool good = meet(t, any_way(t), ADAPTER_RECEIVER, send_some_and_leave);
+	bool told = can(t, ADAPTER_PEER_DEATH);
+	uint32_t came = 0;
+	int error;
 
-	while (error == -EAGAIN && adapter_now() < end) {
-		error = recv_until_error(t, came, 0);
+	do {
+		error = !good	  ? -ECHILD
+			: t->spin ? recv_until_error(t, &came, 0)
+			: told	  ? recv_until_error(t, &came, -1)
+				  : recv_until_error(t, &came, MOMENT);
 		sched_yield();
-	}
-	return error;
+	} while (told && error == -EAGAIN && adapter_now() < end);
+	good = told ? error == -EPIPE && in_time(t) &&
+			       (t->killed || came == SOME)
+		    : error == -EAGAIN || error == -ETIMEDOUT ||
+			       error == -EPIPE;
+	is_int(part(t), t->killed ? -SIGKILL : 0, "%s: sender %s, %s",
+	       t->ops->name, t->killed ? "killed" : "closes",
+	       t->spin ? "trying" : "waiting");
+	ok(good, "%s: its receiver: %s after %u messages", t->ops->name,
+	   strerror(-error), came);
 }
 
-static int
-send_until_error(struct test *t)
+static void
+receiver_goes_away(struct test *t)
 {
-	int64_t end = adapter_now() + 5 * ADAPTER_SECOND;
-	struct adapter_msg msg = message(t, length_of(t, 0));
-	int error = 0;
+	int64_t end = adapter_now() + PATIENCE;
+	bool good = meet(t, any_way(t), ADAPTER_SENDER, recv_one_and_leave);
+	bool told = can(t, ADAPTER_PEER_DEATH);
+	struct adapter_msg msg;
+	int error = -ECHILD;
 
-	while ((!error || error == -ETIMEDOUT) && adapter_now() < end)
-		error = t->ops->send(t->a, &msg, MOMENT);
-	return error;
+	do {
+		if (!good)
+			break;
+		msg = message(t, length_of(t, 0));
+		error = t->ops->send(t->a, &msg, t->spin ? 0 : -1);
+		if (error) /* each yield may cost a slice of time */
+			sched_yield();
+	} while (told && (!error || error == -EAGAIN) && adapter_now() < end);
+	good = told ? error == -EPIPE && in_time(t) : !error;
+	is_int(part(t), t->killed ? -SIGKILL : 0, "%s: receiver %s, %s",
+	       t->ops->name, t->killed ? "killed" : "closes",
+	       t->spin ? "trying" : "waiting");
+	ok(good, "%s: its sender: %s", t->ops->name,
+	   told ? strerror(-error) : "not told");
 }
 
 static void
 peer_goes_away(struct test *t)
 {
-	bool told = can(t, ADAPTER_PEER_DEATH), good;
-	int killed, style, error, status;
-	uint32_t came;
+	int killed, spin;
 
-	for (killed = 0; killed < 2; killed++) {
-		for (style = 0; style < 2; style++) {
-			came = 0;
-			good = meet(t, any_way(t), ADAPTER_RECEIVER,
-				    killed ? send_some_and_die : send_some);
-			if (good && killed)
-				tell(t->down[1]);
-			error = !good	? -ECHILD
-				: !told ? recv_until_error(t, &came,
-							   MOMENT * 10)
-				: style ? try_until_error(t, &came)
-					: recv_until_error(t, &came, -1);
-			status = part(t);
-			ok((told ? error == -EPIPE
-				 : error == -ETIMEDOUT || error == -EPIPE) &&
-				   status == (killed ? -SIGKILL : 0),
-			   "%s: sender %s, %s: %s", t->ops->name,
-			   killed ? "killed" : "closes",
-			   style ? "trying" : "waiting", strerror(-error));
+	for (killed = 0; killed < 2; killed++)
+		for (spin = 0; spin < 2; spin++) {
+			t->killed = killed;
+			t->spin = spin;
+			apart(sender_goes_away, t);
+			apart(receiver_goes_away, t);
 		}
-		good = meet(t, any_way(t), ADAPTER_SENDER,
-			    killed ? recv_one_and_die : recv_one_and_close);
-		error = good && told ? send_until_error(t) : 0;
-		if (good && !told)
-			send_one(t, &(struct adapter_msg){
-					    .data = t->data,
-					    .length = length_of(t, 0) });
-		status = part(t);
-		ok((told ? error == -EPIPE : good) &&
-			   status == (killed ? -SIGKILL : 0),
-		   "%s: receiver %s: %s", t->ops->name,
-		   killed ? "killed" : "closes",
-		   told ? strerror(-error) : "not told");
+}
+
+/* No process is left that has the object, and the messages are. */
+static void
+messages_outlive_processes(struct test *t)
+{
+	uint32_t came = 0;
+	int killed, error;
+	pid_t child;
+
+	if (!can(t, ADAPTER_PERSISTENT))
+		return;
+	t->config.name = t->name;
+	for (killed = 0; killed < 2; killed++) {
+		snprintf(t->name, sizeof(t->name), "%s", tap_name() + 1);
+		child = tap_fork();
+		if (child == 0) {
+			t->a = adapter_new(t->ops);
+			t->config.roles = ADAPTER_SENDER;
+			error = t->ops->create(t->a, &t->config);
+			if (error || send_some(t))
+				_exit(1);
+			if (killed)
+				raise(SIGKILL);
+			adapter_free(t->a);
+			_exit(0);
+		}
+		is_int(tap_wait(child), killed ? -SIGKILL : 0,
+		       "%s: a sender alone %s", t->ops->name,
+		       killed ? "is killed" : "closes");
+		child = tap_fork();
+		if (child == 0) {
+			t->a = adapter_new(t->ops);
+			t->config.roles = ADAPTER_RECEIVER;
+			error = t->ops->attach(t->a, &t->config, PATIENCE);
+			if (!error)
+				error = recv_until_error(t, &came, 0);
+			printf("# %s: %u messages, then %s\n", t->ops->name,
+			       came, strerror(-error));
+			adapter_free(t->a);
+			_exit(came != SOME ||
+			      (error != -EAGAIN && error != -EPIPE));
+		}
+		is_int(tap_wait(child), 0, "%s: what it sent comes later",
+		       t->ops->name);
+		t->ops->unlink(t->name);
 	}
 }
 
@@ -1085,15 +1287,15 @@ recv_in_storm(struct test *t)
 	error = t->ops->recv(t->a, &msg, MOMENT);
 	if (error != -ETIMEDOUT || adapter_now() - before < MOMENT)
 		return 10;
-	tell(t->up[1]);
+	tell(t);
 	return recv_stream(t);
 }
 
 static void
 signals_do_not_disturb(struct test *t)
 {
-	bool good = meet(t, any_way(t), ADAPTER_SENDER, recv_in_storm) &&
-		    hear(t->up[0]);
+	bool good =
+		meet(t, any_way(t), ADAPTER_SENDER, recv_in_storm) && hear(t);
 
 	storm(true);
 	good = good && send_stream(t) == 0;
@@ -1117,21 +1319,20 @@ stranger_is_refused(struct test *t)
 		skip("another user's permissions: needs root");
 		return;
 	}
-	t->a = adapter_new(t->ops);
 	snprintf(t->name, sizeof(t->name), "%s", tap_name() + 1);
 	t->config.name = t->name;
 	t->config.roles = ADAPTER_SENDER;
-	error = t->ops->create(t->a, &t->config);
 	child = tap_fork();
 	if (child == 0) {
-		struct adapter *other = adapter_new(t->ops);
-
+		t->a = adapter_new(t->ops);
 		t->config.roles = ADAPTER_RECEIVER;
 		if (setgid(65534) || setuid(65534))
 			_exit(1);
-		error = t->ops->attach(other, &t->config, 0);
+		error = t->ops->attach(t->a, &t->config, PATIENCE);
 		_exit(error == -EACCES || error == -EPERM ? 0 : 2);
 	}
+	t->a = adapter_new(t->ops);
+	error = t->ops->create(t->a, &t->config);
 	is_int(tap_wait(child) - error, 0,
 	       "%s: another user is refused permission", t->ops->name);
 	second = adapter_new(t->ops);
@@ -1212,8 +1413,8 @@ static int
 allow_few_pending(struct test *t)
 {
 	set_limit(RLIMIT_SIGPENDING, 2);
-	tell(t->up[1]);
-	hear(t->down[0]);
+	tell(t);
+	hear(t);
 	return 0;
 }
 
@@ -1224,7 +1425,7 @@ pending_signals_run_out(struct test *t)
 	struct adapter_msg msg;
 	int i, error = 0;
 
-	good = good && hear(t->up[0]);
+	good = good && hear(t);
 	for (i = 0; good && !error && i < 100; i++) {
 		msg = message(t, length_of(t, 0));
 		error = t->ops->send(t->a, &msg, 0);
@@ -1305,19 +1506,8 @@ objects(const char *path)
 	return lines ? lines - 1 : 0;
 }
 
-static unsigned
-descriptors(void)
-{
-	unsigned count = 0;
-	int fd;
-
-	for (fd = 0; fd < 1024; fd++)
-		count += fcntl(fd, F_GETFD) >= 0;
-	return count;
-}
-
 static void
-nothing_is_left(struct test *t, unsigned descriptors_before)
+nothing_is_left(struct test *t)
 {
 	char mine[32];
 	unsigned left;
@@ -1325,8 +1515,7 @@ nothing_is_left(struct test *t, unsigned descriptors_before)
 	snprintf(mine, sizeof(mine), "tap-%ld-", (long)tap.pid);
 	left = entries("/dev/shm", mine) + entries(directory, "");
 	is_int(left, 0, "%s: no file is left", t->ops->name);
-	is_int(descriptors(), descriptors_before, "%s: no descriptor is left",
-	       t->ops->name);
+	is_int(t->left, 0, "%s: no descriptor is left", t->ops->name);
 	if (!own_ipc) {
 		skip("System V and POSIX queues: no namespace of its own");
 		return;
@@ -1337,34 +1526,63 @@ nothing_is_left(struct test *t, unsigned descriptors_before)
 	       t->ops->name);
 }
 
+/* A library may open some for good, but only once. */
+static void
+keeps_no_descriptors(struct test *t)
+{
+	unsigned before = descriptors(), kept;
+	pid_t child = tap_fork();
+	bool named;
+	int status;
+
+	if (child == 0) {
+		request(t, 0, 0, &named);
+		kept = descriptors();
+		request(t, 0, 0, &named);
+		_exit(descriptors_beyond(kept) ? 99 : (int)(kept - before));
+	}
+	status = tap_wait(child);
+	ok(status >= 0 && status < 99,
+	   "%s: a second endpoint leaves no more "
+	   "descriptors than the first: %d",
+	   t->ops->name, status);
+	t->kept = (unsigned)status;
+}
+
 static void
 keeps_the_contract(const struct adapter_ops *ops)
 {
-	unsigned before = descriptors();
+	static void (*const parts[])(struct test * t) = {
+		declares_what_it_has,
+		requests_beyond_limits,
+		sizes_up_to_limit,
+		full_and_empty,
+		stream_content,
+		both_ways,
+		tags_order_and_select,
+		poll_tells,
+		descriptors_pass,
+		works_in_place,
+		flush_is_a_rendezvous,
+		several_senders,
+		several_receivers,
+		peer_goes_away,
+		messages_outlive_processes,
+		signals_do_not_disturb,
+		stranger_is_refused,
+		resources_run_out,
+	};
 	struct test *t = &test;
+	size_t i;
 
 	tap_watchdog(60 + 30 * (unsigned)tap_seconds());
-	memset(&t->config, 0, sizeof(t->config));
+	memset(t, 0, sizeof(*t));
 	t->children = 1;
 	t->ops = ops;
-	declares_what_it_has(t);
-	requests_beyond_limits(t);
-	sizes_up_to_limit(t);
-	full_and_empty(t);
-	stream_content(t);
-	both_ways(t);
-	tags_order_and_select(t);
-	poll_tells(t);
-	descriptors_pass(t);
-	works_in_place(t);
-	flush_is_a_rendezvous(t);
-	several_senders(t);
-	several_receivers(t);
-	peer_goes_away(t);
-	signals_do_not_disturb(t);
-	stranger_is_refused(t);
-	resources_run_out(t);
-	nothing_is_left(t, before);
+	keeps_no_descriptors(t);
+	for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		apart(parts[i], t);
+	nothing_is_left(t);
 }
 
 int

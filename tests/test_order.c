@@ -1,40 +1,61 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: MPMC, each step that the protocol insists on, in the one
+ * Description: each step that the protocol insists on, in the one
  * interleaving that needs it. All handles belong to this thread: what others
  * do in the middle of a call, they do in one of its fences.
  */
 #include <stdint.h>
 
-static void interrupt(void (**step)(void));
-static void (*at_light)(void), (*at_heavy)(void), (*at_sleep)(void);
+/* What happens at the next access of that kind to that place. */
+static struct edge {
+	const void *place; /* in the mapping of who comes there, or NULL */
+	void (*step)(void);
+} at_light, at_heavy, at_sleep, at_load, at_cas;
+static void reach(struct edge *edge, const void *place);
 static int heavy_fails;
 static int called; /* how many, by the last wake */
-static int64_t clock_ns = 1, sleep_until;
+static long sleepers; /* how many hear it */
+static int64_t sleep_until;
 
-#define SHMRING_LIGHT(ring) interrupt(&at_light)
-#define SHMRING_HEAVY(ring) (interrupt(&at_heavy), heavy_fails ? -EPERM : 0)
-#define SHMRING_NOW() clock_ns /* it stands: nobody loses patience */
-#define SHMRING_FUTEX_WAIT(word, value, until)     \
+#define SHMRING_LIGHT(ring) reach(&at_light, NULL)
+#define SHMRING_HEAVY(ring) (reach(&at_heavy, NULL), heavy_fails ? -EPERM : 0)
+static int64_t clock_ns = 1; /* it stands: nobody loses patience */
+#define SHMRING_NOW() clock_ns
+#define SHMRING_FUTEX_WAIT(word, value, until)               \
 	((void)(word), (void)(value), sleep_until = (until), \
-	 interrupt(&at_sleep))
-#define SHMRING_FUTEX_WAKE(word, count) ((void)(word), called = (count), 0L)
+	 reach(&at_sleep, NULL))
+#define SHMRING_FUTEX_WAKE(word, count) \
+	((void)(word), called = (count), sleepers)
+#define __atomic_load_n(place, order) \
+	(reach(&at_load, place), __atomic_load_n(place, order))
+#define __atomic_compare_exchange_n(place, ...) \
+	(reach(&at_cas, place), __atomic_compare_exchange_n(place, __VA_ARGS__))
 #include "ring.h"
+#undef __atomic_load_n
+#undef __atomic_compare_exchange_n
 
 #define SLOTS 8
 #define SIDES 2 /* handles of each role */
 
 static struct shmring writer[SIDES], reader[SIDES], *const any = &reader[0];
 
-/* Once: what it does itself is not interrupted. */
+/* Once: what the step does itself is not interrupted. */
 static void
-interrupt(void (**step)(void))
+reach(struct edge *edge, const void *place)
 {
-	void (*now)(void) = *step;
+	void (*step)(void) = edge->step;
 
-	*step = NULL;
-	if (now)
-		now();
+	if (!step || edge->place != place)
+		return;
+	edge->step = NULL;
+	step();
+}
+
+static void
+arm(struct edge *edge, const void *place, void (*step)(void))
+{
+	edge->place = place;
+	edge->step = step;
 }
 
 static void
@@ -78,10 +99,17 @@ leave(void)
 {
 	int wrong = 0;
 
-	ok(!at_light && !at_heavy && !at_sleep, "it was interrupted there");
-	at_light = at_heavy = at_sleep = NULL;
+	ok(!at_light.step && !at_heavy.step && !at_sleep.step &&
+		   !at_load.step && !at_cas.step,
+	   "all was interrupted that should be");
+	at_light.step = at_heavy.step = at_sleep.step = NULL;
+	at_load.step = at_cas.step = NULL;
 	while (pop_number(&reader[0]) >= 0)
 		;
+	for (int i = 0; i < 2 * SLOTS; i++) { /* past what is still void */
+		wrong += push_number(&writer[0], 0) != 0;
+		wrong += pop_number(&reader[0]) != 0;
+	}
 	for (int turn = 0; turn < 3; turn++) {
 		for (uint64_t i = 0; i < SLOTS; i++)
 			wrong += push_number(&writer[i % 2], i) != 0;
@@ -108,15 +136,21 @@ reserve(struct shmring *ring, uint64_t number)
 static void
 push_some(struct shmring *ring, uint64_t from, uint64_t to)
 {
+	int wrong = 0;
+
 	for (uint64_t i = from; i <= to; i++)
-		is_int(push_number(ring, i), 0, "push %" PRIu64, i);
+		wrong += push_number(ring, i) != 0;
+	is_int(wrong, 0, "push %" PRIu64 " to %" PRIu64, from, to);
 }
 
 static void
 pop_some(struct shmring *ring, int64_t from, int64_t to)
 {
+	int wrong = 0;
+
 	for (int64_t i = from; i <= to; i++)
-		is_int(pop_number(ring), i, "pop %" PRId64, i);
+		wrong += pop_number(ring) != i;
+	is_int(wrong, 0, "pop %" PRId64 " to %" PRId64, from, to);
 }
 
 static void
@@ -141,11 +175,16 @@ die(struct shmring *ring, int side)
 				    SHMRING__RECOV);
 }
 
+static uint32_t
+number_of(const struct shmring *ring, int side)
+{
+	return (uint32_t)(ring->line[side] - ring->lines);
+}
+
 static int
 recover(const struct shmring *dead, int side)
 {
-	return shmring__recover_line(any,
-				     (uint32_t)(dead->line[side] - any->lines));
+	return shmring__recover_line(any, number_of(dead, side));
 }
 
 /* Open what died again. */
@@ -176,7 +215,7 @@ open_a_slot_handed_back(void)
 	doubt_writer(0);
 	late = writer[0].held[SHMRING__WRITE];
 	is_int(shmring__mpmc_deliver(&writer[0], &late, 8), 1, "too late");
-	at_light = hand_back;
+	arm(&at_light, NULL, hand_back);
 	is_int(pop_number(&reader[0]), 1, "what was handed back does not come");
 	shmring__unhold(&writer[0], SHMRING__WRITE);
 	leave();
@@ -193,10 +232,10 @@ claim_what_others_claimed(void)
 {
 	make(SLOTS);
 	push_some(&writer[0], 1, 3);
-	at_light = take_two;
+	arm(&at_light, NULL, take_two);
 	is_int(pop_number(&reader[0]), 3, "what others took does not come");
 	push_some(&writer[0], 1, 2);
-	at_light = take_two;
+	arm(&at_light, NULL, take_two);
 	is_int(pop_number(&reader[0]), -EAGAIN, "nor the last");
 	is_int(reader[0].line[SHMRING__READ]->intent[SHMRING__READ],
 	       SHMRING__NONE, "and no intent is left");
@@ -204,14 +243,24 @@ claim_what_others_claimed(void)
 }
 
 static void
+hold_one(void)
+{
+	size_t size;
+	const int64_t *seen = shmring_peek(&reader[1], &size);
+
+	is_int(seen ? *seen : -1, 1, "peek");
+}
+
+static void
 pass_what_others_passed(void)
 {
 	make(SLOTS);
 	reserve(&writer[0], 7);
-	push_some(&writer[1], 1, 3);
+	push_some(&writer[1], 1, 2);
 	doubt_writer(0);
-	at_light = take_two;
-	is_int(pop_number(&reader[0]), 3, "what others took does not come");
+	arm(&at_light, NULL, hold_one);
+	is_int(pop_number(&reader[0]), 2, "what another holds does not come");
+	is_int(shmring_release(&reader[1]), 0, "release");
 	is_int(shmring_commit(&writer[0], 8), 0, "a late commit");
 	is_int(pop_number(&reader[0]), 7, "comes later");
 	leave();
@@ -229,7 +278,7 @@ static void
 look_again_at_the_end(void)
 {
 	make(SLOTS);
-	at_light = end_writing;
+	arm(&at_light, NULL, end_writing);
 	is_int(pop_number(&reader[0]), 1, "the last message of all");
 	is_int(pop_number(&reader[0]), -EPIPE, "then the end");
 	revive(&writer[0], SHMRING_PRODUCER);
@@ -255,7 +304,7 @@ commit_and_look_late(void)
 {
 	make(SLOTS);
 	reserve(&writer[0], 1);
-	at_light = reuse_the_slot;
+	arm(&at_light, NULL, reuse_the_slot);
 	is_int(shmring_commit(&writer[0], 8), 0, "commit");
 	is_state(SLOTS, 4, SHMRING__S_WRITER, "the slot is the other's still");
 	is_int(shmring_commit(&writer[1], 8), 0, "that commits, too");
@@ -280,7 +329,7 @@ doubt_what_comes_in_time(void)
 	make(SLOTS);
 	reserve(&writer[0], 1);
 	push_some(&writer[1], 2, 2);
-	at_heavy = arrive;
+	arm(&at_heavy, NULL, arrive);
 	doubt_writer(0);
 	is_state(0, 1, SHMRING__S_LIVE, "it came");
 	is_int(shmring_commit(&writer[0], 8), 0, "and counts");
@@ -301,7 +350,7 @@ decide_what_others_decided(void)
 {
 	make(SLOTS);
 	reserve(&writer[0], 1);
-	at_heavy = decide_and_be_late;
+	arm(&at_heavy, NULL, decide_and_be_late);
 	doubt_writer(0);
 	is_state(0, 2, SHMRING__S_LIVE, "that decision stands");
 	pop_some(&reader[0], 1, 1);
@@ -396,6 +445,20 @@ have_patience(void)
 	push_some(&writer[1], 2, 2);
 	shmring__mpmc_impatient(&reader[0], SHMRING__READ);
 	ok(attention(SHMRING__DOUBT), "who does is");
+	shmring_abort(&writer[0]);
+	leave();
+}
+
+static void
+lose_patience(void)
+{
+	make(SLOTS);
+	reserve(&writer[0], 1);
+	push_some(&writer[1], 2, 2);
+	is_int(pop_number(&reader[0]), -EAGAIN, "not its turn");
+	clock_ns += SHMRING_PATIENCE_NS;
+	is_int(pop_number(&reader[0]), -EAGAIN, "until patience ends");
+	pop_some(&reader[0], 2, 2);
 	shmring_abort(&writer[0]);
 	leave();
 }
@@ -495,7 +558,7 @@ bury_in_an_old_grave(void)
 	struct shmring__line *x = writer[0].line[SHMRING__WRITE];
 
 	reserve(&writer[0], 1);
-	shmring__bury(any, (uint32_t)(x - any->lines),
+	shmring__bury(any, number_of(&writer[0], SHMRING__WRITE),
 		      shmring__status(x->status - 0x10000, SHMRING_PRODUCER,
 				      SHMRING__RECOV),
 		      SHMRING__DIED);
@@ -527,7 +590,7 @@ bury_the_late(void)
 	is_int(shmring__mpmc_finish(&reader[1], 1, 2, 0), 1, "late");
 	die(&reader[1], SHMRING__READ);
 	is_int(recover(&reader[1], SHMRING__READ), 1, "a late reader");
-	is_state(1, 2, SHMRING__S_LIVE, "its slot is back");
+	is_state(1, 4, SHMRING__S_LIVE, "its slot is back");
 	is_int(pop_number(&reader[0]), -EAGAIN, "its message it had");
 	shmring__unhold(&reader[1], SHMRING__READ);
 	revive(&reader[1], SHMRING_CONSUMER);
@@ -597,6 +660,386 @@ end_when_all_hands_are_empty(void)
 	leave();
 }
 
+static void
+pop_empty(void)
+{
+	is_int(pop_number(&reader[0]), -EAGAIN, "empty");
+}
+
+/* ---- Compare-and-swaps: somebody else was faster ------------------------- */
+
+static void
+help_and_push(void)
+{
+	shmring__settle(&writer[1], SLOTS, 2);
+	push_some(&writer[1], SLOTS + 1, SLOTS + 1);
+}
+
+/* Position 0 is void, its writer late, the others have come round. */
+static void
+void_and_come_round(void)
+{
+	make(SLOTS);
+	reserve(&writer[0], 1);
+	doubt_writer(0);
+	push_some(&writer[1], 2, SLOTS);
+	pop_some(&reader[0], 2, SLOTS);
+}
+
+static void
+help_what_is_helped(void)
+{
+	uint64_t s, a;
+
+	void_and_come_round();
+	*shmring__s_of(any, 0) = shmring__s(2, SHMRING__S_LIVE);
+	arm(&at_cas, shmring__a(any, 0), help_and_push);
+	shmring__tidy(&reader[0], 0, &s, &a);
+	pop_some(&reader[0], SLOTS + 1, SLOTS + 1);
+	shmring__unhold(&writer[0], SHMRING__WRITE);
+	leave();
+}
+
+static void
+hand_back_what_is_used(void)
+{
+	void_and_come_round();
+	arm(&at_cas, shmring__a(&writer[0], 0), help_and_push);
+	is_int(shmring_commit(&writer[0], 8), 0, "a late commit");
+	pop_some(&reader[0], SLOTS + 1, SLOTS + 1);
+	pop_some(&reader[0], 1, 1);
+	leave();
+}
+
+static void
+hand_back_what_is_passed(void)
+{
+	void_and_come_round();
+	arm(&at_cas, shmring__s_of(&writer[0], 0), help_and_push);
+	is_int(shmring_commit(&writer[0], 8), 0, "a late commit");
+	is_state(0, 4, SHMRING__S_LIVE, "not before the turn that was passed");
+	pop_some(&reader[0], SLOTS + 1, SLOTS + 1);
+	pop_some(&reader[0], 1, 1);
+	leave();
+}
+
+static void
+commit_late(void)
+{
+	is_int(shmring_commit(&writer[0], 8), 0, "a late commit");
+}
+
+static void
+pass_what_is_handed_back(void)
+{
+	void_and_come_round();
+	arm(&at_cas, shmring__s_of(&writer[1], 0), commit_late);
+	push_some(&writer[1], 2, 2);
+	is_state(0, 2, SHMRING__S_LIVE, "it is not retained any more");
+	pop_some(&reader[0], 1, 2);
+	leave();
+}
+
+static void
+doubt_and_be_late(void)
+{
+	doubt_writer(0);
+	commit_late();
+}
+
+static void
+doubt_what_was_void(void)
+{
+	make(SLOTS);
+	reserve(&writer[0], 1);
+	arm(&at_cas, shmring__s_of(any, 0), doubt_and_be_late);
+	doubt_writer(0);
+	is_state(0, 2, SHMRING__S_LIVE, "the turn is over");
+	pop_some(&reader[0], 1, 1);
+	leave();
+}
+
+/* A doubt that nobody finished; by the time, the slot is another's. */
+static void
+settle_what_is_settled(void)
+{
+	make(SLOTS);
+	push_some(&writer[0], 1, 1);
+	*shmring__s_of(any, 0) = shmring__s(1, SHMRING__S_VOIDING);
+	shmring__attend(any, SHMRING__DOUBT, 0);
+	arm(&at_cas, shmring__s_of(any, 0), reuse_the_slot);
+	shmring__settle(any, 0, 1);
+	is_state(SLOTS, 4, SHMRING__S_WRITER, "the slot is the other's");
+	shmring_abort(&writer[1]);
+	leave();
+}
+
+static void
+commit_what_is_settled(void)
+{
+	make(SLOTS);
+	reserve(&writer[0], 1);
+	*shmring__s_of(any, 0) = shmring__s(1, SHMRING__S_VOIDING);
+	shmring__attend(any, SHMRING__DOUBT, 0);
+	arm(&at_cas, shmring__s_of(&writer[0], 0), reuse_the_slot);
+	is_int(shmring_commit(&writer[0], 8), 0, "commit");
+	is_state(SLOTS, 4, SHMRING__S_WRITER, "the slot is the other's");
+	shmring_abort(&writer[1]);
+	leave();
+}
+
+static void
+doubt_anew(void)
+{
+	reserve(&writer[0], 1);
+	doubt_writer(0);
+}
+
+static void
+calm_down_too_late(void)
+{
+	make(SLOTS);
+	shmring__attend(any, SHMRING__DOUBT, 0);
+	arm(&at_cas, &any->notice->attn, doubt_anew);
+	stay_alert("a new doubt");
+	shmring_abort(&writer[0]);
+	leave();
+}
+
+static void
+move_a_head_that_moved(void)
+{
+	make(SLOTS);
+	reserve(&writer[0], SLOTS);
+	doubt_writer(0);
+	push_some(&writer[1], 1, SLOTS - 1);
+	arm(&at_cas, writer[1].head, hold_one);
+	shmring__mpmc_impatient(&writer[1], SHMRING__WRITE);
+	pop_some(&reader[0], 2, SLOTS - 1);
+	is_int(shmring_release(&reader[1]), 0, "release");
+	shmring_abort(&writer[0]);
+	leave();
+}
+
+/* Message 1 is in a dead consumer's hands. */
+static uint32_t
+die_with_a_message(void)
+{
+	size_t size;
+
+	make(SLOTS);
+	push_some(&writer[0], 1, 1);
+	shmring_peek(&reader[1], &size);
+	die(&reader[1], SHMRING__READ);
+	return number_of(&reader[1], SHMRING__READ);
+}
+
+static void
+pop_the_orphan(void)
+{
+	is_marked(&reader[0], pop_number(&reader[0]), 1);
+}
+
+static void
+adopt_what_is_adopted(void)
+{
+	shmring__recover_line(any, die_with_a_message());
+	revive(&reader[1], SHMRING_CONSUMER);
+	arm(&at_cas, shmring__s_of(&reader[1], 0), pop_the_orphan);
+	is_int(pop_number(&reader[1]), -EAGAIN, "adopted once");
+	leave();
+}
+
+static void
+bury_and_adopt(void)
+{
+	is_int(recover(&reader[1], SHMRING__READ), 1, "another buries it");
+	pop_the_orphan();
+}
+
+static void
+orphan_what_is_adopted(void)
+{
+	uint32_t i = die_with_a_message();
+
+	arm(&at_cas, shmring__s_of(any, 0), bury_and_adopt);
+	is_int(shmring__recover_line(any, i), 0, "too late");
+	revive(&reader[1], SHMRING_CONSUMER);
+	is_int(pop_number(&reader[0]), -EAGAIN, "adopted once");
+	leave();
+}
+
+static void
+orphan_what_nobody_looks_for(void)
+{
+	uint32_t i = die_with_a_message();
+
+	arm(&at_cas, shmring__s_of(any, 0), pop_empty);
+	is_int(shmring__recover_line(any, i), 1, "buried");
+	revive(&reader[1], SHMRING_CONSUMER);
+	pop_the_orphan();
+	leave();
+}
+
+static void
+leave_an_orphan(void)
+{
+	size_t size;
+
+	push_some(&writer[0], 1, 1);
+	shmring_peek(&reader[1], &size);
+	revive(&reader[1], SHMRING_CONSUMER);
+}
+
+static void
+miss_no_orphan(void)
+{
+	make(SLOTS);
+	shmring__attend(any, SHMRING__ORPHAN, 0);
+	arm(&at_cas, &any->notice->attn, leave_an_orphan);
+	pop_the_orphan();
+	leave();
+}
+
+static void
+come_back(void)
+{
+	ring_dup(&writer[0], any, SHMRING_PRODUCER);
+}
+
+static void
+end_no_stream_with_a_producer(void)
+{
+	make(SLOTS);
+	shmring_close(&writer[0]);
+	arm(&at_cas, &writer[1].notice->attn, come_back);
+	shmring_close(&writer[1]);
+	pop_empty();
+	ring_dup(&writer[1], any, SHMRING_PRODUCER);
+	leave();
+}
+
+static uint32_t grave;
+
+static void
+bury_and_take_over(void)
+{
+	is_int(shmring__recover_line(any, grave), 1, "another buries it");
+	ring_dup(&writer[1], any, SHMRING_PRODUCER);
+	is_int(number_of(&writer[1], SHMRING__WRITE), grave,
+	       "and the line is taken over");
+}
+
+static void
+open_and_die(void *ring)
+{
+	struct shmring own;
+
+	CHILD_CHECK(!shmring_open_fd(&own, shmring_fd(ring), SHMRING_PRODUCER));
+	_exit(0);
+}
+
+/* Before it is marked as dead, and before it is freed. */
+static void
+bury_what_is_taken_over(int marked)
+{
+	make(SLOTS);
+	grave = number_of(&writer[1], SHMRING__WRITE);
+	uint64_t *status = &any->lines[grave].status;
+
+	shmring_close(&writer[1]);
+	child_run(open_and_die, &reader[0]);
+	if (marked)
+		*status = shmring__status(*status, SHMRING_PRODUCER,
+					  SHMRING__RECOV);
+	arm(&at_cas, status, bury_and_take_over);
+	is_int(shmring__recover_line(any, grave), 0, "too late");
+	is_int(shmring__state_of(*status), SHMRING__LIVE, "it lives");
+	leave();
+}
+
+static void
+look_at_the_intent(void)
+{
+	is_int(writer[0].line[SHMRING__WRITE]->intent[SHMRING__WRITE], 0,
+	       "the intent stands before the claim");
+}
+
+static void
+claim_after_saying_so(void)
+{
+	make(SLOTS);
+	arm(&at_cas, writer[0].tail, look_at_the_intent);
+	push_some(&writer[0], 1, 1);
+	leave();
+}
+
+/* ---- Loads: the owner that recovery looks for has moved on ---------------- */
+
+/* As recovery reaches it. */
+static const uint64_t *
+intent_of(const struct shmring *ring, int side)
+{
+	return &any->lines[number_of(ring, side)].intent[side];
+}
+
+static void
+release_and_pop(void)
+{
+	is_int(shmring_release(&reader[1]), 0, "release");
+	pop_some(&reader[1], 2, 2);
+}
+
+static void
+orphan_what_is_released(void)
+{
+	size_t size;
+
+	make(SLOTS);
+	push_some(&writer[0], 1, 2);
+	shmring_peek(&reader[1], &size);
+	reader[0].line[SHMRING__READ]->intent[SHMRING__READ] = 0;
+	die(&reader[0], SHMRING__READ);
+	arm(&at_load, intent_of(&reader[1], SHMRING__READ), release_and_pop);
+	is_int(recover(&reader[0], SHMRING__READ), 1, "it had nothing");
+	is_int(pop_number(&reader[1]), -EAGAIN, "nothing comes twice");
+	shmring__let_go(&reader[0]);
+	ring_dup(&reader[0], &reader[1], SHMRING_CONSUMER);
+	leave();
+}
+
+static struct shmring third;
+
+static void
+commit_and_be_followed(void)
+{
+	commit_late(); /* its message takes the position of the next turn */
+	pop_some(&reader[0], 1, 1);
+	push_some(&writer[0], 2, SLOTS);
+	pop_some(&reader[0], 2, SLOTS);
+	reserve(&third, 3);
+	doubt_writer(2 * SLOTS);
+}
+
+static void
+hand_back_what_is_anothers(void)
+{
+	void_and_come_round();
+	shmring_close(&reader[1]);
+	ring_dup(&third, any, SHMRING_PRODUCER);
+	writer[1].line[SHMRING__WRITE]->intent[SHMRING__WRITE] = 0;
+	die(&writer[1], SHMRING__WRITE);
+	arm(&at_load, intent_of(&writer[0], SHMRING__WRITE),
+	    commit_and_be_followed);
+	is_int(recover(&writer[1], SHMRING__WRITE), 1, "it had nothing");
+	is_state(0, 6, SHMRING__S_WRITER, "the slot is the other's");
+	shmring_abort(&third);
+	shmring_close(&third);
+	revive(&writer[1], SHMRING_PRODUCER);
+	ring_dup(&reader[1], any, SHMRING_CONSUMER);
+	leave();
+}
+
 /* ---- Waking --------------------------------------------------------------- */
 
 static int
@@ -608,12 +1051,6 @@ wakes(uint32_t *word, uint32_t bits, void (*step)(void))
 	int cleared = !(*word & bits);
 	*word &= ~SHMRING__STIRS;
 	return cleared ? called : 0;
-}
-
-static void
-pop_empty(void)
-{
-	is_int(pop_number(&reader[0]), -EAGAIN, "empty");
 }
 
 static void
@@ -632,6 +1069,47 @@ static void
 abort_late(void)
 {
 	shmring_abort(&writer[0]);
+}
+
+static void
+watch_data(void)
+{
+	any->notice->data |= SHMRING__WATCHES;
+}
+
+static void
+wait_for_data(void)
+{
+	any->notice->data |= SHMRING__WAITS;
+}
+
+static void
+wait_after_a_look(void)
+{
+	arm(&at_load, &writer[0].notice->data, wait_for_data);
+}
+
+static void
+wake_who_comes_meanwhile(void)
+{
+	make(SLOTS);
+	uint32_t *data = &any->notice->data;
+
+	*data = SHMRING__WAITS;
+	arm(&at_cas, data, watch_data);
+	shmring__wake(any, data, 0);
+	is_int(called, INT_MAX, "wake who began to watch");
+
+	uint32_t expected = *data |= SHMRING__WAITS;
+	shmring__wake(any, data, 0);
+	*data |= SHMRING__WAITS;
+	ok(*data != expected, "who was woken does not sleep with the next");
+
+	*data = SHMRING__SLEEPY;
+	arm(&at_load, &writer[0].notice->data, wait_after_a_look);
+	push_one();
+	ok(!(*data & SHMRING__WAITS), "sleepy ones are looked at twice");
+	leave();
 }
 
 static void
@@ -661,6 +1139,35 @@ wake_whom_it_concerns(void)
 	}
 }
 
+static void
+push_two(void)
+{
+	push_some(&writer[0], 1, 2);
+	any->notice->data |= SHMRING__WAITS;
+}
+
+/* Of several who sleep one is woken: it has to wake the next. */
+static void
+pass_on_the_wake(void)
+{
+	int64_t number;
+
+	make(SLOTS);
+	uint32_t *data = &any->notice->data;
+
+	*data = SHMRING__WAITS;
+	sleepers = 1;
+	push_one();
+	sleepers = 0;
+	ok(*data & SHMRING__WAITS, "there may be more of them");
+	pop_one();
+	shmring_set_spin(&reader[0], 0);
+	arm(&at_sleep, NULL, push_two);
+	is_int(shmring_pop_wait(&reader[0], &number, 8, -1), 8, "it comes");
+	ok(!(*data & SHMRING__WAITS), "the next for what is left");
+	leave();
+}
+
 static int sleeps, short_sleeps;
 
 static void
@@ -670,7 +1177,7 @@ sleep_shortly(void)
 	if (++sleeps == 3)
 		is_int(shmring_commit(&writer[0], 8), 0, "commit");
 	else
-		at_sleep = sleep_shortly;
+		arm(&at_sleep, NULL, sleep_shortly);
 }
 
 static void
@@ -681,9 +1188,120 @@ wait_for_who_may_be_stopped(void)
 	make(SLOTS);
 	reserve(&writer[0], 1);
 	shmring_set_spin(&reader[0], 0);
-	at_sleep = sleep_shortly;
+	arm(&at_sleep, NULL, sleep_shortly);
 	is_int(shmring_pop_wait(&reader[0], &number, 8, -1), 8, "it comes");
 	ok(short_sleeps >= 2, "no sleep longer than patience before");
+	leave();
+}
+
+static void
+wake_all_at_the_end(void)
+{
+	make(SLOTS);
+	struct shmring__notice *notice = writer[0].notice;
+
+	notice->data = notice->space = SHMRING__WAITS;
+	shmring_close(&reader[0]);
+	ok(notice->space & SHMRING__WAITS, "one consumer is left");
+	shmring_close(&reader[1]);
+	ok(!(notice->space & SHMRING__WAITS), "the last one's end wakes");
+	ok(!(notice->data & SHMRING__WAITS), "on both sides");
+	ok(notice->attn & SHMRING__NO_CONSUMER, "and is known");
+	for (int i = 0; i < SIDES; i++)
+		ring_dup(&reader[i], &writer[0], SHMRING_CONSUMER);
+	ok(!(notice->attn & SHMRING__NO_CONSUMER), "until one comes");
+	shmring_close(&writer[1]);
+	notice = any->notice;
+	shmring_close(&writer[0]);
+	ok(notice->attn & SHMRING__NO_PRODUCER, "so is a producer's");
+	for (int i = 0; i < SIDES; i++)
+		ring_dup(&writer[i], any, SHMRING_PRODUCER);
+	leave();
+}
+
+static void
+sleep_while_all_die(void)
+{
+	clock_ns += SHMRING_SLICE_NS;
+	if (++sleeps == 2) {
+		die(&writer[0], SHMRING__WRITE);
+		die(&writer[1], SHMRING__WRITE);
+	}
+	if (sleeps < 8)
+		arm(&at_sleep, NULL, sleep_while_all_die);
+}
+
+static void
+learn_of_a_death_after_each_sleep(void)
+{
+	int64_t number;
+
+	make(SLOTS);
+	sleeps = 0;
+	shmring_set_spin(&reader[0], 0);
+	arm(&at_sleep, NULL, sleep_while_all_die);
+	is_int(shmring_pop_wait(&reader[0], &number, 8, -1), -EPIPE, "the end");
+	is_int(sleeps, 2, "is known after the sleep in which it came");
+	at_sleep.step = NULL;
+	revive(&writer[0], SHMRING_PRODUCER);
+	revive(&writer[1], SHMRING_PRODUCER);
+	leave();
+}
+
+/* ---- Proof of death ------------------------------------------------------- */
+
+/* The kernel has dropped its locks, but it may have mapped the ring again. */
+static void
+open_and_exec(void *ring)
+{
+	struct shmring own;
+
+	CHILD_CHECK(!shmring_open_fd(&own, shmring_fd(ring), SHMRING_PRODUCER));
+	execlp("sleep", "sleep", "60", (char *)NULL);
+	_exit(1);
+}
+
+static void
+believe_only_both_proofs(void)
+{
+	make(SLOTS);
+	uint32_t i = number_of(&writer[1], SHMRING__WRITE);
+	int64_t hung = shmring__now() + GENEROUS;
+	uint64_t *status = &any->lines[i].status;
+
+	shmring_close(&writer[1]);
+	pid_t child = child_start(open_and_exec, &reader[0]);
+	while ((shmring__state_of(__atomic_load_n(status, __ATOMIC_ACQUIRE)) !=
+			SHMRING__LIVE ||
+		shmring__locked(any->fd, i)) &&
+	       shmring__now() < hung)
+		usleep(100);
+	ok(!shmring__locked(any->fd, i), "its lock is gone");
+	is_int(shmring__dead(any, i), 0, "but its process lives");
+	child_kill(child);
+	is_int(shmring__dead(any, i), 1, "now it is dead");
+	is_int(shmring__recover_line(any, i), 1, "and buried");
+	ring_dup(&writer[1], any, SHMRING_PRODUCER);
+	leave();
+}
+
+/* Our descriptor is another file's by the time. */
+static void
+believe_no_other_file(void)
+{
+	make(SLOTS);
+	uint32_t i = number_of(&writer[1], SHMRING__WRITE);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int saved = dup(any->fd);
+
+	any->lines[i].pid_namespace ^= 1; /* so that only the lock counts */
+	is_int(shmring__dead(any, i), 0, "its lock tells that it lives");
+	dup2(null, any->fd);
+	is_int(shmring__dead(any, i), 0, "without that nothing is proven");
+	dup2(saved, any->fd);
+	any->lines[i].pid_namespace ^= 1;
+	close(saved);
+	close(null);
 	leave();
 }
 
@@ -721,6 +1339,60 @@ refuse_a_retired_ring(void)
 	shmring_unlink(name);
 }
 
+/* ---- SPSC: who takes over what another left ------------------------------- */
+
+static void
+take_over_a_full_ring(void)
+{
+	struct shmring ring;
+	int64_t count = 0;
+
+	ring_make(&ring, SHMRING_SPSC, 64, 8);
+	while (push_number(&ring, (uint64_t)count) == 0)
+		count++;
+	ring_reopen(&ring);
+	is_int(push_number(&ring, 0), -EAGAIN, "it is still full");
+	pop_some(&ring, 0, count - 1);
+	shmring_close(&ring);
+}
+
+/* The writer waits for more than the reader tells of by the way. */
+static void
+tell_of_all_space_when_empty(void)
+{
+	struct shmring ring;
+
+	ring_make(&ring, SHMRING_SPSC, 1, 4000);
+	push_some(&ring, 0, 5);
+	ring.notice->space |= SHMRING__WAITS;
+	pop_some(&ring, 0, 5);
+	is_int(pop_number(&ring), -EAGAIN, "empty");
+	ok(!(ring.notice->space & SHMRING__WAITS), "the writer is woken");
+	push_some(&ring, 0, 1);
+	ring.notice->space |= SHMRING__WATCHES;
+	pop_some(&ring, 0, 0);
+	ok(!(ring.notice->space & SHMRING__WATCHES), "who watches each time");
+	shmring_close(&ring);
+}
+
+/* Not long enough to reach beyond what is published. */
+static void
+refuse_a_record(unsigned roles)
+{
+	struct shmring ring, successor;
+
+	ring_make(&ring, SHMRING_SPSC, 64, 8);
+	for (uint64_t i = 0; i < 8; i++)
+		push_number(&ring, i);
+	*ring.tail = 0;
+	*shmring__header_at(&ring, 0) = 1 + 9;
+	int fd = dup(shmring_fd(&ring));
+	shmring_close(&ring);
+	is_int(shmring_open_fd(&successor, fd, roles), -EBADMSG,
+	       "no record of more than slot_size");
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -738,6 +1410,7 @@ main(void)
 	finish_a_doubt();
 	keep_within_the_slots();
 	have_patience();
+	lose_patience();
 	calm_down_at_last();
 	bury_who_lost_a_race();
 	bury_who_read_less();
@@ -745,9 +1418,38 @@ main(void)
 	bury_the_late();
 	adopt_orphans();
 	end_when_all_hands_are_empty();
+	help_what_is_helped();
+	hand_back_what_is_used();
+	hand_back_what_is_passed();
+	pass_what_is_handed_back();
+	doubt_what_was_void();
+	settle_what_is_settled();
+	commit_what_is_settled();
+	calm_down_too_late();
+	move_a_head_that_moved();
+	adopt_what_is_adopted();
+	orphan_what_is_adopted();
+	orphan_what_nobody_looks_for();
+	miss_no_orphan();
+	end_no_stream_with_a_producer();
+	bury_what_is_taken_over(0);
+	bury_what_is_taken_over(1);
+	claim_after_saying_so();
+	orphan_what_is_released();
+	hand_back_what_is_anothers();
 	wake_whom_it_concerns();
+	wake_who_comes_meanwhile();
+	pass_on_the_wake();
 	wait_for_who_may_be_stopped();
+	wake_all_at_the_end();
+	learn_of_a_death_after_each_sleep();
+	believe_only_both_proofs();
+	believe_no_other_file();
 	refuse_a_length();
 	refuse_a_retired_ring();
+	take_over_a_full_ring();
+	tell_of_all_space_when_empty();
+	refuse_a_record(SHMRING_PRODUCER);
+	refuse_a_record(SHMRING_CONSUMER);
 	return tap_done();
 }

@@ -472,26 +472,27 @@ adapter_unlink_path(const char *name, const char *suffix)
 }
 
 /**
- * Tell the world a number (a port, an identifier) under a name: the file is
+ * Tell the world a number (a port, an identifier) under the name: the file is
  * complete when it appears. -EEXIST if the name is taken.
  */
 static inline int
-adapter_publish(const char *name, const char *suffix, uint64_t value,
-		mode_t permissions)
+adapter_publish(struct adapter *a, const struct adapter_config *config,
+		uint64_t value)
 {
 	char path[ADAPTER_PATH_MAX], part[ADAPTER_PATH_MAX + 16];
-	int fd, error = adapter_path(path, name, suffix);
+	int fd, error = adapter_path(path, config->name, a->ops->name);
 
 	if (error)
 		return error;
 	snprintf(part, sizeof(part), "%s.%ld", path, (long)getpid());
 	fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return -errno;
-	if (fchmod(fd, permissions ? permissions : 0600) ||
+		return adapter_error(a);
+	errno = ENOSPC; /* a short write does not say so itself */
+	if (fchmod(fd, config->permissions ? config->permissions : 0600) ||
 	    write(fd, &value, sizeof(value)) != sizeof(value) ||
 	    link(part, path))
-		error = errno ? -errno : -ENOSPC;
+		error = adapter_error(a);
 	close(fd);
 	unlink(part);
 	return error;
@@ -512,6 +513,25 @@ adapter_lookup(const char *name, const char *suffix, uint64_t *value)
 	if (read(fd, value, sizeof(*value)) != sizeof(*value))
 		error = -EPROTO;
 	close(fd);
+	return error;
+}
+
+/**
+ * What adapter_publish told under the name, as soon as it is there; -ENOENT
+ * or, when the deadline has passed, -ETIMEDOUT.
+ */
+static inline int
+adapter_find_number(struct adapter *a, const char *name, uint64_t *value,
+		    int64_t deadline)
+{
+	int64_t step = 0;
+	int error;
+
+	if (!name)
+		return -EINVAL;
+	while ((error = adapter_lookup(name, a->ops->name, value)) == -ENOENT)
+		if (adapter_backoff(a, &step, deadline))
+			return deadline ? -ETIMEDOUT : -ENOENT;
 	return error;
 }
 

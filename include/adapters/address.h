@@ -47,9 +47,7 @@ adapter_address_publish(struct adapter_address *d, struct adapter *a,
 
 	if (ADAPTER_SYS(a, chmod(d->path, permissions)))
 		return adapter_error(a);
-	return config->name ? adapter_publish(config->name, a->ops->name,
-					      d->number, permissions)
-			    : 0;
+	return config->name ? adapter_publish(a, config, d->number) : 0;
 }
 
 /** Where the name leads; waits until it is published. */
@@ -57,17 +55,8 @@ static inline int
 adapter_address_find(struct adapter_address *d, struct adapter *a,
 		     const char *name, int64_t deadline)
 {
-	int64_t step = 0;
-	int error;
+	int error = adapter_find_number(a, name, &d->number, deadline);
 
-	if (!name)
-		return -EINVAL;
-	while ((error = adapter_lookup(name, a->ops->name, &d->number)) ==
-	       -ENOENT) {
-		error = adapter_backoff(a, &step, deadline);
-		if (error)
-			return error == -EAGAIN ? -ENOENT : error;
-	}
 	return error ? error : adapter_address_path(d, name, a->ops->name);
 }
 

@@ -45,25 +45,6 @@ adapter_inet_bind(struct adapter *a, int type, uint32_t host, uint64_t *port)
 	return fd;
 }
 
-/** What adapter_publish told under this name, as soon as it is there. */
-static inline int
-adapter_inet_find(struct adapter *a, const struct adapter_config *config,
-		  uint64_t *value, int64_t deadline)
-{
-	int64_t step = 0;
-	int error;
-
-	if (!config->name)
-		return -EINVAL;
-	for (;;) {
-		error = adapter_lookup(config->name, a->ops->name, value);
-		if (error != -ENOENT)
-			return error;
-		if (adapter_backoff(a, &step, deadline))
-			return deadline ? -ETIMEDOUT : -ENOENT;
-	}
-}
-
 /** The limits of a UDP datagram. */
 static inline int
 adapter_inet_packet_limits(struct adapter_limits *limits)

@@ -18,6 +18,9 @@
  * A process that has used nng must not fork and use it in the child, too (the
  * library stops it): fork first. An endpoint without a name does not touch the
  * library before after_fork.
+ *
+ * Before 1.6 the library never closes the two descriptors behind pollfd
+ * (nanomsg/nng#1640): do not poll many endpoints one after the other.
  */
 #ifndef ADAPTER_NNG_H
 #define ADAPTER_NNG_H

@@ -125,7 +125,7 @@ adapter_sysv_msg_create(struct adapter *a, const struct adapter_config *config)
 			error = adapter_sysv_error(a);
 	}
 	if (!error)
-		error = adapter_sysv_publish(a, config, (uint64_t)q->queue);
+		error = adapter_publish(a, config, (uint64_t)q->queue);
 	if (error) {
 		msgctl(q->queue, IPC_RMID, NULL);
 		adapter_sysv_msg_close(a);
@@ -144,7 +144,7 @@ adapter_sysv_msg_attach(struct adapter *a, const struct adapter_config *config,
 	uint64_t number = 0;
 
 	if (!error)
-		error = adapter_sysv_lookup(a, config, &number,
+		error = adapter_find_number(a, config->name, &number,
 					    adapter_deadline(timeout_ns));
 	q->queue = (int)number;
 	if (!error && ADAPTER_SYS(a, msgctl(q->queue, IPC_STAT, &state)))

@@ -57,8 +57,7 @@ adapter_tcp_create(struct adapter *a, const struct adapter_config *config)
 	if (!error && ADAPTER_SYS(a, listen(s->listener, 1)))
 		error = adapter_error(a);
 	if (!error)
-		error = adapter_publish(config->name, "tcp", port,
-					config->permissions);
+		error = adapter_publish(a, config, port);
 	if (!error)
 		return adapter_ready(a);
 	adapter_socket_close(a);
@@ -80,7 +79,7 @@ adapter_tcp_attach(struct adapter *a, const struct adapter_config *config,
 
 	if (error)
 		return error;
-	error = adapter_inet_find(a, config, &port, deadline);
+	error = adapter_find_number(a, config->name, &port, deadline);
 	if (error)
 		goto fail;
 	fd = ADAPTER_SYS(

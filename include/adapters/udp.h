@@ -39,8 +39,7 @@ adapter_udp_create(struct adapter *a, const struct adapter_config *config)
 	if (error >= 0)
 		error = adapter_socket_room(a, s->fd);
 	if (!error)
-		error = adapter_publish(config->name, "udp", port,
-					config->permissions);
+		error = adapter_publish(a, config, port);
 	s->meet = true;
 	if (!error)
 		return adapter_ready(a);
@@ -62,7 +61,7 @@ adapter_udp_attach(struct adapter *a, const struct adapter_config *config,
 
 	if (error)
 		return error;
-	error = adapter_inet_find(a, config, &port, deadline);
+	error = adapter_find_number(a, config->name, &port, deadline);
 	if (!error)
 		error = s->fd =
 			adapter_inet_bind(a, SOCK_DGRAM, INADDR_LOOPBACK, &own);

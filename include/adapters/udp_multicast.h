@@ -73,9 +73,8 @@ adapter_udp_multicast_create(struct adapter *a,
 	error = config->name ? adapter_udp_multicast_join(a, group, &port)
 			     : -EINVAL;
 	if (!error)
-		error = adapter_publish(config->name, "udp_multicast",
-					(uint64_t)group << 16 | port,
-					config->permissions);
+		error = adapter_publish(a, config,
+					(uint64_t)group << 16 | port);
 	if (!error)
 		return adapter_ready(a);
 	adapter_socket_close(a);
@@ -93,8 +92,8 @@ adapter_udp_multicast_attach(struct adapter *a,
 
 	if (error)
 		return error;
-	error = adapter_inet_find(a, config, &where,
-				  adapter_deadline(timeout_ns));
+	error = adapter_find_number(a, config->name, &where,
+				    adapter_deadline(timeout_ns));
 	if (!error) {
 		port = where & 0xffff;
 		error = adapter_udp_multicast_join(a, (uint32_t)(where >> 16),
