@@ -1575,7 +1575,7 @@ keeps_the_contract(const struct adapter_ops *ops)
 	struct test *t = &test;
 	size_t i;
 
-	tap_watchdog(60 + 30 * (unsigned)tap_seconds());
+	tap_watchdog(240 + 60 * (unsigned)tap_seconds());
 	memset(t, 0, sizeof(*t));
 	t->children = 1;
 	t->ops = ops;
