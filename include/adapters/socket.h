@@ -325,19 +325,26 @@ adapter_packet_recv(struct adapter *a, struct adapter_msg *msg,
 	return adapter_packet_read(a, msg, deadline);
 }
 
+/** Who listens must have met its peer before bytes can flow. */
+static inline int
+adapter_socket_met(struct adapter *a, int64_t timeout_ns)
+{
+	struct adapter_socket *s = (struct adapter_socket *)a;
+
+	return s->listener < 0
+		       ? 0
+		       : adapter_socket_peer(a, adapter_deadline(timeout_ns));
+}
+
 static inline int
 adapter_socket_stream_send(struct adapter *a, const struct adapter_msg *msg,
 			   int64_t timeout_ns)
 {
 	struct adapter_socket *s = (struct adapter_socket *)a;
-	int error;
+	int error = adapter_socket_met(a, timeout_ns);
 
-	if (s->listener >= 0) {
-		error = adapter_socket_peer(a, adapter_deadline(timeout_ns));
-		if (error)
-			return error;
-	}
-	return adapter_stream_send(a, &s->stream, msg, timeout_ns);
+	return error ? error
+		     : adapter_stream_send(a, &s->stream, msg, timeout_ns);
 }
 
 static inline int
@@ -345,14 +352,10 @@ adapter_socket_stream_recv(struct adapter *a, struct adapter_msg *msg,
 			   int64_t timeout_ns)
 {
 	struct adapter_socket *s = (struct adapter_socket *)a;
-	int error;
+	int error = adapter_socket_met(a, timeout_ns);
 
-	if (s->listener >= 0) {
-		error = adapter_socket_peer(a, adapter_deadline(timeout_ns));
-		if (error)
-			return error;
-	}
-	return adapter_stream_recv(a, &s->stream, msg, timeout_ns);
+	return error ? error
+		     : adapter_stream_recv(a, &s->stream, msg, timeout_ns);
 }
 
 static inline int

@@ -26,8 +26,4 @@ adapter_sysv_refused(struct adapter *a, const char *sysctl)
 	return adapter_refuse(a, -ENOSPC, sysctl, adapter_sysctl(sysctl, 0));
 }
 
-#define adapter_sysv_publish adapter_publish
-#define adapter_sysv_lookup(a, config, value, deadline) \
-	adapter_find_number(a, (config)->name, value, deadline)
-
 #endif

@@ -171,8 +171,8 @@ adapter_sysv_shm_make(struct adapter *a, const struct adapter_config *config)
 	m->shared->message_size = a->limits.message.value;
 	m->shared->depth = a->limits.depth.value;
 	/* The name, last of all, tells both numbers. */
-	return adapter_sysv_publish(
-		a, config, (uint64_t)m->memory << 32 | (uint32_t)m->set);
+	return adapter_publish(a, config,
+			       (uint64_t)m->memory << 32 | (uint32_t)m->set);
 }
 
 static inline int
@@ -202,7 +202,7 @@ adapter_sysv_shm_attach(struct adapter *a, const struct adapter_config *config,
 	struct shmid_ds state;
 
 	if (!error)
-		error = adapter_sysv_lookup(a, config, &numbers,
+		error = adapter_find_number(a, config->name, &numbers,
 					    adapter_deadline(timeout_ns));
 	if (error)
 		return error;
