@@ -127,7 +127,7 @@ extern "C" {
 #define SHMRING_CATCH_UP 64
 #endif
 /* An SPSC producer clears so many bytes at once of what it will write next: a
- * power of two, at least 8. */
+ * power of two, 8 to the page size. */
 #ifndef SHMRING_CLEAR_AHEAD
 #define SHMRING_CLEAR_AHEAD 512
 #endif
@@ -1027,8 +1027,10 @@ shmring__spsc_clear(struct shmring *r, uint64_t tail, uint64_t next)
 			(next & (SHMRING_CLEAR_AHEAD - 1) & ~UINT64_C(7));
 	if (ahead > r->credit - next)
 		ahead = (r->credit - next) & ~UINT64_C(7);
-	for (uint64_t i = 0; i < ahead; i += 8)
-		SHMRING__STORE(shmring__header_at(r, next + i), 0, RELAXED);
+	/* In one piece: a lap ends where such a step does. */
+	uint64_t *header = shmring__header_at(r, next);
+	for (uint64_t i = 0; i < ahead / 8; i++)
+		SHMRING__STORE(header + i, 0, RELAXED);
 	r->cleared = next + ahead;
 }
 
