@@ -336,6 +336,21 @@ close_all_descriptors(struct shmring *ring, int fd)
 	say_ready_and_wait(fd);
 }
 
+/* Only our pid speaks for us, and its start time is read differently here. */
+static void
+unlock_at_another_time(struct shmring *ring, int fd)
+{
+	struct shmring observer;
+
+	ring_dup(&observer, ring, SHMRING_OBSERVER);
+	shmring_close(ring);
+	if (!enter_another_time())
+		return;
+	ring_dup(ring, &observer, SHMRING_CONSUMER);
+	if (!shmring__lock(ring->fd, F_UNLCK, SHMRING__READ))
+		say_ready_and_wait(fd);
+}
+
 static void *
 second_thread(void *fd)
 {
@@ -538,6 +553,7 @@ main(void)
 	fences_itself_without_membarrier();
 	idles_without_futex();
 	is_alive_then_dead("all descriptors closed", close_all_descriptors);
+	is_alive_then_dead("another time namespace", unlock_at_another_time);
 	is_alive_then_dead("first thread ended", end_first_thread);
 	proves_death_of_a_reused_pid();
 	sees_into_another_namespace();
