@@ -232,7 +232,8 @@ static inline int shmring_create(struct shmring *ring, const char *name,
  * process (a dead one's is taken over where it stopped); -EUSERS: no
  * participant is free; -EPROTO: not a ring; -EPROTONOSUPPORT: another
  * layout; -EBADMSG: damaged geometry; -EPERM: owner or permissions;
- * -EREMOTE: made before a reboot. */
+ * -EREMOTE: made before a reboot; -EOPNOTSUPP: forks cannot be noticed here
+ * (MADV_WIPEONFORK refused; Linux before 4.14). */
 static inline int shmring_open(struct shmring *ring, const char *name,
 			       unsigned roles, int64_t timeout_ns);
 /* The same without a name: a sealed memfd, to be passed (fork, SCM_RIGHTS)
@@ -2225,6 +2226,22 @@ shmring__aim(struct shmring *r)
 	}
 }
 
+/* -EOPNOTSUPP: a child could use our handle, and nobody would notice. */
+SHMRING__COLD int
+shmring__watch_forks(struct shmring *r)
+{
+	long page = shmring__mmap(NULL, SHMRING__CANARY, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (page < 0)
+		return (int)page;
+	r->canary = (struct shmring__canary *)page;
+	if (shmring__os(SYS_madvise, page, SHMRING__CANARY,
+			18 /* MADV_WIPEONFORK */, 0, 0, 0))
+		return -EOPNOTSUPP;
+	r->canary->alive = 1;
+	return 0;
+}
+
 /* Become a handle on the segment behind fd, which it keeps (and closes on
  * failure). */
 SHMRING__COLD int
@@ -2245,19 +2262,9 @@ shmring__join(struct shmring *r, int fd, unsigned roles)
 		error = (int)start;
 	if (!error)
 		error = shmring__map_all(r, header.flags);
+	if (!error)
+		error = shmring__watch_forks(r);
 	if (!error) {
-		long page = shmring__mmap(NULL, SHMRING__CANARY,
-					  PROT_READ | PROT_WRITE,
-					  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (page < 0)
-			error = (int)page;
-		else
-			r->canary = (struct shmring__canary *)page;
-	}
-	if (!error) {
-		shmring__os(SYS_madvise, (long)r->canary, SHMRING__CANARY,
-			    18 /* MADV_WIPEONFORK */, 0, 0, 0);
-		r->canary->alive = 1;
 		shmring__aim(r);
 		if (!(roles & (SHMRING_OBSERVER | SHMRING__KEEPER)))
 			error = shmring__attach(r);
@@ -3548,7 +3555,8 @@ shmring_strerror(int error)
 		       "vm.nr_hugepages, RLIMIT_MEMLOCK";
 	case EOPNOTSUPP:
 		return "not supported here: this system has no transparent "
-		       "huge pages for shared memory, or the ring has no "
+		       "huge pages for shared memory, or refuses "
+		       "MADV_WIPEONFORK (Linux 4.14), or the ring has no "
 		       "descriptor to pass";
 	case EINVAL:
 		return "invalid: a name has one component; slots at most 2^30 "

@@ -246,6 +246,36 @@ moves_data_through_time(uint32_t mode)
 		       mode_name[mode]);
 }
 
+/* Where a child's use could not be noticed, nobody gets a handle. */
+static void
+needs_to_notice_forks(void)
+{
+	static const unsigned advice = SYS_madvise;
+	struct shmring base;
+	pid_t child;
+
+	watch(&base, SHMRING_MPMC);
+	child = tap_fork();
+	if (child == 0) {
+		struct shmring ring;
+		int before = descriptors();
+
+		refuse(&advice, 1, EINVAL);
+		CHILD_CHECK(shmring_create_memfd(&ring, NULL) == -EOPNOTSUPP);
+		CHILD_CHECK(shmring_dup(&ring, &base, SHMRING_BOTH) ==
+			    -EOPNOTSUPP);
+		CHILD_CHECK(push_number(&ring, 1) == -EBADF);
+		CHILD_CHECK(descriptors() == before);
+		_exit(0);
+	}
+	int status = tap_wait(child);
+	shmring_close(&base);
+	if (status == CANNOT)
+		skip("seccomp is not permitted");
+	else
+		is_int(status, 0, "no MADV_WIPEONFORK: -EOPNOTSUPP");
+}
+
 /* Somebody without membarrier fences itself, and says so. */
 static void
 fences_itself_without_membarrier(void)
@@ -550,6 +580,7 @@ main(void)
 		moves_data_through_time(mode);
 	}
 	sleeps_by_the_steady_clock();
+	needs_to_notice_forks();
 	fences_itself_without_membarrier();
 	idles_without_futex();
 	is_alive_then_dead("all descriptors closed", close_all_descriptors);
