@@ -356,6 +356,41 @@ refuse_descriptors(void)
 	shmring_close(&ring);
 }
 
+static void
+use_after_cut(void *name)
+{
+	struct shmring ring;
+	char path[128];
+
+	file_path(path, name);
+	CHILD_CHECK(!shmring_open(&ring, name, 0, 0));
+	CHILD_CHECK(!truncate(path, 0));
+	signal(SIGBUS, SIG_DFL); /* no report of a sanitizer */
+	push_number(&ring, 1);
+}
+
+/* What a sealed descriptor forbids, the owner of a named file can do. */
+static void
+cut_a_named_ring(void)
+{
+	struct shmring_config config = small;
+	struct shmring ring;
+	char name[64];
+
+	shmring_create(&ring, make_name(name), &small);
+	shmring_close(&ring);
+	is_int(child_run(use_after_cut, name), -SIGBUS,
+	       "a named ring can be cut under its users");
+	is_int(shmring_open(&ring, name, 0, 0), -EPROTO, "nobody else gets in");
+	config.flags = SHMRING_REPLACE;
+	is_int(shmring_create(&ring, name, &config), -EEXIST,
+	       "nor replaces what cannot be judged any more");
+	is_int(shmring_unlink(name), 0, "but the name");
+	is_int(shmring_create(&ring, name, &config), 0, "can be had again");
+	shmring_close(&ring);
+	shmring_unlink(name);
+}
+
 struct user {
 	const char *name;
 	int *ready; /* shared */
@@ -787,6 +822,7 @@ main(void)
 	refuse_changed_files();
 	meet_strangers();
 	refuse_descriptors();
+	cut_a_named_ring();
 	replace_in_all_cases();
 	create_in_a_crowd(0);
 	create_in_a_crowd(SHMRING_REPLACE);
