@@ -23,7 +23,7 @@ export BUILD CC CXX
 
 # Each optional library that is here gives -DHAVE_CK -lck and the like.
 SYSTEM = $(addprefix -isystem ,/usr/include/tirpc /usr/include/dpdk \
-	/usr/include/$(shell $(CC) -dumpmachine)/dpdk \
+	/usr/include/$(subst -pc-,-,$(shell $(CC) -dumpmachine))/dpdk \
 	$(wildcard /usr/include/iceoryx/v*))
 OPTIONAL := $(shell for library in 'CK ck ck_ring.h' 'ZMQ zmq zmq.h' \
 		'NNG nng nng/nng.h' 'TIRPC tirpc tirpc/rpc/rpc.h' \
