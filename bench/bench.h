@@ -98,9 +98,11 @@ struct job {
 	struct style style;
 	size_t size;
 	unsigned batch, senders, receivers;
+	unsigned idle; /* attached beside these, doing nothing */
 	uint64_t rate; /* MODE_UNDER_LOAD: messages a second */
 	size_t depth; /* messages in flight at most; 0: the default */
 	uint64_t count; /* messages to measure; 0: for the duration */
+	uint64_t fill; /* do not look for a depth beyond so many messages */
 	int64_t duration, warmup;
 	enum verify_level verify; /* while measuring */
 	enum bench_fault fault;
