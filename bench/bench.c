@@ -6,6 +6,7 @@
  * a machine that drifts does so for all. What was asked for stands in
  * options.c, which rows that makes in cases.c, how one is run in run.c.
  */
+#include "bars.h"
 #include "cases.h"
 
 #include <signal.h>
@@ -198,7 +199,10 @@ main(int argc, char **argv)
 		return EXIT_SUCCESS;
 	}
 	choose_cpus(placement, sizeof(placement));
-	add_programme(&report);
+	if (options.bars)
+		bars_add(&report);
+	else
+		add_programme(&report);
 	report.baseline = options.baseline;
 	report.placement = placement;
 	sigaction(SIGINT, &action, NULL);
@@ -207,7 +211,11 @@ main(int argc, char **argv)
 	if (stop)
 		return 128 + stop;
 	report_choose(&report);
-	write_all(&good);
+	if (options.bars)
+		bars_print(&report, stdout);
+	else
+		write_all(&good);
+	fflush(stdout);
 	report_sanity(&report, options.out ? stdout : stderr);
 	return good && all_well() ? EXIT_SUCCESS : EXIT_SPOILT;
 }

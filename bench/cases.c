@@ -27,6 +27,9 @@ group_of(const struct mechanism *m)
 	for (list = ring_mechanisms; *list; list++)
 		if (*list == m)
 			return "shmring";
+	for (list = deaf_mechanisms; *list; list++)
+		if (*list == m)
+			return "shmring";
 	for (list = adapter_mechanisms(); *list; list++)
 		if (*list == m)
 			return "adapters";
@@ -41,7 +44,8 @@ compare_name(const char *part, void *into)
 	const struct mechanism *m = into;
 
 	wanted_found |=
-		strcmp(part, m->name) == 0 || strcmp(part, group_of(m)) == 0;
+		strcmp(part, m->name) == 0 ||
+		(!(m->caps & CAP_APART) && strcmp(part, group_of(m)) == 0);
 }
 
 /** Asked for by name or group; baselines belong to every run. */
@@ -49,7 +53,7 @@ static bool
 wanted(const struct mechanism *m)
 {
 	if (!options.names || (m->caps & CAP_BASELINE))
-		return true;
+		return !(m->caps & CAP_APART);
 	wanted_found = false;
 	each(options.names, compare_name, (void *)(uintptr_t)m);
 	return wanted_found;
@@ -73,6 +77,7 @@ collect_mechanisms(void)
 {
 	collect(baseline_mechanisms);
 	collect(ring_mechanisms);
+	collect(deaf_mechanisms);
 	collect(peer_mechanisms);
 	collect(adapter_mechanisms());
 	if (options.names)
@@ -174,12 +179,9 @@ assign_cpus(unsigned senders, unsigned receivers)
 static bool
 same_row(const struct job *a, const struct job *b)
 {
-	return a->mechanism == b->mechanism && a->mode == b->mode &&
+	return same_work(a, b) && a->mechanism == b->mechanism &&
 	       a->style.wait == b->style.wait &&
-	       a->style.pauses == b->style.pauses && a->size == b->size &&
-	       a->batch == b->batch && a->senders == b->senders &&
-	       a->receivers == b->receivers && a->rate == b->rate &&
-	       a->depth == b->depth && a->idle == b->idle && a->cpus == b->cpus;
+	       a->style.pauses == b->style.pauses;
 }
 
 void

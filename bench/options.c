@@ -60,7 +60,10 @@ usage(FILE *out)
 		"      --hdr STEM       a histogram a row: STEM.<row>.hgrm\n"
 		"      --timeout TIME   for one repetition (20s)\n"
 		"      --seed N         of the order in which rows take turns\n"
-		"      --quick          everything, briefly: does it work?\n");
+		"      --quick          everything, briefly: does it work?\n"
+		"      --bars           what shmring wants to reach, and "
+		"whether "
+		"it does\n");
 }
 
 void
@@ -320,6 +323,7 @@ parse_options(int argc, char **argv)
 		TIMEOUT,
 		SEED,
 		QUICK,
+		BARS,
 		FAULT,
 		HELP,
 	};
@@ -349,6 +353,7 @@ parse_options(int argc, char **argv)
 		{ "timeout", 1, NULL, TIMEOUT },
 		{ "seed", 1, NULL, SEED },
 		{ "quick", 0, NULL, QUICK },
+		{ "bars", 0, NULL, BARS },
 		{ "fault", 1, NULL, FAULT }, /* for the tests of the bench */
 		{ "help", 0, NULL, HELP },
 		{ NULL, 0, NULL, 0 },
@@ -442,6 +447,9 @@ parse_options(int argc, char **argv)
 			break;
 		case QUICK:
 			o->quick = true;
+			break;
+		case BARS:
+			o->bars = true;
 			break;
 		case FAULT:
 			o->job.fault = parse_fault(optarg);
