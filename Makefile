@@ -108,6 +108,8 @@ bench: $(BENCH) ## all mechanisms side by side (BENCH_ARGS=)
 	@$(BENCH) $(BENCH_ARGS)
 bench-quick: $(BENCH) ## the same in seconds, to see that it works
 	@$(BENCH) --quick $(BENCH_ARGS)
+bars: $(BENCH) ## what shmring wants to reach, and whether it does
+	@$(BENCH) --bars $(BENCH_ARGS)
 limits: $(BENCH) ## what each mechanism takes before it is full
 	@$(BENCH) --mode limits $(BENCH_ARGS)
 plots: $(BENCH) ## the diagrams (needs gnuplot)
@@ -190,5 +192,5 @@ help: ## this list
 
 .DELETE_ON_ERROR:
 .PHONY: all demo check stress crash model mutants fuzz bench bench-quick \
-	limits plots asan ubsan tsan arm64 cxx lint format deps install \
+	bars limits plots asan ubsan tsan arm64 cxx lint format deps install \
 	uninstall clean help
