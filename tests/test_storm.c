@@ -92,8 +92,8 @@ interrupt_often(int restart)
 		timer_settime(timer, 0, &period, NULL);
 }
 
-/* Attach; a dead predecessor may take a moment to be proven dead. */
-static void
+/* Attach; a dead predecessor may take a moment to be proven dead. 0: no. */
+static int
 attach(struct shmring *ring, unsigned role)
 {
 	int64_t end = shmring__now() + STALL_NS;
@@ -102,11 +102,10 @@ attach(struct shmring *ring, unsigned role)
 	do
 		error = shmring_dup(ring, &base, role);
 	while ((error == -EBUSY || error == -EUSERS) && shmring__now() < end);
-	if (error) {
+	if (error)
 		__atomic_store_n(&account->failed, (uint32_t)-error,
 				 __ATOMIC_RELAXED);
-		_exit(1);
-	}
+	return !error;
 }
 
 static void
@@ -142,7 +141,8 @@ produce(uint32_t life)
 	struct message m;
 	uint32_t number = 0;
 
-	attach(&ring, SHMRING_PRODUCER);
+	if (!attach(&ring, SHMRING_PRODUCER))
+		return;
 	while (number < MESSAGES &&
 	       !__atomic_load_n(&account->stop, __ATOMIC_RELAXED)) {
 		size_t size = compose(&m, life, number);
@@ -218,7 +218,8 @@ consume(uint32_t life)
 	struct shmring ring;
 	int error = 0;
 
-	attach(&ring, SHMRING_CONSUMER);
+	if (!attach(&ring, SHMRING_CONSUMER))
+		return;
 	while (!error) {
 		error = take_one(&ring, life);
 		if (error == -EPIPE &&
@@ -356,7 +357,8 @@ drain(uint32_t newest[LIVES])
 	uint32_t room = 0;
 	ssize_t got;
 
-	attach(&ring, SHMRING_BOTH);
+	if (!attach(&ring, SHMRING_BOTH))
+		return 0;
 	do
 		while ((got = shmring_pop(&ring, &m, sizeof(m))) > 0)
 			note(&m, (size_t)got, shmring_redelivered(&ring),
