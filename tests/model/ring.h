@@ -78,6 +78,7 @@ model_attach(uint32_t mode, uint32_t i, uint32_t roles)
 		model_data = (uint64_t *)(void *)r->data;
 		model_words = MODEL_CAPACITY / sizeof(uint64_t);
 		r->credit = MODEL_CAPACITY;
+		r->cleared = 8;
 	}
 	r->spill = (unsigned char *)&model_spills[i];
 	r->roles = roles;

@@ -62,6 +62,7 @@ main(void)
 	*writer->tail = *reader->head = *reader->taken = 16;
 	reader->published = 16;
 	writer->credit = 16 + MODEL_CAPACITY;
+	writer->cleared = 16 + 8;
 	__VERIFIER_thread_t first = model_start(producer);
 	__VERIFIER_thread_t second = model_start(consumer);
 	model_join(first);
