@@ -126,6 +126,11 @@ extern "C" {
 #ifndef SHMRING_CATCH_UP
 #define SHMRING_CATCH_UP 64
 #endif
+/* An SPSC producer clears so many bytes at once of what it will write next: a
+ * power of two, at least 8. */
+#ifndef SHMRING_CLEAR_AHEAD
+#define SHMRING_CLEAR_AHEAD 512
+#endif
 
 /* Hooks for model checkers and fuzzers: what they cannot digest. */
 #ifndef SHMRING_COPY
@@ -557,6 +562,7 @@ struct shmring__idle { /* how long a position has kept us waiting */
 	int64_t since;
 	uint64_t done, streak; /* messages moved until, between two waits */
 	uint32_t calls;
+	uint32_t lone, trial; /* waits since, and until, a try for a stream */
 };
 
 struct shmring { /* private: one participant, in its own memory */
@@ -568,6 +574,7 @@ struct shmring { /* private: one participant, in its own memory */
 	struct shmring__line *line[2]; /* my own: as reader, as writer */
 	uint64_t mask; /* SPSC: of byte offsets; MPMC: of slot numbers */
 	uint64_t credit; /* SPSC writer: may write below this */
+	uint64_t cleared; /* SPSC writer: from the next record to here all 0 */
 	uint64_t *taken; /* SPSC: what the reader has published as free */
 	uint64_t published; /* SPSC reader: my copy of *taken */
 	uint64_t lazy; /* SPSC reader: publish after so many bytes */
@@ -954,8 +961,11 @@ shmring__refusal(const struct shmring *r, int side)
  * The reader looks at a header only where the writer has put a 0 before: the
  * writer clears the next header, then publishes this one. So one cache line
  * moves for a small message, no index is shared, and nobody else clears
- * anything. tail and head are the true positions, each on a page that only
- * its owner writes, so that a successor goes on where a dead one stopped.
+ * anything. The writer clears some lines at a time: the CPU can fetch these
+ * all at once from the reader's cache, where writes to one after the other
+ * would wait for each (measured: 2 to 4 times the messages of 8 bytes).
+ * tail and head are the true positions, each on a page that only its owner
+ * writes, so that a successor goes on where a dead one stopped.
  * ------------------------------------------------------------------------ */
 
 SHMRING__HOT uint64_t
@@ -1006,15 +1016,33 @@ shmring__spsc_room(struct shmring *r, size_t size, struct shmring__claim *claim,
 	return 0;
 }
 
+/* Clear the header at `next`, and, as long as records are small, what follows
+ * it, too: large ones fetch their lines at once by themselves. */
+SHMRING__COLD void
+shmring__spsc_clear(struct shmring *r, uint64_t tail, uint64_t next)
+{
+	uint64_t ahead = 8;
+	if (next - tail <= SHMRING_CLEAR_AHEAD / 4)
+		ahead = SHMRING_CLEAR_AHEAD -
+			(next & (SHMRING_CLEAR_AHEAD - 1) & ~UINT64_C(7));
+	if (ahead > r->credit - next)
+		ahead = (r->credit - next) & ~UINT64_C(7);
+	for (uint64_t i = 0; i < ahead; i += 8)
+		SHMRING__STORE(shmring__header_at(r, next + i), 0, RELAXED);
+	r->cleared = next + ahead;
+}
+
 SHMRING__HOT void
 shmring__spsc_deliver(struct shmring *r, const struct shmring__claim *claim,
 		      size_t size)
 {
-	uint64_t next = claim->position + shmring__record_size(size);
-	SHMRING__STORE(shmring__header_at(r, next), 0, RELAXED);
-	/* R1: the payload and the cleared header go before */
-	SHMRING__PUBLISH(shmring__header_at(r, claim->position), size + 1);
-	SHMRING__STORE(r->tail, next, RELAXED);
+	uint64_t tail = claim->position;
+	uint64_t record = shmring__record_size(size);
+	if (SHMRING__RARELY(r->cleared - tail < record + 8))
+		shmring__spsc_clear(r, tail, tail + record);
+	/* R1: the payload and the cleared next header go before */
+	SHMRING__PUBLISH((uint64_t *)(void *)(claim->data - 8), size + 1);
+	SHMRING__STORE(r->tail, tail + record, RELAXED);
 }
 
 /* No valid header where we look: nothing there, or something wrong. */
@@ -1881,6 +1909,7 @@ shmring__resume_writer(struct shmring *r)
 		return -EBADMSG;
 	SHMRING__STORE(r->tail, tail, RELEASE);
 	r->credit = head + r->geometry.capacity;
+	r->cleared = tail; /* a record that was begun may lie behind */
 	return 0;
 }
 
@@ -2617,6 +2646,21 @@ shmring_unlink(const char *name)
  * PUSH, POP
  * ------------------------------------------------------------------------ */
 
+/* A message that was just filled in word by word is copied word by word: its
+ * words are still on their way to the cache, where a wider load would have to
+ * wait for all stores before them (measured: 1.3 times the messages of 64
+ * bytes). asm, or compilers make wide loads of it. */
+SHMRING__HOT void
+shmring__copy_words(char *to, const char *from, size_t size)
+{
+	for (size_t i = 0; i < size; i += 8) {
+		uint64_t word;
+		memcpy(&word, from + i, 8);
+		__asm__("" : "+r"(word));
+		memcpy(to + i, &word, 8);
+	}
+}
+
 /* Memory copy that stays inline for what is small, its size known or not: a
  * call would cost more than the rest of push. */
 SHMRING__HOT void
@@ -2625,7 +2669,9 @@ shmring__copy(void *to, const void *from, size_t size)
 	char *t = (char *)to;
 	const char *f = (const char *)from;
 	if (__builtin_constant_p(size)) {
-		if (size)
+		if (size <= 64 && size % 8 == 0)
+			shmring__copy_words(t, f, size);
+		else
 			memcpy(t, f, size);
 		return;
 	}
@@ -2994,6 +3040,8 @@ shmring_commit(struct shmring *ring, size_t size)
 		return error;
 	if (size > claim->size)
 		return -EMSGSIZE;
+	if (size < claim->size) /* what its owner wrote lies behind it */
+		ring->cleared = claim->position;
 	if (claim->state == SHMRING__HELD &&
 	    SHMRING__RARELY(shmring__deliver(ring, ring->mode, claim, size))) {
 		SHMRING_COPY(ring->spill, claim->data, size);
@@ -3021,6 +3069,7 @@ shmring_abort(struct shmring *ring)
 	struct shmring__claim *claim = &ring->held[SHMRING__WRITE];
 	if (shmring__check_held(ring, SHMRING__WRITE))
 		return;
+	ring->cleared = claim->position;
 	if (ring->mode == SHMRING_MPMC && claim->state == SHMRING__HELD &&
 	    shmring__mpmc_deliver(ring, claim, shmring__aborted(ring)))
 		shmring__hand_back(ring, claim->position);
@@ -3067,7 +3116,7 @@ shmring_release(struct shmring *ring)
 #ifndef SHMRING__FIRST_SLEEP_NS
 #define SHMRING__FIRST_SLEEP_NS 50000
 #endif
-#define SHMRING__STREAM 8 /* messages between two waits make a stream */
+#define SHMRING__STREAM 4 /* messages between two waits make a stream */
 
 struct shmring__waiter {
 	struct shmring *ring;
@@ -3076,7 +3125,7 @@ struct shmring__waiter {
 	int side;
 	int lazy; /* still spinning: leave the peer's lines alone */
 	int64_t timeout, deadline, spin_until;
-	uint32_t polls, sleeps, expected;
+	uint32_t polls, pauses, sleeps, expected;
 	int announced, safe; /* safe: no wake-up can have been missed */
 };
 
@@ -3107,6 +3156,23 @@ shmring__may_spin(struct shmring *r, int side)
 	return shmring__note_cpu(r, side) != peer;
 }
 
+/* How long to leave the lines to the other side before looking again. In a
+ * stream some shall fill meanwhile. But we may be in one and at its heels at
+ * every message, since we look too often: try, more and more seldom. */
+SHMRING__COLD uint32_t
+shmring__pauses(struct shmring__idle *idle)
+{
+	if (idle->streak >= SHMRING__STREAM) {
+		idle->trial = 0;
+	} else if (++idle->lone <= idle->trial) {
+		return 1;
+	} else if (idle->trial < 1u << 16) {
+		idle->trial = 2 * idle->trial + 32;
+	}
+	idle->lone = 0;
+	return SHMRING_CATCH_UP;
+}
+
 /* One step of spinning; 0 when it is over. */
 SHMRING__COLD int
 shmring__spin(struct shmring__waiter *w)
@@ -3114,13 +3180,11 @@ shmring__spin(struct shmring__waiter *w)
 	struct shmring *r = w->ring;
 	if (!w->polls && !shmring__may_spin(r, w->side))
 		return 0;
-	/* In a stream, let some lines fill before looking again. */
-	uint32_t pauses = r->idle[w->side].streak >= SHMRING__STREAM
-				  ? SHMRING_CATCH_UP
-				  : 1;
-	for (uint32_t i = 0; i < pauses; i++)
+	if (!w->polls)
+		w->pauses = shmring__pauses(&r->idle[w->side]);
+	for (uint32_t i = 0; i < w->pauses; i++)
 		SHMRING_PAUSE();
-	w->polls += pauses;
+	w->polls += w->pauses;
 	if (w->polls % 8) /* not every time to the clock */
 		return 1;
 	int64_t now = SHMRING_NOW();

@@ -86,6 +86,40 @@ start_at_every_offset(void)
 	shmring_close(&ring);
 }
 
+static void
+send_a_part(struct shmring *ring)
+{
+	shmring_commit(ring, 8);
+}
+
+/* What was written into a reservation and then not sent, since it was given up,
+ * sent in part, or its owner died, must not be taken for a header: not behind
+ * the next messages, whatever their sizes. */
+static void
+send_less_than_reserved(void (*give_up)(struct shmring *), const char *what)
+{
+	struct shmring ring;
+	int wrong = 0;
+
+	ring_make(&ring, SHMRING_SPSC, 64, 1024);
+	for (uint64_t i = 0; i < 4000; i++) {
+		uint64_t *place = shmring_reserve(&ring, 1024);
+
+		for (int j = 0; j < 128; j++)
+			place[j] = 9; /* as if 8 bytes followed */
+		give_up(&ring);
+		for (uint64_t n = 0; n < i % 50; n++)
+			wrong += push_number(&ring, n) != 0;
+		if (give_up == send_a_part)
+			wrong += pop_number(&ring) != 9;
+		for (uint64_t n = 0; n < i % 50; n++)
+			wrong += pop_number(&ring) != (int64_t)n;
+		wrong += pop_number(&ring) != -EAGAIN;
+	}
+	is_int(wrong, 0, "what was reserved and %s is not read", what);
+	shmring_close(&ring);
+}
+
 /* As if killed between publication and the store of tail: a successor must
  * not write over what was published. */
 static void
@@ -169,6 +203,9 @@ main(void)
 	account_for_every_byte((UINT64_C(1) << 63) - 8000, "near 2^63");
 	account_for_every_byte(UINT64_MAX - 7999, "near 2^64");
 	start_at_every_offset();
+	send_less_than_reserved(shmring_abort, "aborted");
+	send_less_than_reserved(send_a_part, "sent in part");
+	send_less_than_reserved(ring_reopen, "left by the dead");
 	resume_behind_the_last();
 	poison_handle(damage_header, "a length beyond slot_size");
 	poison_handle(damage_taken, "a position beyond the writer's");

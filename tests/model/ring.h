@@ -93,6 +93,7 @@ model_open(uint32_t mode, uint32_t i, uint32_t roles)
 		model_data = (uint64_t *)(void *)r->data;
 		model_words = MODEL_CAPACITY / sizeof(uint64_t);
 		r->credit = MODEL_CAPACITY;
+		r->cleared = 8;
 	}
 	r->spill = (unsigned char *)&model_spills[i];
 	r->roles = roles;
@@ -134,6 +135,7 @@ model_seek(struct shmring *reader, struct shmring *writer, uint64_t position)
 	*writer->tail = *reader->head = *reader->taken = position;
 	reader->published = position;
 	writer->credit = position + MODEL_CAPACITY;
+	writer->cleared = position + 8;
 }
 
 #endif /* MODEL_RING_H */
