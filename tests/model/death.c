@@ -45,7 +45,7 @@ pushing(void *unused)
 
 	(void)unused;
 	if (RECOVERERS > 1)
-		model_recover(pusher, 0);
+		shmring__recover_line(pusher, 0);
 	pushed = shmring_push(pusher, &message, sizeof(message)) == 0;
 	return NULL;
 }
@@ -69,7 +69,7 @@ static void *
 popping(void *unused)
 {
 	(void)unused;
-	model_recover(popper, 0);
+	shmring__recover_line(popper, 0);
 	take();
 	return NULL;
 }
@@ -91,7 +91,7 @@ main(void)
 	model_join(second);
 	model_join(third);
 
-	model_recover(popper, 0);
+	shmring__recover_line(popper, 0);
 	MODEL_ASSERT(!model_dead[1] ||
 		     shmring__state_of(popper->lines[0].status) ==
 			     SHMRING__FREE);

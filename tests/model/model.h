@@ -11,11 +11,13 @@
 #define MODEL_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <genmc.h>
 #include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* GenMC's own headers for threads and assertions clash with those of libc
@@ -42,26 +44,40 @@ model_join(__VERIFIER_thread_t thread)
 
 /* ---- Death --------------------------------------------------------------
  *
- * A thread may die where a hook of the header shows that it is there.
+ * A thread is a process here, and its number the pid. It may die where a hook
+ * of the header shows that it is there. Whoever has proof of it sees all that
+ * the dead had done, because the kernel has put it to rest in between.
  */
-enum { MODEL_LIVES, MODEL_UNCLAIMED, MODEL_CLAIMED, MODEL_FINISHED };
-static _Thread_local int model_dies; /* where, in its first push or pop */
-static _Thread_local int model_copied;
+enum {
+	MODEL_LIVES,
+	MODEL_UNCLAIMED, /* before the message is copied */
+	MODEL_CLAIMED, /* when it should be */
+	MODEL_FINISHED, /* after it was, and its publication */
+	MODEL_DECIDING, /* before HEAVY */
+};
+static _Thread_local int model_dies; /* where */
+static _Thread_local int model_copied; /* 0: nothing yet */
 static uint32_t model_dead[MODEL_THREADS + 1];
 
 static inline void
-model_step(int copies)
+model_die(void)
 {
-	int here = copies	  ? MODEL_CLAIMED
-		   : model_copied ? MODEL_FINISHED
-				  : MODEL_UNCLAIMED;
-
-	model_copied |= copies;
-	if (model_dies != here)
-		return;
 	__atomic_store_n(&model_dead[__VERIFIER_thread_self()], 1,
 			 __ATOMIC_RELEASE);
 	__VERIFIER_thread_exit(NULL);
+}
+
+static inline void
+model_step(int here)
+{
+	if (model_dies == here)
+		model_die();
+}
+
+static inline void
+model_step_on(void)
+{
+	model_step(model_copied ? MODEL_FINISHED : MODEL_UNCLAIMED);
 }
 
 /* ---- Asymmetric fences ------------------------------------------------
@@ -80,7 +96,7 @@ static uint32_t model_barrier[MODEL_THREADS + 1];
 static inline void
 model_light(void)
 {
-	model_step(0);
+	model_step_on();
 #if defined(MODEL_NO_LIGHT)
 #elif defined(MODEL_SCL)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -93,6 +109,7 @@ model_light(void)
 static inline int
 model_heavy(void)
 {
+	model_step(MODEL_DECIDING);
 #if defined(MODEL_NO_HEAVY)
 #elif defined(MODEL_SCL)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -215,6 +232,51 @@ model_futex_wake(uint32_t *word, int count)
 
 #endif
 
+/* ---- Locks and proofs of death ------------------------------------------
+ *
+ * The system calls that take_line and recover_line make: the byte of each
+ * participant, which whoever dies lets go, and the question whether a process
+ * still exists. The descriptor of a process is its pid.
+ */
+#define MODEL_LOCKS 4
+static uint32_t model_locks[MODEL_LOCKS]; /* who holds it, or 0 */
+
+static inline int
+model_lock(struct flock *lock, uint32_t fd, int take)
+{
+	uint32_t *holder = &model_locks[lock->l_start & (MODEL_LOCKS - 1)];
+	uint32_t seen = __atomic_load_n(holder, __ATOMIC_ACQUIRE);
+	int held = seen && seen != fd &&
+		   !__atomic_load_n(&model_dead[seen], __ATOMIC_ACQUIRE);
+
+	if (!take) {
+		if (!held)
+			lock->l_type = F_UNLCK;
+		return 0;
+	}
+	if (lock->l_type == F_UNLCK) {
+		__atomic_store_n(holder, 0, __ATOMIC_RELEASE);
+		return 0;
+	}
+	if (held ||
+	    !__atomic_compare_exchange_n(holder, &seen, fd, 0, __ATOMIC_ACQ_REL,
+					 __ATOMIC_ACQUIRE))
+		return -EAGAIN;
+	return 0;
+}
+
+/* 0 or a negative errno */
+static inline int
+model_syscall(long number, long a, long b, long c)
+{
+	if (number == SYS_fcntl)
+		return model_lock((struct flock *)c, (uint32_t)a,
+				  b != 36 /* F_OFD_GETLK */);
+	if (number != SYS_kill) /* no pidfd, no /proc: not gone */
+		return -ENOSYS;
+	return __atomic_load_n(&model_dead[a], __ATOMIC_ACQUIRE) ? -ESRCH : 0;
+}
+
 /* ---- Copies -------------------------------------------------------------
  *
  * Whole words, one access each: GenMC takes accesses of another size for
@@ -239,7 +301,8 @@ model_copy(void *to, const void *from, size_t size)
 	uint64_t *target = to;
 	uint64_t *source = (uint64_t *)from;
 
-	model_step(1);
+	model_copied = 1;
+	model_step(MODEL_CLAIMED);
 	MODEL_ASSERT(size % sizeof(uint64_t) == 0);
 	for (size_t i = 0; i < size / sizeof(uint64_t); i++)
 		*model_unmap(target + i) = *model_unmap(source + i);
@@ -253,14 +316,15 @@ model_copy(void *to, const void *from, size_t size)
 #define SHMRING_FUTEX_WAIT(word, expected, until) \
 	model_futex_wait(word, expected, (until) < MODEL_LONG)
 #define SHMRING_FUTEX_WAKE(word, count) model_futex_wake(word, count)
-#ifdef MODEL_FUTEXES /* as on arm64, or on x86, where a short sleep is HEAVY */
-#ifdef MODEL_ARM64
+#if defined(MODEL_ARM64)
 #define SHMRING__PUBLISH(place, value) \
 	__atomic_store_n(place, value, __ATOMIC_SEQ_CST)
-#else
+#elif defined(MODEL_FUTEXES) /* x86, where a short sleep is HEAVY */
 #define SHMRING__PUBLISH(place, value) \
 	(__atomic_store_n(place, value, __ATOMIC_RELEASE), model_light())
-#endif
+#else /* x86 */
+#define SHMRING__PUBLISH(place, value) \
+	(__atomic_store_n(place, value, __ATOMIC_RELEASE), model_step_on())
 #endif
 #define SHMRING_LIGHT(ring) model_light()
 #define SHMRING_HEAVY(ring) model_heavy()

@@ -34,13 +34,28 @@
 #undef errno
 #define errno model_errno
 static _Thread_local int model_errno;
+#define syscall(number, a, b, c, ...) \
+	((model_errno = -model_syscall(number, a, b, c)) ? -1 : 0)
+#define snprintf(text, ...) ((void)0)
+#define fstat(fd, file) ((file)->st_dev = 0, (file)->st_ino = 0, 0)
+#ifndef MODEL_FUTEXES
+/* Nobody sleeps, so a wake-up (the only one of 32 bits) changes nothing, and
+ * it must not order anything: the machine promises that to nobody. */
+#define __atomic_compare_exchange_n(place, from, ...) \
+	(sizeof(*(place)) == 4 ||                     \
+	 __atomic_compare_exchange_n(place, from, __VA_ARGS__))
+#endif
 #include <shmring.h>
 #undef __asm__
 #undef __builtin_constant_p
 #undef sched_getcpu
+#undef __atomic_compare_exchange_n
+#undef syscall
+#undef fstat
+#undef snprintf
 
-#ifndef MODEL_HANDLES
-#define MODEL_HANDLES MODEL_THREADS
+#ifndef MODEL_LINES
+#define MODEL_LINES MODEL_THREADS /* participants, the first handles */
 #endif
 #ifndef SLOTS
 #define SLOTS 2 /* MPMC */
@@ -51,14 +66,14 @@ static _Thread_local int model_errno;
 #define MODEL_PAGE 256
 
 static _Alignas(
-	4096) unsigned char model_segment[8 * MODEL_PAGE + MODEL_HANDLES * 128];
-static struct shmring model_handles[MODEL_HANDLES];
-static uint64_t model_spills[MODEL_HANDLES];
-static struct shmring__canary model_canaries[MODEL_HANDLES];
+	4096) unsigned char model_segment[8 * MODEL_PAGE + MODEL_LINES * 128];
+static struct shmring model_handles[MODEL_THREADS];
+static uint64_t model_spills[MODEL_THREADS];
+static struct shmring__canary model_canaries[MODEL_THREADS];
 
-/* Handle and participant number i, not yet seen by any thread. */
+/* Handle number i, of thread 1 + i, not attached yet. */
 static struct shmring *
-model_attach(uint32_t mode, uint32_t i, uint32_t roles)
+model_open(uint32_t mode, uint32_t i, uint32_t roles)
 {
 	struct shmring *r = &model_handles[i];
 	struct shmring__geometry *g = &r->geometry;
@@ -66,10 +81,10 @@ model_attach(uint32_t mode, uint32_t i, uint32_t roles)
 	g->mode = mode;
 	g->slots = SLOTS;
 	g->slot_size = 8;
-	g->participants = MODEL_HANDLES;
+	g->participants = MODEL_LINES;
 	g->page = MODEL_PAGE;
 	g->stride = 16;
-	g->index = sizeof(struct shmring__header) + MODEL_HANDLES * 128;
+	g->index = sizeof(struct shmring__header) + MODEL_LINES * 128;
 	g->consumer = g->states = g->index + MODEL_PAGE;
 	g->data = g->consumer + MODEL_PAGE;
 	g->capacity = mode == SHMRING_SPSC ? MODEL_CAPACITY : SLOTS * g->stride;
@@ -85,42 +100,44 @@ model_attach(uint32_t mode, uint32_t i, uint32_t roles)
 	r->spill = (unsigned char *)&model_spills[i];
 	r->roles = roles;
 	r->pid = 1 + i;
+	r->fd = (int)r->pid;
 	r->canary = &model_canaries[i];
 	r->canary->alive = 1;
+	if (roles & SHMRING_CONSUMER)
+		r->canary->receive = 1 + g->slot_size;
+	if (roles & SHMRING_PRODUCER)
+		r->canary->send = 1 + g->slot_size;
+	return r;
+}
 
+/* The same, as participant i already, not yet seen by any thread. */
+static struct shmring *
+model_attach(uint32_t mode, uint32_t i, uint32_t roles)
+{
+	struct shmring *r = model_open(mode, i, roles);
 	struct shmring__line *line = &r->lines[i];
+
 	line->status = shmring__status(1 << 16, roles, SHMRING__LIVE);
 	line->pid = r->pid;
 	line->intent[SHMRING__READ] = SHMRING__NONE;
 	line->intent[SHMRING__WRITE] = SHMRING__NONE;
 	line->adopts = SHMRING__NONE;
-	if (roles & SHMRING_CONSUMER) {
+	model_locks[i] = r->pid;
+	if (roles & SHMRING_CONSUMER)
 		r->line[SHMRING__READ] = line;
-		r->canary->receive = 1 + g->slot_size;
-	}
-	if (roles & SHMRING_PRODUCER) {
+	if (roles & SHMRING_PRODUCER)
 		r->line[SHMRING__WRITE] = line;
-		r->canary->send = 1 + g->slot_size;
-	}
 	return r;
 }
 
-/* shmring__recover_line with another proof of death: the owner of line i is
- * thread 1 + i. */
-static inline int
-model_recover(struct shmring *r, uint32_t i)
+/* SPSC: let both start at this position. */
+static void
+model_seek(struct shmring *reader, struct shmring *writer, uint64_t position)
 {
-	uint64_t status = SHMRING__LOAD(&r->lines[i].status, ACQUIRE);
-	uint64_t recov = shmring__status(status, shmring__roles_of(status),
-					 SHMRING__RECOV);
-
-	if (shmring__state_of(status) == SHMRING__FREE)
-		return 0;
-	if (shmring__state_of(status) == SHMRING__LIVE &&
-	    (!__atomic_load_n(&model_dead[1 + i], __ATOMIC_ACQUIRE) ||
-	     !shmring__cas(&r->lines[i].status, status, recov)))
-		return 0;
-	return shmring__bury(r, i, recov, SHMRING__DIED);
+	*writer->tail = *reader->head = *reader->taken = position;
+	reader->published = position;
+	writer->credit = position + MODEL_CAPACITY;
+	writer->cleared = position + 8;
 }
 
 #endif /* MODEL_RING_H */

@@ -6,6 +6,7 @@
 # Needs genmc (0.11, https://github.com/MPI-SWS/genmc) on the path.
 
 here=$(dirname "$0")
+header=$here/../../include/shmring.h
 memory_kib=$((8 << 20)) # a state space that explodes ends itself
 
 if ! command -v genmc >/dev/null; then
@@ -54,19 +55,27 @@ count() {
 		echo 0
 }
 
-output=$(mktemp) || exit 1
-trap 'rm -f "$output"' EXIT
+scratch=$(mktemp -d) || exit 1
+output=$scratch/output
+trap 'rm -rf "$scratch"' EXIT
 ulimit -v "$memory_kib"
 genmc --version | sed -n 's/^ */# /p'
 number=0
 failures=0
 
-while IFS='|' read -r harness models limit expected flags; do
+while IFS='|' read -r harness models limit expected flags change; do
 	read -r harness <<<"$harness"
 	read -r expected <<<"$expected"
 	read -r flags <<<"$flags"
+	read -r change <<<"$change"
 	[[ $harness =~ ^(#.*)?$ ]] && continue
 	[ $# -gt 0 ] && [[ " $* " != *" $harness "* ]] && continue
+	sed "$change" "$header" >"$scratch/shmring.h"
+	if [ -n "$change" ] && cmp -s "$header" "$scratch/shmring.h"; then
+		echo "not ok $((++number)) - nothing to change: $change"
+		failures=$((failures + 1))
+		continue
+	fi
 	checks=
 	[[ $flags == *-DLIVENESS* ]] && checks=--check-liveness
 	for model in $models; do
@@ -74,7 +83,7 @@ while IFS='|' read -r harness models limit expected flags; do
 		# shellcheck disable=SC2046,SC2086
 		timeout $limit genmc $(model_flags "$model") $checks \
 			$always -- -std=c11 -D_GNU_SOURCE $libc \
-			-I "$here/../../include" $flags "$here/$harness.c" \
+			-I "$scratch" $flags "$here/$harness.c" \
 			>"$output" 2>&1 </dev/null
 		result=$(verdict $?)
 		took=$(((${EPOCHREALTIME/./} - ${began/./}) / 10000))
@@ -90,7 +99,8 @@ while IFS='|' read -r harness models limit expected flags; do
 		printf '%s %3d - %-11s %-4s %-10s %8d executions %8d blocked %4d.%02d s  %s\n' \
 			"$ok" $number "$harness" "$model" "$result" \
 			"$executions" "$(count blocked)" \
-			$((took / 100)) $((took % 100)) "$flags"
+			$((took / 100)) $((took % 100)) \
+			"$flags${change:+ | $change}"
 	done
 done <"$here/harnesses.txt"
 

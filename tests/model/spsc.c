@@ -59,10 +59,7 @@ main(void)
 {
 	reader = model_attach(SHMRING_SPSC, SHMRING__READ, SHMRING_CONSUMER);
 	writer = model_attach(SHMRING_SPSC, SHMRING__WRITE, SHMRING_PRODUCER);
-	*writer->tail = *reader->head = *reader->taken = 16;
-	reader->published = 16;
-	writer->credit = 16 + MODEL_CAPACITY;
-	writer->cleared = 16 + 8;
+	model_seek(reader, writer, 16);
 	__VERIFIER_thread_t first = model_start(producer);
 	__VERIFIER_thread_t second = model_start(consumer);
 	model_join(first);

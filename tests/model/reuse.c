@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT
+ * Description: MPMC, a line is used again while somebody still recovers it.
+ *
+ * A participant (VICTIM) died at DIE. One recovers its line and may be stopped
+ * in it anywhere; meanwhile another recovers it as well, takes the line over
+ * and uses the ring. What the first one still does must not touch what the new
+ * owner of the line holds.
+ */
+#define MODEL_THREADS 3
+#define MODEL_LINES 2
+#include "ring.h"
+
+#ifndef VICTIM
+#define VICTIM SHMRING_PRODUCER
+#endif
+#ifndef DIE
+#define DIE MODEL_UNCLAIMED
+#endif
+
+enum { OLD, LOST, NEW, MESSAGES };
+
+static struct shmring *victim, *recoverer, *successor;
+static uint64_t arrived[MESSAGES];
+static uint64_t pushed[MESSAGES];
+
+static int
+put(struct shmring *ring, uint64_t message)
+{
+	int error = shmring_push(ring, &message, sizeof(message));
+
+	MODEL_ASSERT(!error || error == -EAGAIN);
+	pushed[message] += !error;
+	return !error;
+}
+
+static int
+take(struct shmring *ring)
+{
+	uint64_t message = 0;
+	ssize_t size = shmring_pop(ring, &message, sizeof(message));
+
+	if (size == -EAGAIN)
+		return 0;
+	MODEL_ASSERT(size == sizeof(message) && message < MESSAGES);
+	arrived[message]++;
+	return 1;
+}
+
+static void *
+dying(void *unused)
+{
+	(void)unused;
+	model_dies = DIE;
+	if (VICTIM == SHMRING_PRODUCER)
+		put(victim, LOST);
+	else
+		take(victim);
+	return NULL;
+}
+
+static void *
+recovering(void *unused)
+{
+	(void)unused;
+	shmring__recover_line(recoverer, 0);
+	return NULL;
+}
+
+static int
+succeed(void)
+{
+	int error = shmring__take_line(successor, 0, VICTIM);
+
+	MODEL_ASSERT(!error || error == -EBUSY);
+	return !error;
+}
+
+static void *
+following(void *unused)
+{
+	(void)unused;
+	if (succeed()) {
+#ifdef REACH /* a control: it can be taken over in time */
+		MODEL_ASSERT(0);
+#endif
+		if (VICTIM == SHMRING_PRODUCER)
+			put(successor, NEW);
+		else
+			take(successor);
+	}
+	return NULL;
+}
+
+int
+main(void)
+{
+	victim = model_attach(SHMRING_MPMC, 0, VICTIM);
+	recoverer = model_attach(SHMRING_MPMC, 1, SHMRING_BOTH);
+	successor = model_open(SHMRING_MPMC, 2, VICTIM);
+	if (VICTIM == SHMRING_CONSUMER)
+		put(recoverer, OLD);
+	model_join(model_start(dying));
+	__VERIFIER_thread_t second = model_start(recovering);
+	__VERIFIER_thread_t third = model_start(following);
+	model_join(second);
+	model_join(third);
+	if (!successor->line[VICTIM == SHMRING_PRODUCER ? SHMRING__WRITE
+							: SHMRING__READ])
+		MODEL_ASSERT(succeed());
+	MODEL_ASSERT(shmring__state_of(successor->lines[0].status) ==
+		     SHMRING__LIVE);
+
+	for (int i = 0; i <= SLOTS; i++)
+		take(recoverer);
+	for (int i = 0; i < MESSAGES; i++)
+		MODEL_ASSERT(arrived[i] == pushed[i]);
+	for (int i = 0; i < SLOTS; i++)
+		MODEL_ASSERT(put(recoverer, NEW));
+	for (int i = 0; i < SLOTS; i++)
+		MODEL_ASSERT(take(recoverer));
+	return 0;
+}
