@@ -9,7 +9,7 @@
 #ifndef ADAPTER_ADDRESS_H
 #define ADAPTER_ADDRESS_H
 
-#include "adapter.h"
+#include "names.h"
 
 struct adapter_address {
 	uint64_t number; /* 0: none */

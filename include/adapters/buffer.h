@@ -13,7 +13,7 @@
 #ifndef ADAPTER_BUFFER_H
 #define ADAPTER_BUFFER_H
 
-#include "adapter.h"
+#include "waiting.h"
 
 #define ADAPTER_BUFFER_MAX (UINT64_C(1) << 30)
 #define ADAPTER_BUFFER_MESSAGE 4096

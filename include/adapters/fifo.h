@@ -18,6 +18,7 @@
 #ifndef ADAPTER_FIFO_H
 #define ADAPTER_FIFO_H
 
+#include "names.h"
 #include "pipe.h"
 
 struct adapter_fifo {

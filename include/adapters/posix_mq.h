@@ -23,7 +23,7 @@
 #ifndef ADAPTER_POSIX_MQ_H
 #define ADAPTER_POSIX_MQ_H
 
-#include "adapter.h"
+#include "names.h"
 
 #include <mqueue.h>
 

@@ -11,7 +11,7 @@
 #ifndef ADAPTER_REGULAR_H
 #define ADAPTER_REGULAR_H
 
-#include "adapter.h"
+#include "names.h"
 
 #include <sys/statvfs.h>
 

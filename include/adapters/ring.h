@@ -18,7 +18,7 @@
 #ifndef ADAPTER_RING_H
 #define ADAPTER_RING_H
 
-#include "adapter.h"
+#include "endpoint.h"
 #include "../shmring.h"
 
 #define ADAPTER_SHMRING_MESSAGE 4096

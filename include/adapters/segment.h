@@ -12,7 +12,8 @@
 #ifndef ADAPTER_SEGMENT_H
 #define ADAPTER_SEGMENT_H
 
-#include "adapter.h"
+#include "names.h"
+#include "process.h"
 
 #include <sys/mman.h>
 

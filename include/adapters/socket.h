@@ -15,7 +15,10 @@
 #ifndef ADAPTER_SOCKET_H
 #define ADAPTER_SOCKET_H
 
+#include "names.h"
 #include "stream.h"
+
+#include <limits.h>
 
 #define ADAPTER_SOCKET_MESSAGE 65536 /* default of the streams */
 

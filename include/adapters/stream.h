@@ -14,7 +14,7 @@
 #ifndef ADAPTER_STREAM_H
 #define ADAPTER_STREAM_H
 
-#include "adapter.h"
+#include "waiting.h"
 
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
