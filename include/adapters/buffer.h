@@ -62,6 +62,15 @@ adapter_slots_size(const struct adapter *a)
 	return depth * adapter_slot_size(a);
 }
 
+/** Bytes of a buffer behind `offset` others, or 0 if that is unsound. */
+static inline size_t
+adapter_buffer_size(const struct adapter *a, size_t offset)
+{
+	size_t slots = adapter_slots_size(a);
+
+	return slots ? offset + sizeof(struct adapter_buffer) + slots : 0;
+}
+
 /** The slot of the message with this number. */
 static inline struct adapter_slot *
 adapter_slot(const struct adapter *a, char *slots, uint64_t number)

@@ -83,10 +83,10 @@ adapter_error(struct adapter *a)
  * configuration asks for something else; 0 means the limit itself.
  */
 static inline int
-adapter_begin(struct adapter *a, const struct adapter_ops *ops,
-	      const struct adapter_config *config, size_t message_size,
-	      size_t depth)
+adapter_begin(struct adapter *a, const struct adapter_config *config,
+	      size_t message_size, size_t depth)
 {
+	const struct adapter_ops *ops = a->ops;
 	struct adapter_limit *message = &a->limits.message;
 	struct adapter_limit *held = &a->limits.depth;
 	int error;
@@ -109,20 +109,43 @@ adapter_begin(struct adapter *a, const struct adapter_ops *ops,
 		*message = (struct adapter_limit){ "config.message_size",
 						   config->message_size };
 	else if (message_size)
-		message->value = message_size;
+		*message = (struct adapter_limit){ "default message_size",
+						   message_size };
 	if (config->depth)
 		*held = (struct adapter_limit){ "config.depth", config->depth };
-	else if (depth)
-		held->value = depth;
+	else if (depth && !(held->name && held->value < depth))
+		*held = (struct adapter_limit){ "default depth", depth };
 	return 0;
 }
 
-/** The end of a create or attach that succeeded. */
+/**
+ * The end of create, attach or after_fork, with its result so far: closes what
+ * has been made in vain, for which every mechanism's close is good.
+ */
 static inline int
-adapter_ready(struct adapter *a)
+adapter_done(struct adapter *a, int error)
 {
-	a->open = true;
-	return 0;
+	if (error)
+		a->ops->close(a);
+	a->open = !error;
+	return error;
+}
+
+/** The same, where the name has been made and must go, too. */
+static inline int
+adapter_done_named(struct adapter *a, const struct adapter_config *config,
+		   int error)
+{
+	if (error && config->name)
+		a->ops->unlink(config->name);
+	return adapter_done(a, error);
+}
+
+/** What a new name permits. */
+static inline mode_t
+adapter_permissions(const struct adapter_config *config)
+{
+	return config->permissions ? config->permissions : 0600;
 }
 
 /** Close *fd unless it is -1, which it is afterwards. */
@@ -134,11 +157,37 @@ adapter_close_fd(struct adapter *a, int *fd)
 	*fd = -1;
 }
 
+/**
+ * Can so many more descriptors be opened? 0, or -EMFILE with its limit. Some
+ * libraries abort if not, and some calls say EMFILE of other limits.
+ */
+static inline int
+adapter_descriptors_left(struct adapter *a, int count)
+{
+	int fd = ADAPTER_SYS(a, open("/dev/null", O_RDONLY | O_CLOEXEC));
+	int error = fd < 0 ? adapter_error(a) : 0;
+
+	if (!error && count > 1)
+		error = adapter_descriptors_left(a, count - 1);
+	adapter_close_fd(a, &fd);
+	return error;
+}
+
 /** The roles of the side opposite to roles. */
 static inline unsigned
 adapter_opposite(unsigned roles)
 {
 	return roles == ADAPTER_BOTH ? ADAPTER_BOTH : roles ^ ADAPTER_BOTH;
+}
+
+/** 0 when there are tags as large as that of msg. */
+static inline int
+adapter_check_tag(struct adapter *a, const struct adapter_msg *msg)
+{
+	return msg->tag <= a->limits.tag.value
+		       ? 0
+		       : adapter_refuse(a, -EINVAL, a->limits.tag.name,
+					a->limits.tag.value);
 }
 
 /** 0 when msg may be sent here: role, length and tag. */
@@ -150,10 +199,7 @@ adapter_check_send(struct adapter *a, const struct adapter_msg *msg)
 	if (msg->length > a->limits.message.value)
 		return adapter_refuse(a, -EMSGSIZE, a->limits.message.name,
 				      a->limits.message.value);
-	if (msg->tag > a->limits.tag.value)
-		return adapter_refuse(a, -EINVAL, a->limits.tag.name,
-				      a->limits.tag.value);
-	return msg->length ? 0 : -EINVAL;
+	return msg->length ? adapter_check_tag(a, msg) : -EINVAL;
 }
 
 /** 0 when msg can take any message that may come. */

@@ -58,7 +58,7 @@ adapter_publish(struct adapter *a, const struct adapter_config *config,
 	if (fd < 0)
 		return adapter_error(a);
 	errno = ENOSPC; /* a short write does not say so itself */
-	if (fchmod(fd, config->permissions ? config->permissions : 0600) ||
+	if (fchmod(fd, adapter_permissions(config)) ||
 	    write(fd, &value, sizeof(value)) != sizeof(value) ||
 	    link(part, path))
 		error = adapter_error(a);

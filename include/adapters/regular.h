@@ -92,8 +92,7 @@ adapter_regular_create(struct adapter *a, const struct adapter_config *config,
 	    ADAPTER_SYS(a, pwrite(fd, &head, sizeof(head), 0)) != sizeof(head))
 		error = errno ? adapter_error(a) : -EIO;
 	if (!error &&
-	    (ADAPTER_SYS(a, fchmod(fd, config->permissions ? config->permissions
-							   : 0600)) ||
+	    (ADAPTER_SYS(a, fchmod(fd, adapter_permissions(config))) ||
 	     ADAPTER_SYS(a, link(part, path))))
 		error = adapter_error(a);
 	ADAPTER_SYS(a, unlink(part));

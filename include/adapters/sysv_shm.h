@@ -63,8 +63,6 @@ union adapter_semun { /* which the system leaves to the caller to define */
 	struct seminfo *info;
 };
 
-static const struct adapter_ops adapter_sysv_shm_ops;
-
 static inline int
 adapter_sysv_shm_limits(struct adapter_limits *limits)
 {
@@ -113,8 +111,8 @@ static inline int
 adapter_sysv_shm_begin(struct adapter *a, const struct adapter_config *config)
 {
 	struct adapter_sysv_shm *m = (struct adapter_sysv_shm *)a;
-	int error = adapter_begin(a, &adapter_sysv_shm_ops, config,
-				  ADAPTER_BUFFER_MESSAGE, ADAPTER_BUFFER_DEPTH);
+	int error = adapter_begin(a, config, ADAPTER_BUFFER_MESSAGE,
+				  ADAPTER_BUFFER_DEPTH);
 
 	m->memory = m->set = -1;
 	return error || config->name ? error : -EINVAL;
@@ -143,7 +141,7 @@ static inline int
 adapter_sysv_shm_make(struct adapter *a, const struct adapter_config *config)
 {
 	struct adapter_sysv_shm *m = (struct adapter_sysv_shm *)a;
-	mode_t permissions = config->permissions ? config->permissions : 0600;
+	int access = IPC_CREAT | (int)adapter_permissions(config);
 	uint64_t most = adapter_sysctl("kernel/shmmax", UINT64_MAX);
 	size_t size = sizeof(*m->shared) + adapter_slots_size(a);
 	unsigned short values[ADAPTER_SYSV_SEMAPHORES] = {
@@ -154,12 +152,11 @@ adapter_sysv_shm_make(struct adapter *a, const struct adapter_config *config)
 
 	if (size > most)
 		return adapter_refuse(a, -EINVAL, "kernel.shmmax", most);
-	m->memory = ADAPTER_SYS(
-		a, shmget(IPC_PRIVATE, size, IPC_CREAT | (int)permissions));
+	m->memory = ADAPTER_SYS(a, shmget(IPC_PRIVATE, size, access));
 	if (m->memory < 0)
 		return adapter_sysv_refused(a, "kernel/shmmni");
-	m->set = ADAPTER_SYS(a, semget(IPC_PRIVATE, ADAPTER_SYSV_SEMAPHORES,
-				       IPC_CREAT | (int)permissions));
+	m->set = ADAPTER_SYS(
+		a, semget(IPC_PRIVATE, ADAPTER_SYSV_SEMAPHORES, access));
 	if (m->set < 0)
 		return adapter_sysv_refused(a, "kernel/sem");
 	if (ADAPTER_SYS(a, semctl(m->set, 0, SETALL,
@@ -184,12 +181,9 @@ adapter_sysv_shm_create(struct adapter *a, const struct adapter_config *config)
 	if (error)
 		return error;
 	error = adapter_sysv_shm_make(a, config);
-	if (error) {
-		adapter_sysv_shm_close(a);
+	if (error)
 		adapter_sysv_shm_remove(m->memory, m->set);
-		return error;
-	}
-	return adapter_ready(a);
+	return adapter_done(a, error);
 }
 
 static inline int
@@ -219,11 +213,7 @@ adapter_sysv_shm_attach(struct adapter *a, const struct adapter_config *config,
 			    sizeof(*m->shared) + adapter_slots_size(a))
 			error = -EPROTO;
 	}
-	if (error) {
-		adapter_sysv_shm_close(a);
-		return error;
-	}
-	return adapter_ready(a);
+	return adapter_done(a, error);
 }
 
 /** True when all that ever had the opposite role have left; looks seldom. */

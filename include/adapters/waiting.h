@@ -56,6 +56,15 @@ adapter_expired(int64_t deadline)
 	return deadline == 0 ? -EAGAIN : -ETIMEDOUT;
 }
 
+/** The same for who looks up in between: at most a slice. */
+static inline int64_t
+adapter_slice(int64_t deadline)
+{
+	int64_t left = adapter_left(deadline);
+
+	return left < ADAPTER_SLICE ? left : ADAPTER_SLICE;
+}
+
 static inline struct timespec
 adapter_timespec(int64_t ns)
 {
