@@ -1350,6 +1350,47 @@ stranger_is_refused(struct test *t)
 	adapter_free(t->a);
 }
 
+/* The mechanisms do not take each other's names. */
+static void
+name_is_its_own(struct test *t)
+{
+	struct adapter *other;
+	unsigned taken = 0;
+	int error;
+	size_t i;
+
+	if (!can(t, ADAPTER_NAMED))
+		return;
+	snprintf(t->name, sizeof(t->name), "%s", tap_name() + 1);
+	t->config.name = t->name;
+	t->config.roles = ADAPTER_RECEIVER;
+	t->a = adapter_new(t->ops);
+	error = t->ops->create(t->a, &t->config);
+	for (i = 0; i < ADAPTER_COUNT && !error; i++) {
+		const struct adapter_ops *ops = adapter_all[i];
+
+		/* nng holds descriptors for good; it has its own turn. */
+		if (ops == t->ops || ops->missing ||
+		    !(ops->caps & ADAPTER_NAMED) ||
+		    strcmp(ops->name, "nng") == 0)
+			continue;
+		other = adapter_new(ops);
+		if (ops->create(other, &t->config)) {
+			printf("# %s takes the name of %s\n", t->ops->name,
+			       ops->name);
+			taken++;
+		} else {
+			adapter_free(other);
+			ops->unlink(t->name);
+		}
+	}
+	adapter_free(t->a);
+	if (!error)
+		error = t->ops->unlink(t->name);
+	is_int((int)taken - error, 0,
+	       "%s: all others can have the same name beside it", t->ops->name);
+}
+
 /* Create, then send until refused, where `exhaust` has left nothing. */
 static int
 use_up(struct test *t, void (*exhaust)(void), const char *limit)
@@ -1570,6 +1611,7 @@ keeps_the_contract(const struct adapter_ops *ops)
 		messages_outlive_processes,
 		signals_do_not_disturb,
 		stranger_is_refused,
+		name_is_its_own,
 		resources_run_out,
 	};
 	struct test *t = &test;
