@@ -18,87 +18,17 @@
 #ifndef ADAPTER_EVENTFD_H
 #define ADAPTER_EVENTFD_H
 
-#include "shared.h"
-#include "unix_socket.h"
-
-#include <sys/eventfd.h>
-
-#define ADAPTER_EVENTFD_BUFFER 4096 /* offset of it, behind adapter_shared */
-
-_Static_assert(sizeof(struct adapter_shared) <= ADAPTER_EVENTFD_BUFFER,
-	       "the buffer begins behind the head");
-
-enum { ADAPTER_EVENTFD_FREE, ADAPTER_EVENTFD_FILLED, ADAPTER_EVENTFD_MEMORY };
-
-struct adapter_eventfd {
-	struct adapter_socket socket; /* the way in; its end is the peer's */
-	struct adapter_segment memory;
-	struct adapter_buffer *buffer; /* NULL: the memory has not come yet */
-	int fds[3]; /* the counters; MEMORY: until it is mapped */
-	bool held; /* a slot is reserved or peeked */
-};
+#include "counted.h"
 
 static const struct adapter_ops adapter_eventfd_ops;
-
-static inline void
-adapter_eventfd_close(struct adapter *a)
-{
-	struct adapter_eventfd *e = (struct adapter_eventfd *)a;
-	int i;
-
-	adapter_segment_close(a, &e->memory);
-	for (i = 0; i < 3; i++)
-		adapter_close_fd(a, &e->fds[i]);
-	adapter_socket_close(a);
-}
-
-static inline int
-adapter_eventfd_begin(struct adapter *a, const struct adapter_config *config)
-{
-	struct adapter_eventfd *e = (struct adapter_eventfd *)a;
-	int error = adapter_begin(a, config, ADAPTER_BUFFER_MESSAGE,
-				  ADAPTER_BUFFER_DEPTH);
-
-	adapter_socket_clear(&e->socket, SOCK_SEQPACKET);
-	adapter_segment_clear(&e->memory);
-	e->fds[0] = e->fds[1] = e->fds[2] = -1;
-	return error;
-}
-
-static inline void
-adapter_eventfd_place(struct adapter_eventfd *e)
-{
-	e->buffer = (struct adapter_buffer *)((char *)e->memory.shared +
-					      ADAPTER_EVENTFD_BUFFER);
-}
-
-static inline int
-adapter_eventfd_make(struct adapter *a, const struct adapter_config *config)
-{
-	struct adapter_eventfd *e = (struct adapter_eventfd *)a;
-	struct adapter_config unnamed = { .permissions = config->permissions };
-	int flags = EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE;
-	int error = adapter_segment_create(
-		a, &e->memory, &unnamed, "eventfd",
-		adapter_buffer_size(a, ADAPTER_EVENTFD_BUFFER));
-
-	if (error)
-		return error;
-	adapter_eventfd_place(e);
-	adapter_segment_ready(&e->memory);
-	e->fds[ADAPTER_EVENTFD_FREE] =
-		ADAPTER_SYS(a, eventfd((unsigned)a->limits.depth.value, flags));
-	e->fds[ADAPTER_EVENTFD_FILLED] = ADAPTER_SYS(a, eventfd(0, flags));
-	return e->fds[0] < 0 || e->fds[1] < 0 ? adapter_error(a) : 0;
-}
 
 static inline int
 adapter_eventfd_create(struct adapter *a, const struct adapter_config *config)
 {
-	int error = adapter_eventfd_begin(a, config);
+	int error = adapter_counted_begin(a, config);
 
 	if (!error)
-		error = adapter_eventfd_make(a, config);
+		error = adapter_counted_make(a, config);
 	if (!error)
 		error = adapter_unix_open(a, config);
 	return adapter_done(a, error);
@@ -108,7 +38,7 @@ static inline int
 adapter_eventfd_attach(struct adapter *a, const struct adapter_config *config,
 		       int64_t timeout_ns)
 {
-	int error = adapter_eventfd_begin(a, config);
+	int error = adapter_counted_begin(a, config);
 
 	if (!error)
 		error = adapter_unix_enter(a, config->name,
@@ -116,70 +46,17 @@ adapter_eventfd_attach(struct adapter *a, const struct adapter_config *config,
 	return adapter_done(a, error);
 }
 
-/** Hand the descriptors to the peer, who has come. */
-static inline int
-adapter_eventfd_give_all(struct adapter *a)
-{
-	struct adapter_eventfd *e = (struct adapter_eventfd *)a;
-	int i, error = 0;
-
-	for (i = 0; i < 3 && !error; i++)
-		error = adapter_unix_give(
-			a,
-			i == ADAPTER_EVENTFD_MEMORY ? e->memory.fd : e->fds[i],
-			0);
-	return error;
-}
-
-static inline int
-adapter_eventfd_take_all(struct adapter *a, int64_t deadline)
-{
-	struct adapter_eventfd *e = (struct adapter_eventfd *)a;
-	size_t size;
-	int i, error;
-
-	for (i = 0; i < 3; i++)
-		if (e->fds[i] < 0) { /* else it came before a deadline */
-			e->fds[i] = adapter_unix_take(a, deadline);
-			if (e->fds[i] < 0)
-				return e->fds[i];
-		}
-	e->memory.fd = e->fds[ADAPTER_EVENTFD_MEMORY];
-	e->fds[ADAPTER_EVENTFD_MEMORY] = -1;
-	error = adapter_segment_adopt(a, &e->memory);
-	size = error ? 0 : adapter_buffer_size(a, ADAPTER_EVENTFD_BUFFER);
-	if (size == 0 || size > e->memory.size)
-		return error ? error : -EPROTO;
-	adapter_eventfd_place(e);
-	return 0;
-}
-
-/** The first operation of each side: the creator hands the descriptors out. */
-static inline int
-adapter_eventfd_meet(struct adapter *a, int64_t deadline)
-{
-	struct adapter_eventfd *e = (struct adapter_eventfd *)a;
-	int error;
-
-	if (!e->buffer)
-		return adapter_eventfd_take_all(a, deadline);
-	if (e->socket.listener < 0)
-		return 0;
-	error = adapter_socket_peer(a, deadline);
-	return error ? error : adapter_eventfd_give_all(a);
-}
-
 /** Take one from a counter; the peer's end is looked at while it is 0. */
 static inline int
 adapter_eventfd_take(struct adapter *a, int which, int64_t timeout_ns)
 {
-	struct adapter_eventfd *e = (struct adapter_eventfd *)a;
+	struct adapter_counted *e = (struct adapter_counted *)a;
 	int64_t deadline = adapter_deadline(timeout_ns);
 	struct pollfd p[2] = { { .events = POLLIN }, { .events = 0 } };
 	struct timespec left;
 	bool gone = false;
 	uint64_t one;
-	int n, error = e->held ? 0 : adapter_eventfd_meet(a, deadline);
+	int n, error = e->held ? 0 : adapter_counted_meet(a, deadline);
 
 	if (error || e->held)
 		return error;
@@ -208,7 +85,7 @@ adapter_eventfd_take(struct adapter *a, int which, int64_t timeout_ns)
 static inline int
 adapter_eventfd_give(struct adapter *a, int which, int error)
 {
-	struct adapter_eventfd *e = (struct adapter_eventfd *)a;
+	struct adapter_counted *e = (struct adapter_counted *)a;
 	uint64_t one = 1;
 
 	if (error)
@@ -223,7 +100,7 @@ static inline int
 adapter_eventfd_reserve(struct adapter *a, struct adapter_msg *msg,
 			int64_t timeout_ns)
 {
-	struct adapter_eventfd *e = (struct adapter_eventfd *)a;
+	struct adapter_counted *e = (struct adapter_counted *)a;
 	struct pollfd end = { .fd = e->socket.fd };
 	struct adapter_slot *slot;
 	int error = adapter_check_send(a, msg);
@@ -232,7 +109,7 @@ adapter_eventfd_reserve(struct adapter *a, struct adapter_msg *msg,
 	if (!error && end.fd >= 0 && ADAPTER_SYS(a, poll(&end, 1, 0)) == 1)
 		return -EPIPE;
 	if (!error)
-		error = adapter_eventfd_take(a, ADAPTER_EVENTFD_FREE,
+		error = adapter_eventfd_take(a, ADAPTER_COUNTED_FREE,
 					     timeout_ns);
 	slot = error ? NULL : adapter_buffer_free(a, e->buffer);
 	if (!slot)
@@ -244,25 +121,25 @@ adapter_eventfd_reserve(struct adapter *a, struct adapter_msg *msg,
 static inline int
 adapter_eventfd_commit(struct adapter *a, const struct adapter_msg *msg)
 {
-	struct adapter_eventfd *e = (struct adapter_eventfd *)a;
+	struct adapter_counted *e = (struct adapter_counted *)a;
 	int error = adapter_check_send(a, msg);
 
 	if (!error)
 		error = e->held ? adapter_buffer_commit(a, e->buffer, msg)
 				: -EINVAL;
-	return adapter_eventfd_give(a, ADAPTER_EVENTFD_FILLED, error);
+	return adapter_eventfd_give(a, ADAPTER_COUNTED_FILLED, error);
 }
 
 static inline int
 adapter_eventfd_peek(struct adapter *a, struct adapter_msg *msg,
 		     int64_t timeout_ns)
 {
-	struct adapter_eventfd *e = (struct adapter_eventfd *)a;
+	struct adapter_counted *e = (struct adapter_counted *)a;
 	struct adapter_slot *slot;
 	int error = a->roles & ADAPTER_RECEIVER ? 0 : -EBADF;
 
 	if (!error)
-		error = adapter_eventfd_take(a, ADAPTER_EVENTFD_FILLED,
+		error = adapter_eventfd_take(a, ADAPTER_COUNTED_FILLED,
 					     timeout_ns);
 	slot = error ? NULL : adapter_buffer_first(a, e->buffer);
 	if (!slot)
@@ -273,10 +150,10 @@ adapter_eventfd_peek(struct adapter *a, struct adapter_msg *msg,
 static inline int
 adapter_eventfd_release(struct adapter *a)
 {
-	struct adapter_eventfd *e = (struct adapter_eventfd *)a;
+	struct adapter_counted *e = (struct adapter_counted *)a;
 
 	return adapter_eventfd_give(
-		a, ADAPTER_EVENTFD_FREE,
+		a, ADAPTER_COUNTED_FREE,
 		e->held ? adapter_buffer_release(a, e->buffer) : -EINVAL);
 }
 
@@ -298,12 +175,12 @@ adapter_eventfd_recv(struct adapter *a, struct adapter_msg *msg,
 static inline int
 adapter_eventfd_pollfd(struct adapter *a, struct pollfd *out)
 {
-	struct adapter_eventfd *e = (struct adapter_eventfd *)a;
-	int error = adapter_eventfd_meet(a, 0);
+	struct adapter_counted *e = (struct adapter_counted *)a;
+	int error = adapter_counted_meet(a, 0);
 
 	if (error == -EAGAIN)
 		return adapter_socket_pollfd(a, out);
-	*out = (struct pollfd){ .fd = e->fds[ADAPTER_EVENTFD_FILLED],
+	*out = (struct pollfd){ .fd = e->fds[ADAPTER_COUNTED_FILLED],
 				.events = POLLIN };
 	return error ? error : e->held;
 }
@@ -320,14 +197,14 @@ static const struct adapter_ops adapter_eventfd_ops = {
 	.caps = ADAPTER_COUNTER_ONLY | ADAPTER_NAMED | ADAPTER_POLLABLE |
 		ADAPTER_ZEROCOPY | ADAPTER_TIMED | ADAPTER_PEER_DEATH |
 		ADAPTER_TAGS,
-	.size = sizeof(struct adapter_eventfd),
+	.size = sizeof(struct adapter_counted),
 	.create = adapter_eventfd_create,
 	.attach = adapter_eventfd_attach,
 	.after_fork = adapter_socket_after_fork,
 	.send = adapter_eventfd_send,
 	.recv = adapter_eventfd_recv,
 	.limits = adapter_buffer_limits,
-	.close = adapter_eventfd_close,
+	.close = adapter_counted_close,
 	.unlink = adapter_eventfd_unlink,
 	.reserve = adapter_eventfd_reserve,
 	.commit = adapter_eventfd_commit,

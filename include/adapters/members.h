@@ -67,6 +67,32 @@ adapter_members_gone(struct adapter *a, struct adapter_segment *s,
 	return true;
 }
 
+/**
+ * Who has signed line `which`: *who, and a pidfd of it in *fd, kept until it is
+ * somebody else. -EAGAIN: nobody at the moment.
+ */
+static inline int
+adapter_members_pidfd(struct adapter *a, struct adapter_segment *s, int which,
+		      struct adapter_process *who, int *fd)
+{
+	struct adapter_member *m = &s->shared->members[which];
+	int32_t pid = __atomic_load_n(&m->process.pid, __ATOMIC_ACQUIRE);
+
+	if (pid && pid == who->pid && *fd >= 0)
+		return 0;
+	adapter_close_fd(a, fd);
+	if (!pid || !__atomic_load_n(&m->roles, __ATOMIC_ACQUIRE))
+		return -EAGAIN;
+	*who = m->process;
+	*fd = (int)ADAPTER_SYS(a, syscall(SYS_pidfd_open, pid, 0));
+	if (*fd < 0 && errno != ESRCH)
+		return adapter_error(a);
+	if (*fd >= 0 && adapter_alive(a, *who))
+		return 0;
+	adapter_close_fd(a, fd);
+	return -EAGAIN;
+}
+
 /* A wait for something that the peers do, from one look to the next. */
 struct adapter_wait {
 	int64_t deadline, step; /* of adapter_backoff */

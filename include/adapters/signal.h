@@ -12,14 +12,9 @@
  * Use it to notify, not to carry data: 8 bytes, no more, no less; all real-time
  * signals of the process belong to its one receiving endpoint.
  *
- * Traps, and what is done here: An unblocked signal without a handler ends the
- * process, so they are blocked before fork and before the peer can learn whom
- * to send to; threads must be started after that, so that they inherit it, and
- * programs started inherit it too. When the receiver closes, what was not read
- * is lost, and the signals stay ignored where they had the default action,
- * since one more may be under way. A number may belong to another process by
- * now: a pidfd does not. The queue is one for all processes of the user
- * (RLIMIT_SIGPENDING of the receiver); when it is full, send waits.
+ * Their traps, and what is done about them, are told in realtime.h. The queue
+ * is one for all processes of the user (RLIMIT_SIGPENDING of the receiver); when
+ * it is full, send waits.
  *
  * A killed peer is found by looking (members.h); the segment also holds the
  * counts. What a killed sender sent arrives.
@@ -27,6 +22,7 @@
 #ifndef ADAPTER_SIGNAL_H
 #define ADAPTER_SIGNAL_H
 
+#include "realtime.h"
 #include "shared.h"
 
 #include <sys/signalfd.h>
@@ -40,8 +36,7 @@ struct adapter_signal_shared {
 
 struct adapter_signal {
 	struct adapter_shm shm;
-	sigset_t saved; /* the mask before, ... */
-	bool blocked; /* ... if it is to be restored */
+	struct adapter_realtime mask;
 	int signalfd;
 	int peer; /* pidfd of the receiver ... */
 	struct adapter_process receiver; /* ... who is this */
@@ -66,60 +61,6 @@ adapter_signal_shared(struct adapter_signal *s)
 	return (struct adapter_signal_shared *)s->shm.segment.shared;
 }
 
-/** The signals that belong to the mechanism. */
-static inline sigset_t
-adapter_signal_all(void)
-{
-	sigset_t all;
-	int number;
-
-	sigemptyset(&all);
-	for (number = SIGRTMIN; number <= SIGRTMAX; number++)
-		sigaddset(&all, number);
-	return all;
-}
-
-/** Before the peer can learn whom to send to. */
-static inline void
-adapter_signal_block(struct adapter *a)
-{
-	struct adapter_signal *s = (struct adapter_signal *)a;
-	sigset_t all = adapter_signal_all();
-
-	if (!s->blocked)
-		ADAPTER_SYS(a, pthread_sigmask(SIG_BLOCK, &all, &s->saved));
-	s->blocked = true;
-}
-
-static inline void
-adapter_signal_unblock(struct adapter *a)
-{
-	struct adapter_signal *s = (struct adapter_signal *)a;
-
-	if (s->blocked)
-		ADAPTER_SYS(a, pthread_sigmask(SIG_SETMASK, &s->saved, NULL));
-	s->blocked = false;
-}
-
-/** A process that has received: nothing more may come, and none may kill it. */
-static inline void
-adapter_signal_quiet(struct adapter *a)
-{
-	const struct timespec now = { 0, 0 };
-	sigset_t all = adapter_signal_all();
-	struct sigaction action;
-	int number;
-
-	while (ADAPTER_SYS(a, sigtimedwait(&all, NULL, &now)) > 0 ||
-	       errno == EINTR)
-		;
-	for (number = SIGRTMIN; number <= SIGRTMAX; number++)
-		if (ADAPTER_SYS(a, sigaction(number, NULL, &action)) == 0 &&
-		    !(action.sa_flags & SA_SIGINFO) &&
-		    action.sa_handler == SIG_DFL)
-			ADAPTER_SYS(a, signal(number, SIG_IGN));
-}
-
 static inline void
 adapter_signal_close(struct adapter *a)
 {
@@ -128,8 +69,8 @@ adapter_signal_close(struct adapter *a)
 
 	adapter_shm_close(a); /* first: nobody sends now */
 	if (mine && (a->roles & ADAPTER_RECEIVER))
-		adapter_signal_quiet(a);
-	adapter_signal_unblock(a);
+		adapter_realtime_quiet(a);
+	adapter_realtime_unblock(a, &s->mask);
 	if (!used) /* create or attach has failed, before these */
 		return;
 	adapter_close_fd(a, &s->signalfd);
@@ -148,7 +89,7 @@ static inline int
 adapter_signal_before(struct adapter *a)
 {
 	if (a->roles == ADAPTER_RECEIVER)
-		adapter_signal_block(a);
+		adapter_realtime_block(a, &((struct adapter_signal *)a)->mask);
 	return 0;
 }
 
@@ -165,8 +106,8 @@ adapter_signal_create(struct adapter *a, const struct adapter_config *config)
 	int error = adapter_shm_create(a, config, &adapter_signal_layout);
 
 	s->signalfd = s->peer = -1;
-	if (!error && !config->name)
-		adapter_signal_block(a); /* until after_fork, on both sides */
+	if (!error && !config->name) /* both sides, until after_fork */
+		adapter_realtime_block(a, &s->mask);
 	return error;
 }
 
@@ -186,60 +127,29 @@ adapter_signal_attach(struct adapter *a, const struct adapter_config *config,
 static inline int
 adapter_signal_after_fork(struct adapter *a, bool child)
 {
+	struct adapter_signal *s = (struct adapter_signal *)a;
 	int error = adapter_shm_after_fork(a, child);
 
 	if (a->roles == ADAPTER_SENDER)
-		adapter_signal_unblock(a);
+		adapter_realtime_unblock(a, &s->mask);
 	return error;
 }
 
-/** Who receives: a pidfd in s->peer. -EAGAIN: nobody at the moment. */
-static inline int
-adapter_signal_peer(struct adapter *a)
-{
-	struct adapter_signal *s = (struct adapter_signal *)a;
-	struct adapter_member *m = &s->shm.segment.shared->members[1];
-	int32_t pid = __atomic_load_n(&m->process.pid, __ATOMIC_ACQUIRE);
-
-	if (pid && pid == s->receiver.pid && s->peer >= 0)
-		return 0;
-	adapter_close_fd(a, &s->peer);
-	if (!pid ||
-	    !(__atomic_load_n(&m->roles, __ATOMIC_ACQUIRE) & ADAPTER_RECEIVER))
-		return -EAGAIN;
-	s->receiver = m->process;
-	s->peer = (int)ADAPTER_SYS(a, syscall(SYS_pidfd_open, pid, 0));
-	if (s->peer < 0 && errno != ESRCH)
-		return adapter_error(a);
-	if (s->peer < 0 || !adapter_alive(a, s->receiver)) {
-		adapter_close_fd(a, &s->peer);
-		return -EAGAIN;
-	}
-	return 0;
-}
-
-/** What sigqueue() does, to whom the pidfd means. -EAGAIN: no room. */
+/** To the receiver. -EAGAIN: no room. */
 static inline int
 adapter_signal_queue(struct adapter *a, const struct adapter_msg *msg)
 {
 	struct adapter_signal *s = (struct adapter_signal *)a;
 	struct adapter_signal_shared *shared = adapter_signal_shared(s);
-	siginfo_t info;
 
 	if (__atomic_load_n(&shared->sent, __ATOMIC_RELAXED) -
 		    __atomic_load_n(&shared->taken, __ATOMIC_ACQUIRE) >=
 	    a->limits.depth.value)
 		return adapter_refuse(a, -EAGAIN, a->limits.depth.name,
 				      a->limits.depth.value);
-	memset(&info, 0, sizeof(info));
-	info.si_code = SI_QUEUE;
-	info.si_signo = SIGRTMAX - (int)msg->tag;
-	info.si_pid = getpid();
-	info.si_uid = getuid();
-	memcpy(&info.si_value, msg->data, msg->length);
 	__atomic_fetch_add(&shared->sent, 1, __ATOMIC_RELAXED);
-	if (ADAPTER_SYS(a, syscall(SYS_pidfd_send_signal, s->peer,
-				   info.si_signo, &info, 0)) == 0)
+	if (adapter_realtime_queue(a, s->peer, SIGRTMAX - (int)msg->tag, msg) ==
+	    0)
 		return 0;
 	__atomic_fetch_sub(&shared->sent, 1, __ATOMIC_RELAXED);
 	if (errno == EAGAIN)
@@ -260,7 +170,8 @@ adapter_signal_send(struct adapter *a, const struct adapter_msg *msg,
 		error = adapter_refuse(a, -EINVAL, a->limits.message.name,
 				       a->limits.message.value);
 	while (!error) {
-		error = adapter_signal_peer(a);
+		error = adapter_members_pidfd(a, &s->shm.segment, 1,
+					      &s->receiver, &s->peer);
 		if (!error)
 			error = adapter_signal_queue(a, msg);
 		if (error != -EAGAIN)
@@ -308,7 +219,7 @@ static inline int
 adapter_signal_recv(struct adapter *a, struct adapter_msg *msg,
 		    int64_t timeout_ns)
 {
-	sigset_t all = adapter_signal_all();
+	sigset_t all = adapter_realtime_all();
 	int error = adapter_check_recv(a, msg);
 
 	return error ? error : adapter_signal_wait(a, msg, &all, timeout_ns);
@@ -350,7 +261,7 @@ static inline int
 adapter_signal_pollfd(struct adapter *a, struct pollfd *out)
 {
 	struct adapter_signal *s = (struct adapter_signal *)a;
-	sigset_t all = adapter_signal_all();
+	sigset_t all = adapter_realtime_all();
 
 	if (!(a->roles & ADAPTER_RECEIVER))
 		return -EBADF;
