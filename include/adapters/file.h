@@ -146,20 +146,6 @@ adapter_file_attach(struct adapter *a, const struct adapter_config *config,
 	return adapter_done(a, error);
 }
 
-/** With the lock for writing or reading held: where the last frame ends. */
-static inline int
-adapter_file_end(struct adapter *a, uint64_t *end)
-{
-	struct adapter_file *f = (struct adapter_file *)a;
-	ssize_t n =
-		ADAPTER_SYS(a, pread(f->fd, end, sizeof(*end),
-				     offsetof(struct adapter_regular, end)));
-
-	if (n < 0)
-		return adapter_error(a);
-	return n == sizeof(*end) && *end <= INT64_MAX ? 0 : -EBADMSG;
-}
-
 /** With the lock held: the frame behind the end, then the new end. */
 static inline int
 adapter_file_append(struct adapter *a, const struct adapter_msg *msg)
@@ -170,7 +156,7 @@ adapter_file_append(struct adapter *a, const struct adapter_msg *msg)
 				  { msg->data, msg->length } };
 	uint64_t most = adapter_rlimit(RLIMIT_FSIZE), end;
 	size_t size = sizeof(frame) + msg->length;
-	int error = adapter_file_end(a, &end);
+	int error = adapter_regular_end(a, f->fd, &end);
 	ssize_t n;
 
 	if (error)
@@ -224,7 +210,7 @@ adapter_file_fill(struct adapter *a)
 	error = adapter_regular_lock(a, f->fd, F_RDLCK, 0, true);
 	if (error)
 		return error;
-	error = adapter_file_end(a, &end);
+	error = adapter_regular_end(a, f->fd, &end);
 	unlocked = adapter_regular_lock(a, f->fd, F_UNLCK, 0, false);
 	if (error || unlocked)
 		return error ? error : unlocked;

@@ -135,4 +135,17 @@ adapter_regular_attach(struct adapter *a, const struct adapter_config *config,
 	return fd;
 }
 
+/** With the lock for writing or reading held: where the last frame ends. */
+static inline int
+adapter_regular_end(struct adapter *a, int fd, uint64_t *end)
+{
+	ssize_t n =
+		ADAPTER_SYS(a, pread(fd, end, sizeof(*end),
+				     offsetof(struct adapter_regular, end)));
+
+	if (n < 0)
+		return adapter_error(a);
+	return n == sizeof(*end) && *end <= INT64_MAX ? 0 : -EBADMSG;
+}
+
 #endif
