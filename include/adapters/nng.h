@@ -18,6 +18,10 @@
  * A process that has used nng must not fork and use it in the child, too (the
  * library stops it): fork first.
  *
+ * Before 1.8 nng_close() may wait for ever, while a peer goes on sending
+ * (nanomsg/nng#1813); the peer is told nevertheless. So a thread of its own
+ * calls it, and is left alone after a second.
+ *
  * Before 1.6 the library never closes the two descriptors behind pollfd
  * (nanomsg/nng#1640): do not poll many endpoints one after the other.
  */
@@ -32,6 +36,7 @@
 
 #include <nng/nng.h>
 #include <nng/protocol/pair0/pair.h>
+#include <pthread.h>
 
 #define ADAPTER_NNG_DEPTH 128
 #define ADAPTER_NNG_DEPTH_MAX 8192 /* the library's own limit of a queue */
@@ -132,6 +137,34 @@ adapter_nng_written(struct adapter_nng *n)
 	return written;
 }
 
+static inline void *
+adapter_nng_finish(void *id)
+{
+	nng_close((nng_socket){ .id = (uint32_t)(uintptr_t)id });
+	return NULL;
+}
+
+/** nng_close(), but for at most a second: see the top. */
+static inline void
+adapter_nng_release(nng_socket socket)
+{
+	void *id = (void *)(uintptr_t)socket.id;
+	sigset_t all, saved;
+	struct timespec until;
+	pthread_t thread;
+	int error;
+
+	sigfillset(&all); /* signals are for the threads of the caller */
+	pthread_sigmask(SIG_SETMASK, &all, &saved);
+	error = pthread_create(&thread, NULL, adapter_nng_finish, id);
+	pthread_sigmask(SIG_SETMASK, &saved, NULL);
+	until = adapter_timespec(adapter_now() + ADAPTER_SECOND);
+	if (error)
+		adapter_nng_finish(id);
+	else if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until))
+		pthread_detach(thread);
+}
+
 static inline void
 adapter_nng_close(struct adapter *a)
 {
@@ -143,7 +176,7 @@ adapter_nng_close(struct adapter *a)
 		       adapter_nng_written(n) < n->sent &&
 		       adapter_backoff(a, &step, deadline) == 0)
 			;
-		nng_close(n->socket);
+		adapter_nng_release(n->socket);
 		adapter_address_drop(&n->library.address);
 	}
 	n->library.owner = 0;
