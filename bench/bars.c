@@ -350,7 +350,7 @@ static struct measured
 measure(const struct bar *bar, const struct row *ours, const struct row *theirs)
 {
 	unsigned n = ours->repetitions;
-	double values[REPORT_REPEAT];
+	double values[REPORT_REPEAT] = { 0 };
 	unsigned i;
 
 	if (theirs && theirs->repetitions < n)
