@@ -23,7 +23,7 @@ export BUILD CC CXX
 
 # Each optional library that is here gives -DHAVE_CK -lck and the like.
 SYSTEM = $(addprefix -isystem ,/usr/include/tirpc /usr/include/dpdk \
-	/usr/include/$(shell $(CC) -dumpmachine)/dpdk \
+	/usr/include/$(subst -pc-,-,$(shell $(CC) -dumpmachine))/dpdk \
 	$(wildcard /usr/include/iceoryx/v*))
 OPTIONAL := $(shell for library in 'CK ck ck_ring.h' 'ZMQ zmq zmq.h' \
 		'NNG nng nng/nng.h' 'TIRPC tirpc tirpc/rpc/rpc.h' \
@@ -108,6 +108,8 @@ bench: $(BENCH) ## all mechanisms side by side (BENCH_ARGS=)
 	@$(BENCH) $(BENCH_ARGS)
 bench-quick: $(BENCH) ## the same in seconds, to see that it works
 	@$(BENCH) --quick $(BENCH_ARGS)
+bars: $(BENCH) ## what shmring wants to reach, and whether it does
+	@$(BENCH) --bars $(BENCH_ARGS)
 limits: $(BENCH) ## what each mechanism takes before it is full
 	@$(BENCH) --mode limits $(BENCH_ARGS)
 plots: $(BENCH) ## the diagrams (needs gnuplot)
@@ -121,9 +123,12 @@ asan ubsan tsan:
 		TESTS='$(RING_TESTS:$(BUILD)/%=$(BUILD)/$@/%)' \
 		RUNNER='$(if $(filter tsan,$@),$(shell setarch -R \
 		true 2>/dev/null && echo setarch -R))'
+# REQUIRE_ALL asks for the tools only: what qemu cannot do stays a skip.
 arm64: ## the compiled tests under qemu-aarch64
-	@$(call need,aarch64-linux-gnu-gcc); $(call need,qemu-aarch64); \
+	@$(foreach tool,aarch64-linux-gnu-gcc aarch64-linux-gnu-g++ \
+		qemu-aarch64,$(call need,$(tool));) \
 	$(MAKE) --no-print-directory check BUILD=$(BUILD)/$@ BENCH= \
+		REQUIRE_ALL=0 \
 		CC=aarch64-linux-gnu-gcc CXX=aarch64-linux-gnu-g++ \
 		RUNNER='qemu-aarch64 -L /usr/aarch64-linux-gnu' \
 		TESTS='$(RING_TESTS:$(BUILD)/%=$(BUILD)/$@/%)'
@@ -187,5 +192,5 @@ help: ## this list
 
 .DELETE_ON_ERROR:
 .PHONY: all demo check stress crash model mutants fuzz bench bench-quick \
-	limits plots asan ubsan tsan arm64 cxx lint format deps install \
+	bars limits plots asan ubsan tsan arm64 cxx lint format deps install \
 	uninstall clean help

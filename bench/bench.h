@@ -81,6 +81,7 @@ enum { /* of a mechanism */
        CAP_LOSSY = 1 << 11, /* a lost message is no fault */
        CAP_BASELINE = 1 << 12, /* a limit of the machine; nothing is sent */
        CAP_SOLO = 1 << 13, /* a baseline of one process */
+       CAP_APART = 1 << 14, /* only where asked for by its own name */
 };
 
 enum bench_fault { /* put into a measurement to see the verifier report it */
@@ -98,9 +99,11 @@ struct job {
 	struct style style;
 	size_t size;
 	unsigned batch, senders, receivers;
+	unsigned idle; /* attached beside these, doing nothing */
 	uint64_t rate; /* MODE_UNDER_LOAD: messages a second */
 	size_t depth; /* messages in flight at most; 0: the default */
 	uint64_t count; /* messages to measure; 0: for the duration */
+	uint64_t fill; /* do not look for a depth beyond so many messages */
 	int64_t duration, warmup;
 	enum verify_level verify; /* while measuring */
 	enum bench_fault fault;
@@ -158,6 +161,7 @@ struct mechanism {
 
 /* Lists end with NULL. */
 extern const struct mechanism *const ring_mechanisms[];
+extern const struct mechanism *const deaf_mechanisms[];
 extern const struct mechanism *const baseline_mechanisms[];
 extern const struct mechanism *const peer_mechanisms[];
 const struct mechanism *const *adapter_mechanisms(void);

@@ -391,6 +391,10 @@ loop_run(const struct loop_ops *ops, struct worker *w, enum bench_part part)
 	} else if (part == PART_PING || part == PART_PONG) {
 		if (size == 8)
 			loop_round_trips(ops, w, part, 8);
+		else if (size == 16)
+			loop_round_trips(ops, w, part, 16);
+		else if (size == 56)
+			loop_round_trips(ops, w, part, 56);
 		else if (size == 64)
 			loop_round_trips(ops, w, part, 64);
 		else

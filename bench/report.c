@@ -66,8 +66,7 @@ wait_name(enum bench_wait wait)
 	return names[wait];
 }
 
-/** "spin/32", "spin" where it is the mechanism's own, "block". */
-static const char *
+const char *
 style_name(struct style style)
 {
 	static char text[32];
@@ -103,7 +102,7 @@ row_name(const struct row *row)
 
 /* ------------------------------------------------------------- statistics */
 
-static int
+int
 ascending(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
@@ -172,12 +171,13 @@ primary(enum bench_mode mode)
 	}
 }
 
-static bool
+bool
 same_work(const struct job *a, const struct job *b)
 {
 	return a->mode == b->mode && a->size == b->size &&
 	       a->batch == b->batch && a->senders == b->senders &&
-	       a->receivers == b->receivers && a->rate == b->rate;
+	       a->receivers == b->receivers && a->rate == b->rate &&
+	       a->depth == b->depth && a->idle == b->idle && a->cpus == b->cpus;
 }
 
 static bool
@@ -298,7 +298,6 @@ verdict(const struct row *row)
 
 /* ----------------------------------------------------------------- tables */
 
-#define CELL 96
 #define ALL_MODES ((1u << MODE_COUNT) - 1)
 #define STREAMS                                                           \
 	(1u << MODE_THROUGHPUT | 1u << MODE_FAN_IN | 1u << MODE_FAN_OUT | \
@@ -365,9 +364,8 @@ static const struct column {
 
 #define COLUMNS (sizeof(columns) / sizeof(columns[0]))
 
-/** Three significant digits, with k, M or G. */
-static void
-write_number(char cell[CELL], double value)
+void
+format_number(char cell[CELL], double value)
 {
 	static const char *const units[] = { "", "k", "M", "G" };
 	int unit = 0, digits;
@@ -387,8 +385,8 @@ write_number(char cell[CELL], double value)
 		snprintf(cell, CELL, "%.*f%s", digits, value, units[unit]);
 }
 
-static void
-write_time(char cell[CELL], double ns)
+void
+format_time(char cell[CELL], double ns)
 {
 	if (isnan(ns))
 		snprintf(cell, CELL, "-");
@@ -433,13 +431,13 @@ write_cell(char cell[CELL], const struct report *report, const struct row *row,
 		snprintf(cell, CELL, "%ux%u", job->senders, job->receivers);
 		break;
 	case KIND_LOAD:
-		write_number(cell, (double)job->rate);
+		format_number(cell, (double)job->rate);
 		break;
 	case KIND_NUMBER:
-		write_number(cell, row_median(row, column->metric));
+		format_number(cell, row_median(row, column->metric));
 		break;
 	case KIND_TIME:
-		write_time(cell, row_median(row, column->metric));
+		format_time(cell, row_median(row, column->metric));
 		break;
 	case KIND_SPREAD:
 		value = spread(row, primary(job->mode));
@@ -566,18 +564,26 @@ draw_mode(struct drawing *d, FILE *out, const struct report *report,
 			draw_row(d, out, report, &report->rows[i]);
 }
 
-static void
-draw(const struct report *report, FILE *out, bool markdown)
+void
+report_head(const struct report *report, FILE *out, bool markdown)
 {
-	struct drawing d = { .markdown = markdown };
 	const char *name, *value, *bullet = markdown ? "- " : "# ";
 	unsigned n;
-	int mode;
 
 	fprintf(out, "%scommand: %s\n", bullet, report->command);
 	for (n = 0; (name = system_fact(n, &value)); n++)
 		fprintf(out, "%s%s: %s\n", bullet, name, value);
 	fprintf(out, "%splacement: %s\n", bullet, report->placement);
+}
+
+static void
+draw(const struct report *report, FILE *out, bool markdown)
+{
+	struct drawing d = { .markdown = markdown };
+	const char *bullet = markdown ? "- " : "# ";
+	int mode;
+
+	report_head(report, out, markdown);
 	fprintf(out,
 		"%smedians; spread is the coefficient of variation of the "
 		"repetitions, ! beyond %.0f %%; ratio: times better than %s;\n"
@@ -869,8 +875,8 @@ doubt(FILE *out, const struct row *row, const char *what, double is,
 {
 	char a[CELL], b[CELL];
 
-	write_number(a, is);
-	write_number(b, limit);
+	format_number(a, is);
+	format_number(b, limit);
 	fprintf(out, "doubtful: %s: %s %s %s %s\n", row_name(row), what, a,
 		than, b);
 	return true;

@@ -25,12 +25,26 @@ struct report {
 	const char *placement; /* where senders and receivers run */
 };
 
+#define CELL 96 /* of a table, at most */
+
 const char *mode_name(enum bench_mode mode);
 const char *wait_name(enum bench_wait wait);
+/* "spin/32", "spin" where it is the mechanism's own, "block" */
+const char *style_name(struct style style);
+/* Three significant digits, with k, M or G. */
+void format_number(char cell[CELL], double value);
+void format_time(char cell[CELL], double ns);
+/* Of doubles, for qsort. */
+int ascending(const void *a, const void *b);
+/* Whether two rows do the same, by whatever mechanism, waiting in whatever
+ * way. */
+bool same_work(const struct job *a, const struct job *b);
 double row_median(const struct row *row, enum metric metric);
 /* True when messages were lost, duplicated, reordered or damaged that the
  * mechanism should have kept. */
 bool row_spoilt(const struct row *row);
+/* Command, machine and build. */
+void report_head(const struct report *report, FILE *out, bool markdown);
 /* Mark the best style of each kind of work; once all is measured. */
 void report_choose(struct report *report);
 void report_text(const struct report *report, FILE *out);

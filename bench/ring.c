@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* ring.c - shmring itself: both engines, copying and in place */
+/* ring.c - shmring itself: both engines, copying and in place; and once more
+ * for ring_deaf.c */
 #include "shmring.h"
 
 #include "loop.h"
@@ -10,6 +11,7 @@
 struct hold {
 	struct shmring ring;
 	struct iovec out[BENCH_BATCH], in[BENCH_BATCH];
+	struct shmring idle[BENCH_WORKERS]; /* attached, doing nothing */
 };
 
 LOOP struct shmring *
@@ -153,6 +155,25 @@ new_hold(void)
 				     BENCH_LINE * BENCH_LINE);
 }
 
+#ifdef RING_DEAF
+/** Whether this build looks for sleepers, which it should not. */
+static bool
+ring_hears(void)
+{
+	const struct shmring_config config = { .slots = 2, .slot_size = 8 };
+	struct shmring_stat stat = { 0 };
+	struct shmring ring;
+
+	if (shmring_create_memfd(&ring, &config))
+		return true;
+	ring.notice->data |= SHMRING__WAITS; /* as if somebody slept */
+	if (shmring_push(&ring, &config, 8) || shmring_stat(&ring, &stat))
+		stat.wakes = 1;
+	shmring_close(&ring);
+	return stat.wakes != 0;
+}
+#endif
+
 static int
 ring_create(struct channel *ch)
 {
@@ -169,8 +190,14 @@ ring_create(struct channel *ch)
 
 	if (!hold)
 		return -ENOMEM;
+#ifdef RING_DEAF
+	if (ring_hears()) {
+		ch->why = "this build looks for sleepers";
+		return -ENOTSUP;
+	}
+#endif
 	if (config.mode == SHMRING_MPMC)
-		config.participants = job->senders + job->receivers;
+		config.participants = job->senders + job->receivers + job->idle;
 	snprintf(name, sizeof(name), "/%s", ch->name);
 	error = shmring_create(&hold->ring, name, &config);
 	ch->own = hold;
@@ -201,6 +228,13 @@ ring_join(struct channel *ch)
 		hold->out[i] = (struct iovec){ ch->out + i * size, size };
 		hold->in[i] = (struct iovec){ ch->in + i * size, size };
 	}
+	for (i = 0; ch->creator && i < ch->job->idle; i++) {
+		error = shmring_dup(&hold->idle[i], &hold->ring,
+				    i % 2 ? SHMRING_PRODUCER
+					  : SHMRING_CONSUMER);
+		if (error)
+			return error;
+	}
 	switch (ch->job->style.wait) {
 	case WAIT_SPIN:
 		shmring_set_spin(&hold->ring, -1);
@@ -217,8 +251,13 @@ ring_join(struct channel *ch)
 static void
 ring_leave(struct channel *ch)
 {
-	shmring_close(ring_of(ch));
-	free(ch->own);
+	struct hold *hold = ch->own;
+	unsigned i;
+
+	for (i = 0; ch->creator && i < ch->job->idle; i++)
+		shmring_close(&hold->idle[i]);
+	shmring_close(&hold->ring);
+	free(hold);
 }
 
 static void
@@ -256,11 +295,19 @@ place_run(struct worker *w, enum bench_part part)
 
 static const uint32_t spsc = SHMRING_SPSC, mpmc = SHMRING_MPMC;
 
+#ifdef RING_DEAF
+#define TITLE(title) title "-deaf"
+#define RING_LIST deaf_mechanisms
+#define CAPS_SPSC (CAP_SPIN | CAP_OWN_SPIN | CAP_NAMED | CAP_APART)
+#else
+#define TITLE(title) title
+#define RING_LIST ring_mechanisms
 #define CAPS_SPSC (CAP_SPIN | CAP_OWN_SPIN | CAP_BLOCK | CAP_HYBRID | CAP_NAMED)
+#endif
 #define CAPS_MPMC (CAPS_SPSC | CAP_MANY_SENDERS | CAP_MANY_RECEIVERS)
 #define RING(id, title, text, engine, how, capabilities) \
 	static const struct mechanism id = {             \
-		.name = title,                           \
+		.name = TITLE(title),                    \
 		.summary = text,                         \
 		.caps = capabilities,                    \
 		.data = &engine,                         \
@@ -274,13 +321,12 @@ static const uint32_t spsc = SHMRING_SPSC, mpmc = SHMRING_MPMC;
 
 RING(copy_spsc, "shmring-spsc", "one producer, one consumer", spsc, ring,
      CAPS_SPSC | CAP_BATCH);
-RING(place_spsc, "shmring-spsc-zero", "the same, written and read in place",
-     spsc, place, CAPS_SPSC);
 RING(copy_mpmc, "shmring-mpmc", "any number of both", mpmc, ring,
      CAPS_MPMC | CAP_BATCH);
+RING(place_spsc, "shmring-spsc-zero", "the same, written and read in place",
+     spsc, place, CAPS_SPSC);
 RING(place_mpmc, "shmring-mpmc-zero", "the same, written and read in place",
      mpmc, place, CAPS_MPMC);
 
-const struct mechanism *const ring_mechanisms[] = { &copy_spsc, &place_spsc,
-						    &copy_mpmc, &place_mpmc,
-						    NULL };
+const struct mechanism *const RING_LIST[] = { &copy_spsc, &place_spsc,
+					      &copy_mpmc, &place_mpmc, NULL };

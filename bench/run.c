@@ -17,8 +17,7 @@
 
 #define WARM_FIRST 64 /* messages of the first warm-up segment */
 #define WARM_GROWTH 4 /* each has so many times more */
-#define FILL_MOST 100000 /* do not look for a depth beyond */
-#define FILL_LOSSY 2000 /* ... and where nothing says "full" */
+#define FILL_LOSSY 2000 /* messages sent where nothing says "full" */
 #define GRACE (BENCH_SECOND / 5) /* nothing for so long: it is lost */
 #define BITS_EACH (VERIFY_MOST / 8 + 4096) /* bitmap of a worker, in bytes */
 
@@ -526,15 +525,17 @@ static void
 note_depth(struct worker *w, struct outcome *o)
 {
 	const struct result *r = w->control->results;
-	uint64_t taken;
+	uint64_t taken, most = w->job->mechanism->caps & CAP_LOSSY
+				       ? FILL_LOSSY
+				       : w->job->fill;
 
-	lead_segment(w, SEGMENT_FILL,
-		     w->job->mechanism->caps & CAP_LOSSY ? FILL_LOSSY
-							 : FILL_MOST);
+	lead_segment(w, SEGMENT_FILL, most);
 	taken = w->tally.moved;
 	w->control->count = 0; /* the next begins with the same numbers */
 	lead_segment(w, SEGMENT_EMPTY, taken ? taken : 1);
-	o->value[METRIC_DEPTH] = (double)taken;
+	/* Else it never said that it is full. */
+	if (taken < most)
+		o->value[METRIC_DEPTH] = (double)taken;
 	o->value[METRIC_KEPT] = (double)r[1].moved;
 	o->value[METRIC_CORRUPT] = (double)r[1].corrupt;
 }

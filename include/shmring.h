@@ -127,7 +127,7 @@ extern "C" {
 #define SHMRING_CATCH_UP 64
 #endif
 /* An SPSC producer clears so many bytes at once of what it will write next: a
- * power of two, at least 8. */
+ * power of two, 8 to the page size. */
 #ifndef SHMRING_CLEAR_AHEAD
 #define SHMRING_CLEAR_AHEAD 512
 #endif
@@ -237,7 +237,8 @@ static inline int shmring_create(struct shmring *ring, const char *name,
  * process (a dead one's is taken over where it stopped); -EUSERS: no
  * participant is free; -EPROTO: not a ring; -EPROTONOSUPPORT: another
  * layout; -EBADMSG: damaged geometry; -EPERM: owner or permissions;
- * -EREMOTE: made before a reboot. */
+ * -EREMOTE: made before a reboot; -EOPNOTSUPP: forks cannot be noticed here
+ * (MADV_WIPEONFORK refused; Linux before 4.14). */
 static inline int shmring_open(struct shmring *ring, const char *name,
 			       unsigned roles, int64_t timeout_ns);
 /* The same without a name: a sealed memfd, to be passed (fork, SCM_RIGHTS)
@@ -475,7 +476,7 @@ struct shmring__line { /* a participant; only its owner writes, but status */
 	uint32_t pid, flags;
 	uint64_t intent[2]; /* position claimed or held: reader's, writer's */
 	uint64_t adopts; /* position of a dead reader, being taken over */
-	uint64_t unused;
+	uint64_t time_namespace; /* which start was read in */
 	uint64_t pushed, pushed_bytes, popped, popped_bytes;
 	uint64_t full, empty, sleeps, wakes;
 };
@@ -517,6 +518,7 @@ SHMRING__AT(shmring__line, pid, 24);
 SHMRING__AT(shmring__line, flags, 28);
 SHMRING__AT(shmring__line, intent, 32);
 SHMRING__AT(shmring__line, adopts, 48);
+SHMRING__AT(shmring__line, time_namespace, 56);
 SHMRING__AT(shmring__line, pushed, 64);
 SHMRING__ASSERT(sizeof(struct shmring__notice) == SHMRING__LINE);
 SHMRING__ASSERT(sizeof(struct shmring__header) == 256 + SHMRING__LINE);
@@ -597,7 +599,7 @@ struct shmring { /* private: one participant, in its own memory */
 	int error, redelivered;
 	int poisoned; /* hostile content was seen: the errno */
 	uint32_t roles, pid;
-	uint64_t start, pid_namespace;
+	uint64_t start, pid_namespace, time_namespace;
 	dev_t device; /* of fd, with inode: is it still ours? */
 	ino_t inode;
 	int64_t spin_ns;
@@ -711,12 +713,14 @@ shmring__read_file(const char *path, void *to, size_t size)
 }
 
 /* Start time of a process in clock ticks since boot, or why it is unknown.
- * The name in the second field may hold anything: count from the last ')'. */
+ * The name in the second field may hold anything: count from the last ')'.
+ * By way of its first thread, where emulators (qemu-user) do not give a
+ * process another answer about itself than about others. */
 SHMRING__COLD int64_t
 shmring__start_time(uint32_t pid)
 {
-	char path[32], text[1024];
-	snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+	char path[48], text[1024];
+	snprintf(path, sizeof(path), "/proc/%u/task/%u/stat", pid, pid);
 	long got = shmring__read_file(path, text, sizeof(text) - 1);
 	if (got < 0)
 		return got;
@@ -728,7 +732,8 @@ shmring__start_time(uint32_t pid)
 }
 
 /* Whether the process is gone for certain, all its threads. Zombies count
- * as gone once no thread is left: only a pidfd can tell. */
+ * as gone once no thread is left: only a pidfd can tell. A start time of 0 is
+ * unknown and proves nothing. */
 SHMRING__COLD int
 shmring__process_gone(uint32_t pid, uint64_t start)
 {
@@ -736,7 +741,8 @@ shmring__process_gone(uint32_t pid, uint64_t start)
 		return 1;
 	long fd = shmring__os(434 /* pidfd_open */, (long)pid, 0, 0, 0, 0, 0);
 	int64_t now = shmring__start_time(pid);
-	int gone = now >= 0 && (uint64_t)now != start; /* pid used again */
+	/* pid used again? */
+	int gone = start && now >= 0 && (uint64_t)now != start;
 	if (fd >= 0) {
 		struct timespec zero = shmring__timespec(0);
 		struct pollfd ended = { (int)fd, POLLIN, 0 };
@@ -1027,8 +1033,10 @@ shmring__spsc_clear(struct shmring *r, uint64_t tail, uint64_t next)
 			(next & (SHMRING_CLEAR_AHEAD - 1) & ~UINT64_C(7));
 	if (ahead > r->credit - next)
 		ahead = (r->credit - next) & ~UINT64_C(7);
-	for (uint64_t i = 0; i < ahead; i += 8)
-		SHMRING__STORE(shmring__header_at(r, next + i), 0, RELAXED);
+	/* In one piece: a lap ends where such a step does. */
+	uint64_t *header = shmring__header_at(r, next);
+	for (uint64_t i = 0; i < ahead / 8; i++)
+		SHMRING__STORE(header + i, 0, RELAXED);
 	r->cleared = next + ahead;
 }
 
@@ -1698,6 +1706,8 @@ shmring__dead(struct shmring *r, uint32_t i)
 		return 0; /* another handle of this process */
 	if (shmring__locked(r->fd, i) || !shmring__fd_is_ours(r))
 		return 0;
+	if (SHMRING__LOAD(&x->time_namespace, RELAXED) != r->time_namespace)
+		start = 0; /* which we would read differently */
 	return !here || shmring__process_gone(pid, start);
 }
 
@@ -1945,6 +1955,7 @@ shmring__take_line(struct shmring *r, uint32_t i, uint32_t roles)
 	SHMRING__STORE(&x->pid, r->pid, RELAXED);
 	SHMRING__STORE(&x->start, r->start, RELAXED);
 	SHMRING__STORE(&x->pid_namespace, r->pid_namespace, RELAXED);
+	SHMRING__STORE(&x->time_namespace, r->time_namespace, RELAXED);
 	SHMRING__STORE(&x->flags, r->fenced ? SHMRING__FENCED : 0, RELAXED);
 	SHMRING__STORE(&x->intent[SHMRING__READ], SHMRING__NONE, RELAXED);
 	SHMRING__STORE(&x->intent[SHMRING__WRITE], SHMRING__NONE, RELAXED);
@@ -2091,12 +2102,13 @@ shmring__boot_id(unsigned char id[16])
 	return 0;
 }
 
+/* The number of one of our namespaces; 0 where there is no such kind. */
 SHMRING__COLD uint64_t
-shmring__pid_namespace(void)
+shmring__namespace(const char *path)
 {
 	struct stat file;
 	int saved = errno;
-	int failed = stat("/proc/self/ns/pid", &file);
+	int failed = stat(path, &file);
 	errno = saved;
 	return failed ? 0 : (uint64_t)file.st_ino;
 }
@@ -2245,6 +2257,22 @@ shmring__aim(struct shmring *r)
 	}
 }
 
+/* -EOPNOTSUPP: a child could use our handle, and nobody would notice. */
+SHMRING__COLD int
+shmring__watch_forks(struct shmring *r)
+{
+	long page = shmring__mmap(NULL, SHMRING__CANARY, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (page < 0)
+		return (int)page;
+	r->canary = (struct shmring__canary *)page;
+	if (shmring__os(SYS_madvise, page, SHMRING__CANARY,
+			18 /* MADV_WIPEONFORK */, 0, 0, 0))
+		return -EOPNOTSUPP;
+	r->canary->alive = 1;
+	return 0;
+}
+
 /* Become a handle on the segment behind fd, which it keeps (and closes on
  * failure). */
 SHMRING__COLD int
@@ -2257,26 +2285,17 @@ shmring__join(struct shmring *r, int fd, unsigned roles)
 	r->pid = (uint32_t)getpid();
 	int64_t start = shmring__start_time(r->pid);
 	r->start = (uint64_t)start;
-	r->pid_namespace = shmring__pid_namespace();
+	r->pid_namespace = shmring__namespace("/proc/self/ns/pid");
+	r->time_namespace = shmring__namespace("/proc/self/ns/time");
 	r->spin_ns = SHMRING_SPIN_NS;
 	int error = shmring__identify(r, &header);
 	if (!error && start < 0)
 		error = (int)start;
 	if (!error)
 		error = shmring__map_all(r, header.flags);
+	if (!error)
+		error = shmring__watch_forks(r);
 	if (!error) {
-		long page = shmring__mmap(NULL, SHMRING__CANARY,
-					  PROT_READ | PROT_WRITE,
-					  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (page < 0)
-			error = (int)page;
-		else
-			r->canary = (struct shmring__canary *)page;
-	}
-	if (!error) {
-		shmring__os(SYS_madvise, (long)r->canary, SHMRING__CANARY,
-			    18 /* MADV_WIPEONFORK */, 0, 0, 0);
-		r->canary->alive = 1;
 		shmring__aim(r);
 		if (!(roles & (SHMRING_OBSERVER | SHMRING__KEEPER)))
 			error = shmring__attach(r);
@@ -2380,7 +2399,7 @@ shmring__design(struct shmring__header *h, const struct shmring_config *config)
 	h->total = g.total;
 	h->created = (uint64_t)now.tv_sec * UINT64_C(1000000000) +
 		     (uint64_t)now.tv_nsec;
-	h->pid_namespace = shmring__pid_namespace();
+	h->pid_namespace = shmring__namespace("/proc/self/ns/pid");
 	return shmring__boot_id(h->boot_id);
 }
 
@@ -3602,7 +3621,8 @@ shmring_strerror(int error)
 		       "vm.nr_hugepages, RLIMIT_MEMLOCK";
 	case EOPNOTSUPP:
 		return "not supported here: this system has no transparent "
-		       "huge pages for shared memory, or the ring has no "
+		       "huge pages for shared memory, or refuses "
+		       "MADV_WIPEONFORK (Linux 4.14), or the ring has no "
 		       "descriptor to pass";
 	case EINVAL:
 		return "invalid: a name has one component; slots at most 2^30 "

@@ -125,6 +125,14 @@ for mechanism in $(listed lifecycle); do
 		"lifecycle -m $mechanism: there and back"
 done
 
+# Each mechanism's header needs no other before it.
+sed -n 's/^#include "\(.*\)"$/\1/p' include/adapters/all.h >"$tmp/headers"
+while read -r header; do
+	echo "#include <adapters/$header>" | ${CC:-cc} -std=c11 -D_GNU_SOURCE \
+		-Iinclude -x c -fsyntax-only - >"$tmp/output" 2>&1
+	ok $? "$header compiles alone"
+done <"$tmp/headers"
+
 $limit "$examples/signals" >"$tmp/output" 2>&1
 is "$? $(grep -c ': yes$' "$tmp/output")" "0 8" "signals"
 is "$(find "$tmp" /dev/shm /tmp -name "*$name*" 2>/dev/null)" "" \

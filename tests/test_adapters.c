@@ -1201,6 +1201,95 @@ peer_goes_away(struct test *t)
 		}
 }
 
+static int
+send_for_ever(struct test *t)
+{
+	struct adapter_msg msg;
+	uint32_t i;
+
+	for (i = 0;; i++) {
+		msg = message(t, length_of(t, i));
+		fill(t, i, msg.length);
+		if (t->ops->send(t->a, &msg, PATIENCE))
+			return 1;
+	}
+}
+
+static int
+recv_for_ever(struct test *t)
+{
+	struct adapter_msg msg = message(t, 0);
+
+	while (t->ops->recv(t->a, &msg, PATIENCE) == 0)
+		;
+	return 1;
+}
+
+/* The message of this number, from here or to here; -EBADMSG: not that one. */
+static int
+stream_one(struct test *t, uint32_t number, int64_t timeout_ns)
+{
+	bool sends = t->config.roles == ADAPTER_SENDER;
+	struct adapter_msg msg =
+		message(t, sends ? length_of(t, number) : (size_t)0);
+	int error;
+
+	if (sends) {
+		fill(t, number, msg.length);
+		return t->ops->send(t->a, &msg, timeout_ns);
+	}
+	error = t->ops->recv(t->a, &msg, timeout_ns);
+	if (!error && can(t, ADAPTER_LOSSY))
+		memcpy(&number, t->data, sizeof(number));
+	return error || filled(t, number, msg.length) ? error : -EBADMSG;
+}
+
+/* The peer is killed at any moment, while messages flow. */
+static void
+killed_in_mid_stream(struct test *t)
+{
+	bool told = can(t, ADAPTER_PEER_DEATH), endless, good;
+	bool sends = t->config.roles == ADAPTER_SENDER;
+	uint32_t i = 0, before = 1 + (uint32_t)(tap_random() % 200);
+	int64_t killed = 0, took;
+	int error = 0;
+
+	good = meet(t, any_way(t), t->config.roles,
+		    sends ? recv_for_ever : send_for_ever);
+	for (; good && !error && i < STREAM_MESSAGES; i++) {
+		error = stream_one(t, i, told || !killed ? PATIENCE : MOMENT);
+		if (i == before) {
+			kill(t->child[0], SIGKILL);
+			killed = adapter_now();
+		}
+	}
+	took = adapter_now() - killed;
+	endless = sends &&
+		  (can(t, ADAPTER_LOSSY) ||
+		   !(t->a->limits.depth.name || t->a->limits.bytes.name));
+	good = good && killed &&
+	       (told ? error == -EPIPE && took < LATE
+		     : error == -ETIMEDOUT || error == -EPIPE ||
+				(endless && !error));
+	printf("# %s: %s after %u of %u messages, %" PRId64 " us\n",
+	       t->ops->name, strerror(-error), before, i, took / 1000);
+	is_int(part(t), -SIGKILL, "%s: %s is killed in mid-stream",
+	       t->ops->name, sends ? "receiver" : "sender");
+	ok(good, "%s: the other side: %s", t->ops->name,
+	   told ? strerror(-error) : "its time-out");
+}
+
+static void
+peer_is_killed_in_mid_stream(struct test *t)
+{
+	unsigned roles;
+
+	for (roles = ADAPTER_SENDER; roles <= ADAPTER_RECEIVER; roles++) {
+		t->config.roles = roles;
+		apart(killed_in_mid_stream, t);
+	}
+}
+
 /* No process is left that has the object, and the messages are. */
 static void
 messages_outlive_processes(struct test *t)
@@ -1348,6 +1437,47 @@ stranger_is_refused(struct test *t)
 	is_int(t->ops->attach(t->a, &t->config, MOMENT), -ETIMEDOUT,
 	       "%s: attach waits in vain", t->ops->name);
 	adapter_free(t->a);
+}
+
+/* The mechanisms do not take each other's names. */
+static void
+name_is_its_own(struct test *t)
+{
+	struct adapter *other;
+	unsigned taken = 0;
+	int error;
+	size_t i;
+
+	if (!can(t, ADAPTER_NAMED))
+		return;
+	snprintf(t->name, sizeof(t->name), "%s", tap_name() + 1);
+	t->config.name = t->name;
+	t->config.roles = ADAPTER_RECEIVER;
+	t->a = adapter_new(t->ops);
+	error = t->ops->create(t->a, &t->config);
+	for (i = 0; i < ADAPTER_COUNT && !error; i++) {
+		const struct adapter_ops *ops = adapter_all[i];
+
+		/* nng holds descriptors for good; it has its own turn. */
+		if (ops == t->ops || ops->missing ||
+		    !(ops->caps & ADAPTER_NAMED) ||
+		    strcmp(ops->name, "nng") == 0)
+			continue;
+		other = adapter_new(ops);
+		if (ops->create(other, &t->config)) {
+			printf("# %s takes the name of %s\n", t->ops->name,
+			       ops->name);
+			taken++;
+		} else {
+			adapter_free(other);
+			ops->unlink(t->name);
+		}
+	}
+	adapter_free(t->a);
+	if (!error)
+		error = t->ops->unlink(t->name);
+	is_int((int)taken - error, 0,
+	       "%s: all others can have the same name beside it", t->ops->name);
 }
 
 /* Create, then send until refused, where `exhaust` has left nothing. */
@@ -1567,9 +1697,11 @@ keeps_the_contract(const struct adapter_ops *ops)
 		several_senders,
 		several_receivers,
 		peer_goes_away,
+		peer_is_killed_in_mid_stream,
 		messages_outlive_processes,
 		signals_do_not_disturb,
 		stranger_is_refused,
+		name_is_its_own,
 		resources_run_out,
 	};
 	struct test *t = &test;

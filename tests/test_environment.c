@@ -1,14 +1,32 @@
 /* SPDX-License-Identifier: MIT
  *
  * Description: hostile surroundings. System calls refused by seccomp (EPERM,
- * ENOSYS), descriptors closed under us, a process whose first thread has
- * ended, a pid used again, another pid namespace: data still flow, the living
- * are not taken for dead, and the dead are found.
+ * ENOSYS), a real-time clock that steps, descriptors closed under us, a process
+ * whose first thread has ended, a pid used again, another pid or time
+ * namespace: data still flow, the living are not taken for dead, and the dead
+ * are found.
  */
+#include <time.h>
+
+/* In all of this file the real-time clock steps by years, back and forth,
+ * each time that it is read: no time-out and no proof may depend on it. */
+static int
+stepping_clock(clockid_t clock, struct timespec *now)
+{
+	static int steps;
+	int failed = clock_gettime(clock, now);
+
+	if (clock == CLOCK_REALTIME)
+		now->tv_sec += (++steps & 1 ? -1 : 1) * 100000000L;
+	return failed;
+}
+#define clock_gettime stepping_clock
+
 #define SHMRING_SLICE_NS 20000000
 #include "ring.h"
 
 #include <linux/filter.h>
+#include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
@@ -19,6 +37,9 @@
 #define PIDFD_OPEN 434
 #define MESSAGES 3000
 #define CANNOT 77 /* exit status: not permitted here */
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x80
+#endif
 
 /* From now on these system calls fail with this errno. */
 static void
@@ -86,9 +107,10 @@ take_all(const struct shmring *base)
 	return got != -EPIPE || expected != MESSAGES;
 }
 
-static void
-moves_data_without(const char *what, const unsigned *calls, size_t count,
-		   uint32_t mode, unsigned error)
+/* From one child to another, both in the surroundings that enter() makes. */
+static int
+move_data(uint32_t mode, void (*enter)(int side, const void *argument),
+	  const void *argument)
 {
 	struct shmring base;
 	int status = 0;
@@ -98,18 +120,160 @@ moves_data_without(const char *what, const unsigned *calls, size_t count,
 	for (int i = 0; i < 2; i++) {
 		child[i] = tap_fork();
 		if (child[i] == 0) {
-			refuse(calls, count, error);
+			enter(i, argument);
 			_exit(i ? take_all(&base) : send_all(&base));
 		}
 	}
 	for (int i = 0; i < 2; i++)
 		status |= tap_wait(child[i]);
 	shmring_close(&base);
+	return status;
+}
+
+struct refusal {
+	const char *what;
+	const unsigned *calls;
+	size_t count;
+	unsigned error;
+};
+
+static void
+refuse_these(int side, const void *argument)
+{
+	const struct refusal *these = argument;
+
+	(void)side;
+	refuse(these->calls, these->count, these->error);
+}
+
+static void
+moves_data_without(const char *what, const unsigned *calls, size_t count,
+		   uint32_t mode, unsigned error)
+{
+	struct refusal these = { what, calls, count, error };
+	int status = move_data(mode, refuse_these, &these);
+
 	if (status == CANNOT)
 		skip("seccomp is not permitted");
 	else
 		is_int(status, 0, "%s: data flow while %s gives %s",
 		       mode_name[mode], what, strerror((int)error));
+}
+
+/* From now on whoever lets a futex sleep by the real-time clock is killed. */
+static void
+forbid_real_time_sleeps(int side, const void *argument)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_futex, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, args[1])),
+		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, FUTEX_CLOCK_REALTIME, 0,
+			 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { sizeof(code) / sizeof(*code), code };
+
+	(void)side;
+	(void)argument;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+		_exit(CANNOT);
+}
+
+static void
+sleep_in_real_time(void *argument)
+{
+	struct timespec soon = { 0, 1 };
+	uint32_t word = 0;
+
+	forbid_real_time_sleeps(0, argument);
+	syscall(SYS_futex, &word, FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME,
+		word, &soon, NULL, FUTEX_BITSET_MATCH_ANY);
+}
+
+/* A step of the clock would cut such sleeps short, or draw them out. */
+static void
+sleeps_by_the_steady_clock(void)
+{
+	if (child_run(sleep_in_real_time, NULL) == CANNOT) {
+		skip("seccomp is not permitted");
+		return;
+	}
+	is_int(child_run(sleep_in_real_time, NULL), -SIGSYS,
+	       "a sleep in real time would be noticed");
+	for (uint32_t mode = 0; mode < 2; mode++)
+		is_int(move_data(mode, forbid_real_time_sleeps, NULL), 0,
+		       "%s: no sleep is one", mode_name[mode]);
+}
+
+/* A day later by all clocks that count from boot; 0: not permitted. */
+static int
+enter_another_time(void)
+{
+	static const char offsets[] = "monotonic 86400 0\nboottime 86400 0\n";
+	int file, space;
+
+	if (unshare(CLONE_NEWTIME))
+		return 0;
+	file = open("/proc/self/timens_offsets", O_WRONLY);
+	space = open("/proc/self/ns/time_for_children", O_RDONLY);
+	return file >= 0 && space >= 0 &&
+	       write(file, offsets, sizeof(offsets) - 1) > 0 &&
+	       setns(space, CLONE_NEWTIME) == 0;
+}
+
+static void
+read_a_day_later(int side, const void *argument)
+{
+	(void)argument;
+	if (side && !enter_another_time())
+		_exit(CANNOT);
+}
+
+static void
+moves_data_through_time(uint32_t mode)
+{
+	int status = move_data(mode, read_a_day_later, NULL);
+
+	if (status == CANNOT)
+		skip("no time namespace");
+	else
+		is_int(status, 0, "%s: data flow to a later time",
+		       mode_name[mode]);
+}
+
+/* Where a child's use could not be noticed, nobody gets a handle. */
+static void
+needs_to_notice_forks(void)
+{
+	static const unsigned advice = SYS_madvise;
+	struct shmring base;
+	pid_t child;
+
+	watch(&base, SHMRING_MPMC);
+	child = tap_fork();
+	if (child == 0) {
+		struct shmring ring;
+		int before = descriptors();
+
+		refuse(&advice, 1, EINVAL);
+		CHILD_CHECK(shmring_create_memfd(&ring, NULL) == -EOPNOTSUPP);
+		CHILD_CHECK(shmring_dup(&ring, &base, SHMRING_BOTH) ==
+			    -EOPNOTSUPP);
+		CHILD_CHECK(push_number(&ring, 1) == -EBADF);
+		CHILD_CHECK(descriptors() == before);
+		_exit(0);
+	}
+	int status = tap_wait(child);
+	shmring_close(&base);
+	if (status == CANNOT)
+		skip("seccomp is not permitted");
+	else
+		is_int(status, 0, "no MADV_WIPEONFORK: -EOPNOTSUPP");
 }
 
 /* Somebody without membarrier fences itself, and says so. */
@@ -191,7 +355,7 @@ say_ready_and_wait(int fd)
 			pause();
 }
 
-/* What daemons do. The lock goes with the descriptor; the pid lives. */
+/* What daemons do. The mapping keeps the lock. */
 static void
 close_all_descriptors(struct shmring *ring, int fd)
 {
@@ -200,6 +364,21 @@ close_all_descriptors(struct shmring *ring, int fd)
 		if (i != fd)
 			close(i);
 	say_ready_and_wait(fd);
+}
+
+/* Only our pid speaks for us, and its start time is read differently here. */
+static void
+unlock_at_another_time(struct shmring *ring, int fd)
+{
+	struct shmring observer;
+
+	ring_dup(&observer, ring, SHMRING_OBSERVER);
+	shmring_close(ring);
+	if (!enter_another_time())
+		return;
+	ring_dup(ring, &observer, SHMRING_CONSUMER);
+	if (!shmring__lock(ring->fd, F_UNLCK, SHMRING__READ))
+		say_ready_and_wait(fd);
 }
 
 static void *
@@ -398,10 +577,14 @@ main(void)
 					   ENOSYS);
 		}
 		moves_data_without("each of them", all, 3, mode, EPERM);
+		moves_data_through_time(mode);
 	}
+	sleeps_by_the_steady_clock();
+	needs_to_notice_forks();
 	fences_itself_without_membarrier();
 	idles_without_futex();
 	is_alive_then_dead("all descriptors closed", close_all_descriptors);
+	is_alive_then_dead("another time namespace", unlock_at_another_time);
 	is_alive_then_dead("first thread ended", end_first_thread);
 	proves_death_of_a_reused_pid();
 	sees_into_another_namespace();

@@ -47,6 +47,7 @@ static const struct {
 	FIELD(shmring__line, flags, 28, 4),
 	FIELD(shmring__line, intent, 32, 16),
 	FIELD(shmring__line, adopts, 48, 8),
+	FIELD(shmring__line, time_namespace, 56, 8),
 	FIELD(shmring__line, pushed, 64, 8),
 	FIELD(shmring__line, pushed_bytes, 72, 8),
 	FIELD(shmring__line, popped, 80, 8),

@@ -3,6 +3,14 @@
  * Description: who may do what, and what happens when somebody has left or
  * was killed: -EBUSY, takeover, -EPIPE, -ESTALE, -EUSERS, observers.
  */
+static void fork_once(void);
+
+/* While it copies, the header holds a position that it has not published. */
+#define SHMRING_COPY(to, from, size)           \
+	do {                                   \
+		fork_once();                   \
+		shmring__copy(to, from, size); \
+	} while (0)
 #include "ring.h"
 
 /* A process that attaches, does a few things, and stays until it is killed,
@@ -412,6 +420,25 @@ map_read_only(void)
 	shmring_unlink(name);
 }
 
+/* Does this kernel do as it says, and wipe the page in a child? */
+static int
+notices_forks(void)
+{
+	size_t size = (size_t)sysconf(_SC_PAGESIZE);
+	char *page = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pid_t child;
+
+	if (page == MAP_FAILED || madvise(page, size, MADV_WIPEONFORK))
+		bail("no page to be wiped");
+	*page = 1;
+	child = tap_fork();
+	if (child == 0)
+		_exit(*page);
+	munmap(page, size);
+	return tap_wait(child) == 0;
+}
+
 struct inherited {
 	struct shmring *ring;
 	const char *name;
@@ -439,6 +466,40 @@ use_the_parents(void *argument)
 	shmring_close(ring);
 	CHILD_CHECK(!shmring_open(&own, mine->name, SHMRING_OBSERVER, 0));
 	shmring_close(&own);
+}
+
+static struct inherited *in_mid_call; /* who forks at the next copy */
+static int child_of_mid_call; /* its exit status */
+
+static void
+fork_once(void)
+{
+	struct inherited *forks = in_mid_call;
+
+	in_mid_call = NULL;
+	if (forks)
+		child_of_mid_call = child_run(use_the_parents, forks);
+}
+
+/* As from a signal handler, between claiming a position and publishing. */
+static void
+fork_in_mid_call(uint32_t mode)
+{
+	struct shmring ring;
+	const char *name = make_named(mode, SHMRING_BOTH, &ring);
+	struct inherited inherited = { &ring, name };
+
+	in_mid_call = &inherited;
+	is_int(push_number(&ring, 1), 0, "a push that forks half-way");
+	is_int(child_of_mid_call, 0, "is refused to the child");
+	in_mid_call = &inherited;
+	is_int(pop_number(&ring), 1, "arrives, by a pop that forks, too");
+	is_int(child_of_mid_call, 0, "is refused to that child");
+	is_int(pop_number(&ring), -EAGAIN, "and came once");
+	is_int(push_number(&ring, 2), 0, "the parent");
+	is_int(pop_number(&ring), 2, "goes on");
+	shmring_close(&ring);
+	shmring_unlink(name);
 }
 
 /* The child's use is refused and does not disturb the parent, whatever the
@@ -492,7 +553,12 @@ main(void)
 	}
 	for (uint32_t mode = SHMRING_SPSC; mode <= SHMRING_MPMC; mode++) {
 		only_look(mode);
-		fork_a_user(mode);
+		if (notices_forks()) {
+			fork_a_user(mode);
+			fork_in_mid_call(mode);
+		} else {
+			skip("MADV_WIPEONFORK is accepted, but has no effect");
+		}
 	}
 	return tap_done();
 }

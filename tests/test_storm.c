@@ -2,9 +2,10 @@
  *
  * Description: the storm. Producers and consumers of one ring are killed with
  * SIGKILL, stopped and continued at random, interrupted a thousand times a
- * second, and replaced by others. Accounted for message by message: all that
- * a push returned for arrives, whole, in order, and once, unless it is marked
- * as redelivered; nobody is wedged; afterwards the whole capacity is there.
+ * second, in every other ring kept from the CPUs by hogs, and replaced by
+ * others. Accounted for message by message: all that a push returned for
+ * arrives, whole, in order, and once, unless it is marked as redelivered;
+ * nobody is wedged; afterwards the whole capacity is there.
  */
 #define SHMRING_PATIENCE_NS 200000
 #define SHMRING_SLICE_NS 3000000
@@ -12,14 +13,32 @@
 #include "tap.h"
 
 #define WORKERS 6 /* at once */
+#define HOGS 2
+#define POPS 3 /* every third consumer pops, the others peek */
 #define LIVES 1024 /* processes a round, of each side */
 #define MESSAGES 2048 /* at most, a producer's life */
 #define SLOTS 64
 #define STALL_NS INT64_C(20000000000) /* no progress: wedged */
+#define REPORT_NS INT64_C(60000000000)
 
+/* The fill depends on the rest; its length on the number. */
+#define FILL 13
 struct message {
-	uint32_t life, number, inverse, padding[5];
+	uint32_t life, number, inverse, fill[FILL];
 };
+
+static size_t
+compose(struct message *m, uint32_t life, uint32_t number)
+{
+	uint32_t words = number % (FILL + 1);
+
+	m->life = life;
+	m->number = number;
+	m->inverse = ~number;
+	for (uint32_t i = 0; i < words; i++)
+		m->fill[i] = life * 2654435761u + number * 31 + i;
+	return 12 + 4 * (size_t)words;
+}
 
 /* Shared by all; survives whoever dies. */
 struct account {
@@ -27,7 +46,8 @@ struct account {
 	uint32_t torn, disordered, failed;
 	uint64_t arrived, marked;
 	uint32_t pushed[LIVES]; /* pushes that returned */
-	uint32_t newest[2 * LIVES][LIVES]; /* consumer's life, producer's */
+	uint32_t newest[LIVES + 1][LIVES]; /* consumer's life, producer's */
+	struct message hands[LIVES]; /* where that consumer pops to */
 	uint8_t seen[LIVES][MESSAGES]; /* arrivals without a mark */
 	uint8_t again[LIVES][MESSAGES]; /* arrivals with one */
 };
@@ -39,6 +59,12 @@ struct worker {
 	pid_t pid;
 	int role;
 	int64_t go_on; /* stopped until then */
+};
+
+struct sum { /* over all rings of an engine */
+	const char *name;
+	uint64_t kills, messages, rings, bad;
+	int64_t start, end, report;
 };
 
 static void
@@ -66,8 +92,8 @@ interrupt_often(int restart)
 		timer_settime(timer, 0, &period, NULL);
 }
 
-/* Attach; a dead predecessor may take a moment to be proven dead. */
-static void
+/* Attach; a dead predecessor may take a moment to be proven dead. 0: no. */
+static int
 attach(struct shmring *ring, unsigned role)
 {
 	int64_t end = shmring__now() + STALL_NS;
@@ -76,61 +102,82 @@ attach(struct shmring *ring, unsigned role)
 	do
 		error = shmring_dup(ring, &base, role);
 	while ((error == -EBUSY || error == -EUSERS) && shmring__now() < end);
-	if (error) {
+	if (error)
 		__atomic_store_n(&account->failed, (uint32_t)-error,
 				 __ATOMIC_RELAXED);
-		_exit(1);
-	}
+	return !error;
+}
+
+static void
+rest(int64_t ns)
+{
+	struct timespec nap = { 0, (long)ns };
+
+	nanosleep(&nap, NULL);
+}
+
+/* Every third message in place. */
+static int
+send_one(struct shmring *ring, const struct message *m, size_t size)
+{
+	if (m->number % 3)
+		return shmring_push_wait(ring, m, size, -1);
+	void *place = shmring_reserve_wait(ring, size, -1);
+	if (!place)
+		return shmring_error(ring);
+	memcpy(place, m, size);
+	int error;
+	while ((error = shmring_commit(ring, size)) == -EAGAIN)
+		rest(0);
+	if (error == -EPIPE)
+		shmring_abort(ring);
+	return error;
 }
 
 static void
 produce(uint32_t life)
 {
-	struct message m = { life, 0, 0, { 0 } };
 	struct shmring ring;
+	struct message m;
+	uint32_t number = 0;
 
-	attach(&ring, SHMRING_PRODUCER);
-	while (m.number < MESSAGES &&
+	if (!attach(&ring, SHMRING_PRODUCER))
+		return;
+	while (number < MESSAGES &&
 	       !__atomic_load_n(&account->stop, __ATOMIC_RELAXED)) {
-		int error;
+		size_t size = compose(&m, life, number);
+		int error = send_one(&ring, &m, size);
 
-		m.inverse = ~m.number;
-		if (m.number % 3) {
-			error = shmring_push_wait(&ring, &m, sizeof(m), -1);
-		} else {
-			void *place =
-				shmring_reserve_wait(&ring, sizeof(m), -1);
-			error = place ? 0 : shmring_error(&ring);
-			if (place)
-				memcpy(place, &m, sizeof(m));
-			while (!error && (error = shmring_commit(
-						  &ring, sizeof(m))) == -EAGAIN)
-				error = 0;
-		}
 		if (error == -EPIPE) { /* all consumers dead at the moment */
-			struct timespec nap = { 0, 100000 };
-			nanosleep(&nap, NULL);
-			if (m.number % 3 == 0)
-				shmring_abort(&ring);
+			rest(100000);
 			continue;
 		}
 		if (error) {
 			account->failed = (uint32_t)-error;
 			break;
 		}
-		m.number++;
-		__atomic_store_n(&account->pushed[life], m.number,
+		number++;
+		__atomic_store_n(&account->pushed[life], number,
 				 __ATOMIC_RELEASE);
 	}
 	shmring_close(&ring);
 }
 
-/* Account before the release: killed in between, it comes again, marked. */
-static void
-note(const struct message *m, int marked, uint32_t *newest)
+static int
+intact(const struct message *m, size_t size)
 {
-	if (m->inverse != ~m->number || m->life >= LIVES ||
-	    m->number >= MESSAGES) {
+	struct message wanted;
+
+	return size >= 12 && m->life < LIVES && m->number < MESSAGES &&
+	       compose(&wanted, m->life, m->number) == size &&
+	       memcmp(m, &wanted, size) == 0;
+}
+
+/* Before the release: killed in between, it comes again, marked. */
+static void
+note(const struct message *m, size_t size, int marked, uint32_t *newest)
+{
+	if (!intact(m, size)) {
 		__atomic_fetch_add(&account->torn, 1, __ATOMIC_RELAXED);
 		return;
 	}
@@ -145,31 +192,59 @@ note(const struct message *m, int marked, uint32_t *newest)
 		newest[m->life] = m->number + 1;
 }
 
+/* Killed in pop, it has the message in its hands, or it comes again. */
+static int
+take_one(struct shmring *ring, uint32_t life)
+{
+	const void *place = &account->hands[life];
+	size_t size = sizeof(struct message);
+	int pops = life % POPS == 0;
+	ssize_t got = 0;
+
+	if (pops)
+		got = shmring_pop_wait(ring, &account->hands[life], size, -1);
+	else if (!(place = shmring_peek_wait(ring, &size, -1)))
+		got = shmring_error(ring);
+	if (got < 0)
+		return (int)got;
+	note((const struct message *)place, pops ? (size_t)got : size,
+	     shmring_redelivered(ring), account->newest[life]);
+	return pops ? 0 : shmring_release(ring);
+}
+
 static void
 consume(uint32_t life)
 {
 	struct shmring ring;
-	size_t size;
+	int error = 0;
 
-	attach(&ring, SHMRING_CONSUMER);
-	for (;;) {
-		const void *place = shmring_peek_wait(&ring, &size, -1);
-		int error = place ? 0 : shmring_error(&ring);
-
+	if (!attach(&ring, SHMRING_CONSUMER))
+		return;
+	while (!error) {
+		error = take_one(&ring, life);
 		if (error == -EPIPE &&
-		    __atomic_load_n(&account->stop, __ATOMIC_RELAXED))
-			break;
-		if (error == -EPIPE) /* all producers dead at the moment */
-			continue;
-		if (error) {
-			account->failed = (uint32_t)-error;
-			break;
+		    !__atomic_load_n(&account->stop, __ATOMIC_RELAXED)) {
+			rest(100000); /* all producers dead at the moment */
+			error = 0;
 		}
-		note((const struct message *)place, shmring_redelivered(&ring),
-		     account->newest[life]);
-		shmring_release(&ring);
 	}
+	if (error != -EPIPE)
+		account->failed = (uint32_t)-error;
 	shmring_close(&ring);
+}
+
+/* Keep a CPU busy, in bursts longer than the others' patience. */
+static void
+hog(void)
+{
+	for (;;) {
+		int64_t end =
+			shmring__now() + (int64_t)(tap_random() % 3000000);
+
+		while (shmring__now() < end)
+			;
+		rest((int64_t)(tap_random() % 9000000));
+	}
 }
 
 static void
@@ -189,42 +264,62 @@ start(struct worker *worker, uint32_t *lives)
 	_exit(0);
 }
 
-/* Kill or stop somebody, now and then, and replace the dead. */
+/* Kill or stop somebody, or let it go on. How many were killed. */
 static uint64_t
-rage(struct worker *workers, int count, uint32_t *lives, int64_t end)
+strike(struct worker *w, uint32_t *lives)
 {
-	uint64_t kills = 0, before = 0;
+	int64_t now = shmring__now();
+
+	if (w->go_on && w->go_on < now) {
+		kill(w->pid, SIGCONT);
+		w->go_on = 0;
+	} else if (!w->go_on && tap_random() % 4 == 0) {
+		kill(w->pid, SIGSTOP);
+		w->go_on = now + (int64_t)(tap_random() % 3000000);
+	} else if (!w->go_on || tap_random() % 8 == 0) {
+		kill(w->pid, SIGKILL);
+		waitpid(w->pid, NULL, 0);
+		start(w, lives);
+		return 1;
+	}
+	return 0;
+}
+
+/* How far a long run has come. */
+static void
+progress(struct sum *sum)
+{
+	int64_t now = shmring__now();
+
+	if (now < sum->report)
+		return;
+	sum->report = now + REPORT_NS;
+	printf("# %s, %" PRId64 " s: %" PRIu64 " kills, %" PRIu64
+	       " messages, %" PRIu64 " rings, %" PRIu64 " bad\n",
+	       sum->name, (now - sum->start) / 1000000000, sum->kills,
+	       sum->messages + account->arrived, sum->rings, sum->bad);
+}
+
+/* Strike now and then, until the lives are used up. */
+static void
+rage(struct worker *workers, int count, uint32_t *lives, struct sum *sum)
+{
+	uint64_t before = 0, arrived;
 	int64_t moved = shmring__now();
 
-	while (shmring__now() < end && lives[0] < LIVES - WORKERS &&
+	while (shmring__now() < sum->end && lives[0] < LIVES - WORKERS &&
 	       lives[1] < LIVES - WORKERS && !account->failed) {
-		struct timespec nap = { 0, (long)(tap_random() % 400000) };
-		struct worker *w = &workers[tap_random() % (unsigned)count];
-		int64_t now = shmring__now();
-
-		nanosleep(&nap, NULL);
-		if (w->go_on && w->go_on < now) {
-			kill(w->pid, SIGCONT);
-			w->go_on = 0;
-		} else if (!w->go_on && tap_random() % 4 == 0) {
-			kill(w->pid, SIGSTOP);
-			w->go_on = now + (int64_t)(tap_random() % 3000000);
-		} else if (!w->go_on || tap_random() % 8 == 0) {
-			kill(w->pid, SIGKILL);
-			waitpid(w->pid, NULL, 0);
-			start(w, lives);
-			kills++;
-		}
-		if (account->arrived + account->marked != before) {
-			before = account->arrived + account->marked;
-			moved = now;
-		}
-		if (now - moved > STALL_NS) {
+		rest((int64_t)(tap_random() % 300000));
+		sum->kills +=
+			strike(&workers[tap_random() % (unsigned)count], lives);
+		progress(sum);
+		arrived = account->arrived + account->marked;
+		if (arrived != before)
+			moved = shmring__now();
+		else if (shmring__now() - moved > STALL_NS)
 			account->failed = ETIMEDOUT;
-			break;
-		}
+		before = arrived;
 	}
-	return kills;
 }
 
 /* Everybody goes on, comes to an end, and the rest is drained. */
@@ -242,8 +337,7 @@ calm_down(struct worker *workers, int count)
 			if (workers[i].role != role)
 				continue;
 			while (waitpid(workers[i].pid, NULL, WNOHANG) == 0) {
-				struct timespec nap = { 0, 1000000 };
-				nanosleep(&nap, NULL);
+				rest(1000000);
 				if (shmring__now() > end) {
 					wedged++;
 					kill(workers[i].pid, SIGKILL);
@@ -254,28 +348,67 @@ calm_down(struct worker *workers, int count)
 	return wedged;
 }
 
-/* What is still in the ring, and is all of its room there? */
+/* What is still in the ring, and is all of its room there? In slots. */
 static uint32_t
 drain(uint32_t newest[LIVES])
 {
-	struct message m = { 0, 0, 0, { 0 } };
 	struct shmring ring;
+	struct message m = { 0, 0, 0, { 0 } };
 	uint32_t room = 0;
+	ssize_t got;
 
-	attach(&ring, SHMRING_BOTH);
-	while (shmring_pop(&ring, &m, sizeof(m)) > 0 ||
-	       shmring_recover(&ring) > 0)
-		if (m.inverse)
-			note(&m, shmring_redelivered(&ring), newest);
+	if (!attach(&ring, SHMRING_BOTH))
+		return 0;
+	do
+		while ((got = shmring_pop(&ring, &m, sizeof(m))) > 0)
+			note(&m, (size_t)got, shmring_redelivered(&ring),
+			     newest);
+	while (shmring_recover(&ring) > 0);
 	while (shmring_push(&ring, &m, sizeof(m)) == 0)
 		room++;
 	shmring_close(&ring);
 	return room;
 }
 
+/* Who died in pop, and the message in its hands: is it this one? */
+static int
+in_hands(uint32_t life, uint32_t number)
+{
+	struct message wanted;
+	size_t size = compose(&wanted, life, number);
+
+	for (uint32_t l = 0; l < LIVES; l += POPS)
+		if (!memcmp(&account->hands[l], &wanted, size))
+			return 1;
+	return 0;
+}
+
+/* Every message that was sent has arrived, in one of the ways allowed. */
+static int
+settle_accounts(int wedged, uint32_t room)
+{
+	uint64_t lost = 0, twice = 0;
+
+	for (uint32_t l = 0; l < LIVES; l++)
+		for (uint32_t n = 0; n < MESSAGES; n++) {
+			lost += n < account->pushed[l] &&
+				!account->seen[l][n] && !account->again[l][n] &&
+				!in_hands(l, n);
+			twice += account->seen[l][n] > 1;
+		}
+	if (!lost && !twice && !wedged && !account->torn &&
+	    !account->disordered && !account->failed && room >= SLOTS)
+		return 0;
+	printf("# lost %" PRIu64 ", twice %" PRIu64
+	       ", torn %u, disordered %u, wedged %d, room %u of %u: %s\n",
+	       lost, twice, account->torn, account->disordered, wedged, room,
+	       SLOTS, strerror((int)account->failed));
+	return 1;
+}
+
+/* One ring, until all lives are used up or the time is over. */
 static void
-storm(uint32_t mode, int64_t end, uint64_t *kills, uint64_t *messages,
-      uint64_t *bad)
+storm(uint32_t mode, struct sum *sum)
 {
 	struct shmring_config config = {
 		.mode = mode,
@@ -285,36 +418,31 @@ storm(uint32_t mode, int64_t end, uint64_t *kills, uint64_t *messages,
 		.roles = SHMRING_OBSERVER,
 	};
 	struct worker workers[WORKERS];
-	int count = mode ? WORKERS : 2;
+	int count = mode ? WORKERS : 2, hogs = 0;
 	uint32_t lives[2] = { 0, 0 }, room;
-	uint64_t lost = 0, twice = 0;
+	pid_t hogging[HOGS];
 
 	memset(account, 0, sizeof(*account));
 	if (shmring_create_memfd(&base, &config))
 		bail("no ring");
+	for (; sum->rings % 2 && hogs < HOGS; hogs++)
+		if (!(hogging[hogs] = tap_fork()))
+			hog();
 	for (int i = 0; i < count; i++) {
 		workers[i].role = i % 2;
 		start(&workers[i], lives);
 	}
-	*kills += rage(workers, count, lives, end);
+	rage(workers, count, lives, sum);
 	int wedged = calm_down(workers, count);
-	room = drain(account->newest[LIVES]);
-	for (uint32_t l = 0; l < LIVES; l++)
-		for (uint32_t n = 0; n < MESSAGES; n++) {
-			lost += n < account->pushed[l] &&
-				!account->seen[l][n] && !account->again[l][n];
-			twice += account->seen[l][n] > 1;
-		}
-	*messages += account->arrived;
-	if (lost || twice || wedged || account->torn || account->disordered ||
-	    account->failed || room < SLOTS) {
-		++*bad;
-		printf("# lost %" PRIu64 ", twice %" PRIu64
-		       ", torn %u, disordered %u, wedged %d, room %u of %u: "
-		       "%s\n",
-		       lost, twice, account->torn, account->disordered, wedged,
-		       room, SLOTS, strerror((int)account->failed));
+	while (hogs-- > 0) {
+		kill(hogging[hogs], SIGKILL);
+		waitpid(hogging[hogs], NULL, 0);
 	}
+	room = drain(account->newest[LIVES]);
+	sum->bad += (uint64_t)settle_accounts(wedged, room);
+	sum->messages += account->arrived;
+	account->arrived = 0;
+	sum->rings++;
 	shmring_close(&base);
 }
 
@@ -328,18 +456,19 @@ main(void)
 	if (account == MAP_FAILED)
 		bail("no memory for the account");
 	for (uint32_t mode = 0; mode < 2; mode++) {
-		uint64_t kills = 0, messages = 0, bad = 0, rounds = 0;
-		int64_t end =
-			shmring__now() + INT64_C(3000000000) * tap_seconds();
+		struct sum sum = {
+			mode ? "MPMC" : "SPSC", 0, 0, 0, 0, 0, 0, 0
+		};
 
-		while (shmring__now() < end && bad < 3) {
-			storm(mode, end, &kills, &messages, &bad);
-			rounds++;
-		}
-		is_int(bad, 0,
+		sum.start = shmring__now();
+		sum.end = sum.start + INT64_C(3000000000) * tap_seconds();
+		sum.report = sum.start + REPORT_NS;
+		while (shmring__now() < sum.end && sum.bad < 3)
+			storm(mode, &sum);
+		is_int(sum.bad, 0,
 		       "%s: %" PRIu64 " kills, %" PRIu64
 		       " messages accounted for, in %" PRIu64 " rings",
-		       mode ? "MPMC" : "SPSC", kills, messages, rounds);
+		       sum.name, sum.kills, sum.messages, sum.rings);
 	}
 	return tap_done();
 }

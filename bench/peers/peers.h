@@ -53,6 +53,9 @@ peer_missing(const char *name, const char *package)
 	case 16:              \
 		use(16);      \
 		break;        \
+	case 56:              \
+		use(56);      \
+		break;        \
 	case 64:              \
 		use(64);      \
 		break;        \
@@ -79,7 +82,8 @@ peer_typed_refuses(const struct job *job)
 	PEER_SIZED(job->size, PEER_KNOWN)
 #undef PEER_KNOWN
 	return known ? nullptr
-		     : "typed: compiled for 8, 16, 64, 256, 1024, 4096 bytes";
+		     : "typed: compiled for 8, 16, 56, 64, 256, 1024, 4096 "
+		       "bytes";
 }
 
 template <size_t size> struct peer_element {

@@ -9,7 +9,7 @@
 #ifndef ADAPTER_ADDRESS_H
 #define ADAPTER_ADDRESS_H
 
-#include "adapter.h"
+#include "names.h"
 
 struct adapter_address {
 	uint64_t number; /* 0: none */
@@ -43,9 +43,7 @@ static inline int
 adapter_address_publish(struct adapter_address *d, struct adapter *a,
 			const struct adapter_config *config)
 {
-	mode_t permissions = config->permissions ? config->permissions : 0600;
-
-	if (ADAPTER_SYS(a, chmod(d->path, permissions)))
+	if (ADAPTER_SYS(a, chmod(d->path, adapter_permissions(config))))
 		return adapter_error(a);
 	return config->name ? adapter_publish(a, config, d->number) : 0;
 }
@@ -78,21 +76,6 @@ adapter_address_unlink(const char *name, const char *suffix)
 	    adapter_address_path(&d, name, suffix) == 0)
 		adapter_address_drop(&d);
 	return adapter_unlink_path(name, suffix);
-}
-
-/** Can `count` more descriptors be opened? Libraries may abort if not. */
-static inline int
-adapter_descriptors_left(struct adapter *a, int count)
-{
-	int error = 0,
-	    fd = ADAPTER_SYS(a, open("/dev/null", O_RDONLY | O_CLOEXEC));
-
-	if (fd < 0)
-		return adapter_error(a);
-	if (count > 1)
-		error = adapter_descriptors_left(a, count - 1);
-	close(fd);
-	return error;
 }
 
 #endif

@@ -13,7 +13,7 @@
 #ifndef ADAPTER_BUFFER_H
 #define ADAPTER_BUFFER_H
 
-#include "adapter.h"
+#include "waiting.h"
 
 #define ADAPTER_BUFFER_MAX (UINT64_C(1) << 30)
 #define ADAPTER_BUFFER_MESSAGE 4096
@@ -60,6 +60,15 @@ adapter_slots_size(const struct adapter *a)
 	    depth > SIZE_MAX / 2 / adapter_slot_size(a))
 		return 0;
 	return depth * adapter_slot_size(a);
+}
+
+/** Bytes of a buffer behind `offset` others, or 0 if that is unsound. */
+static inline size_t
+adapter_buffer_size(const struct adapter *a, size_t offset)
+{
+	size_t slots = adapter_slots_size(a);
+
+	return slots ? offset + sizeof(struct adapter_buffer) + slots : 0;
 }
 
 /** The slot of the message with this number. */

@@ -18,6 +18,7 @@
 #ifndef ADAPTER_FIFO_H
 #define ADAPTER_FIFO_H
 
+#include "names.h"
 #include "pipe.h"
 
 struct adapter_fifo {
@@ -27,8 +28,6 @@ struct adapter_fifo {
 	int size; /* of the pipe, 0: the default */
 	bool met; /* receiver: a sender has come */
 };
-
-static const struct adapter_ops adapter_fifo_ops;
 
 static inline void
 adapter_fifo_close(struct adapter *a)
@@ -76,9 +75,9 @@ static inline int
 adapter_fifo_begin(struct adapter *a, const struct adapter_config *config)
 {
 	struct adapter_fifo *f = (struct adapter_fifo *)a;
-	int error = adapter_pipe_begin(a, &adapter_fifo_ops, config);
+	int error = adapter_pipe_begin(a, config);
 
-	adapter_stream_clear(&f->stream, false);
+	adapter_stream_clear(&f->stream, ADAPTER_STREAM_PIPE);
 	if (error)
 		return error;
 	f->size = adapter_pipe_size(a, config->depth);
@@ -94,20 +93,14 @@ static inline int
 adapter_fifo_create(struct adapter *a, const struct adapter_config *config)
 {
 	struct adapter_fifo *f = (struct adapter_fifo *)a;
-	mode_t mode = config->permissions ? config->permissions : 0600;
 	int error = adapter_fifo_begin(a, config);
 
-	if (!error && ADAPTER_SYS(a, mkfifo(f->path, mode)))
+	if (!error &&
+	    ADAPTER_SYS(a, mkfifo(f->path, adapter_permissions(config))))
 		error = adapter_error(a);
-	if (!error && a->roles == ADAPTER_RECEIVER) {
-		error = adapter_fifo_open(a, 0);
-		if (error)
-			unlink(f->path);
-	}
-	if (!error)
-		return adapter_ready(a);
-	adapter_fifo_close(a);
-	return error;
+	if (!error && a->roles == ADAPTER_RECEIVER)
+		return adapter_done_named(a, config, adapter_fifo_open(a, 0));
+	return adapter_done(a, error);
 }
 
 static inline int
@@ -118,10 +111,7 @@ adapter_fifo_attach(struct adapter *a, const struct adapter_config *config,
 
 	if (!error)
 		error = adapter_fifo_open(a, adapter_deadline(timeout_ns));
-	if (!error)
-		return adapter_ready(a);
-	adapter_fifo_close(a);
-	return error;
+	return adapter_done(a, error);
 }
 
 static inline int

@@ -40,8 +40,6 @@ struct adapter_file {
 	struct adapter_stream stream; /* what was read ahead */
 };
 
-static const struct adapter_ops adapter_file_ops;
-
 static inline int
 adapter_file_limits(struct adapter_limits *limits)
 {
@@ -67,12 +65,11 @@ static inline int
 adapter_file_begin(struct adapter *a, const struct adapter_config *config)
 {
 	struct adapter_file *f = (struct adapter_file *)a;
-	int error = adapter_begin(a, &adapter_file_ops, config,
-				  ADAPTER_FILE_MESSAGE, 0);
+	int error = adapter_begin(a, config, ADAPTER_FILE_MESSAGE, 0);
 
 	f->fd = f->notify = -1;
 	f->position = ADAPTER_REGULAR_HEADER;
-	adapter_stream_clear(&f->stream, false);
+	adapter_stream_clear(&f->stream, ADAPTER_STREAM_PIPE);
 	a->limits.depth.name = NULL; /* whatever was asked for, it holds more */
 	return error;
 }
@@ -83,17 +80,18 @@ adapter_file_watch(struct adapter *a)
 {
 	struct adapter_file *f = (struct adapter_file *)a;
 	char path[32];
-	int spare;
+	int error;
 
 	f->notify = ADAPTER_SYS(a, inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
 	if (f->notify < 0 && errno == EMFILE) { /* which tells two limits */
-		spare = ADAPTER_SYS(a, fcntl(f->fd, F_DUPFD_CLOEXEC, 0));
-		if (spare < 0)
-			return adapter_error(a);
-		adapter_close_fd(a, &spare);
-		return adapter_refuse(
-			a, -EMFILE, "fs.inotify.max_user_instances",
-			adapter_sysctl("fs/inotify/max_user_instances", 128));
+		error = adapter_descriptors_left(a, 1);
+		return error ? error
+			     : adapter_refuse(
+				       a, -EMFILE,
+				       "fs.inotify.max_user_instances",
+				       adapter_sysctl(
+					       "fs/inotify/max_user_instances",
+					       128));
 	}
 	if (f->notify < 0)
 		return adapter_error(a);
@@ -114,34 +112,26 @@ adapter_file_opened(struct adapter *a, int fd)
 	int error;
 
 	f->fd = fd;
-	if (fd < 0)
-		return fd;
-	if (a->roles == ADAPTER_SENDER)
-		return adapter_ready(a);
+	if (fd < 0 || a->roles == ADAPTER_SENDER)
+		return fd < 0 ? fd : 0;
 	if (a->limits.message.value > ADAPTER_STREAM_MAX)
 		error = -EPROTO;
 	else
 		error = adapter_stream_buffers(a, &f->stream);
-	if (!error)
-		error = adapter_file_watch(a);
-	return error ? error : adapter_ready(a);
+	return error ? error : adapter_file_watch(a);
 }
 
 static inline int
 adapter_file_create(struct adapter *a, const struct adapter_config *config)
 {
-	int error = adapter_file_begin(a, config);
+	int fd, error = adapter_file_begin(a, config);
 
 	if (error)
 		return error;
-	error = adapter_file_opened(
-		a,
-		adapter_regular_create(a, config, ADAPTER_REGULAR_HEADER, -1));
-	if (error && ((struct adapter_file *)a)->fd >= 0)
-		adapter_unlink_path(config->name, a->ops->name);
-	if (error)
-		adapter_file_close(a);
-	return error;
+	fd = adapter_regular_create(a, config, ADAPTER_REGULAR_HEADER, -1);
+	return fd < 0 ? adapter_done(a, fd)
+		      : adapter_done_named(a, config,
+					   adapter_file_opened(a, fd));
 }
 
 static inline int
@@ -153,23 +143,7 @@ adapter_file_attach(struct adapter *a, const struct adapter_config *config,
 	if (!error)
 		error = adapter_file_opened(
 			a, adapter_regular_attach(a, config, timeout_ns));
-	if (error)
-		adapter_file_close(a);
-	return error;
-}
-
-/** With the lock for writing or reading held: where the last frame ends. */
-static inline int
-adapter_file_end(struct adapter *a, uint64_t *end)
-{
-	struct adapter_file *f = (struct adapter_file *)a;
-	ssize_t n =
-		ADAPTER_SYS(a, pread(f->fd, end, sizeof(*end),
-				     offsetof(struct adapter_regular, end)));
-
-	if (n < 0)
-		return adapter_error(a);
-	return n == sizeof(*end) && *end <= INT64_MAX ? 0 : -EBADMSG;
+	return adapter_done(a, error);
 }
 
 /** With the lock held: the frame behind the end, then the new end. */
@@ -182,7 +156,7 @@ adapter_file_append(struct adapter *a, const struct adapter_msg *msg)
 				  { msg->data, msg->length } };
 	uint64_t most = adapter_rlimit(RLIMIT_FSIZE), end;
 	size_t size = sizeof(frame) + msg->length;
-	int error = adapter_file_end(a, &end);
+	int error = adapter_regular_end(a, f->fd, &end);
 	ssize_t n;
 
 	if (error)
@@ -236,7 +210,7 @@ adapter_file_fill(struct adapter *a)
 	error = adapter_regular_lock(a, f->fd, F_RDLCK, 0, true);
 	if (error)
 		return error;
-	error = adapter_file_end(a, &end);
+	error = adapter_regular_end(a, f->fd, &end);
 	unlocked = adapter_regular_lock(a, f->fd, F_UNLCK, 0, false);
 	if (error || unlocked)
 		return error ? error : unlocked;

@@ -6,7 +6,7 @@
 #ifndef ADAPTER_INET_H
 #define ADAPTER_INET_H
 
-#include "socket.h"
+#include "packet.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

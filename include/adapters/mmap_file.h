@@ -41,12 +41,6 @@ struct adapter_mmap_file {
 
 static const struct adapter_ops adapter_mmap_file_ops;
 
-static inline int
-adapter_mmap_file_limits(struct adapter_limits *limits)
-{
-	return adapter_buffer_limits(limits);
-}
-
 static inline void
 adapter_mmap_file_close(struct adapter *a)
 {
@@ -64,8 +58,8 @@ adapter_mmap_file_close(struct adapter *a)
 static inline int
 adapter_mmap_file_begin(struct adapter *a, const struct adapter_config *config)
 {
-	int error = adapter_begin(a, &adapter_mmap_file_ops, config,
-				  ADAPTER_BUFFER_MESSAGE, ADAPTER_BUFFER_DEPTH);
+	int error = adapter_begin(a, config, ADAPTER_BUFFER_MESSAGE,
+				  ADAPTER_BUFFER_DEPTH);
 
 	((struct adapter_mmap_file *)a)->fd = -1;
 	return error;
@@ -74,8 +68,7 @@ adapter_mmap_file_begin(struct adapter *a, const struct adapter_config *config)
 static inline size_t
 adapter_mmap_file_size(const struct adapter *a)
 {
-	return ADAPTER_REGULAR_HEADER + sizeof(struct adapter_buffer) +
-	       adapter_slots_size(a);
+	return adapter_buffer_size(a, ADAPTER_REGULAR_HEADER);
 }
 
 /** The byte to lock for this role, one of the header. */
@@ -100,7 +93,7 @@ adapter_mmap_file_map(struct adapter *a)
 	m->map = map;
 	m->buffer =
 		(struct adapter_buffer *)((char *)map + ADAPTER_REGULAR_HEADER);
-	return adapter_ready(a);
+	return 0;
 }
 
 static inline int
@@ -115,12 +108,7 @@ adapter_mmap_file_create(struct adapter *a, const struct adapter_config *config)
 				       adapter_mmap_file_byte(a));
 	if (m->fd < 0)
 		return m->fd;
-	error = adapter_mmap_file_map(a);
-	if (error) {
-		adapter_mmap_file_close(a);
-		adapter_unlink_path(config->name, a->ops->name);
-	}
-	return error;
+	return adapter_done_named(a, config, adapter_mmap_file_map(a));
 }
 
 static inline int
@@ -138,7 +126,7 @@ adapter_mmap_file_attach(struct adapter *a, const struct adapter_config *config,
 		return m->fd;
 	if (ADAPTER_SYS(a, fstat(m->fd, &file)))
 		error = adapter_error(a);
-	else if (adapter_slots_size(a) == 0 ||
+	else if (adapter_mmap_file_size(a) == 0 ||
 		 (uint64_t)file.st_size != adapter_mmap_file_size(a))
 		error = -EPROTO;
 	if (!error)
@@ -146,9 +134,7 @@ adapter_mmap_file_attach(struct adapter *a, const struct adapter_config *config,
 					     adapter_mmap_file_byte(a), false);
 	if (!error)
 		error = adapter_mmap_file_map(a);
-	if (error)
-		adapter_mmap_file_close(a);
-	return error;
+	return adapter_done(a, error);
 }
 
 static inline int
@@ -239,7 +225,7 @@ static const struct adapter_ops adapter_mmap_file_ops = {
 	.attach = adapter_mmap_file_attach,
 	.send = adapter_mmap_file_send,
 	.recv = adapter_mmap_file_recv,
-	.limits = adapter_mmap_file_limits,
+	.limits = adapter_buffer_limits,
 	.close = adapter_mmap_file_close,
 	.unlink = adapter_mmap_file_unlink,
 	.reserve = adapter_mmap_file_reserve,

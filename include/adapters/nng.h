@@ -16,8 +16,11 @@
  * so nobody can say how many fit. What a killed sender had handed over arrives.
  *
  * A process that has used nng must not fork and use it in the child, too (the
- * library stops it): fork first. An endpoint without a name does not touch the
- * library before after_fork.
+ * library stops it): fork first.
+ *
+ * Before 1.8 nng_close() may wait for ever, while a peer goes on sending
+ * (nanomsg/nng#1813); the peer is told nevertheless. So a thread of its own
+ * calls it, and is left alone after a second.
  *
  * Before 1.6 the library never closes the two descriptors behind pollfd
  * (nanomsg/nng#1640): do not poll many endpoints one after the other.
@@ -27,30 +30,22 @@
 
 #include "adapter.h"
 
-static const struct adapter_ops adapter_nng_ops;
-
-#define ADAPTER_NNG_NAME "nng"
-#define ADAPTER_NNG_SUMMARY "nng pair over a local socket"
-
 #ifdef HAVE_NNG
 
-#include "address.h"
+#include "library.h"
 
 #include <nng/nng.h>
 #include <nng/protocol/pair0/pair.h>
+#include <pthread.h>
 
-#define ADAPTER_NNG_MESSAGE 65536
 #define ADAPTER_NNG_DEPTH 128
 #define ADAPTER_NNG_DEPTH_MAX 8192 /* the library's own limit of a queue */
 #define ADAPTER_NNG_DESCRIPTORS 16
 #define ADAPTER_NNG_TRY ((int)NNG_FLAG_NONBLOCK)
 
 struct adapter_nng {
-	struct adapter base;
-	struct adapter_address address;
+	struct adapter_library library;
 	nng_socket socket;
-	pid_t owner; /* whose threads these are; 0: not started */
-	bool named;
 	int came, left; /* connections, counted by the callbacks */
 	uint64_t sent;
 };
@@ -101,8 +96,8 @@ adapter_nng_pipe(nng_pipe pipe, nng_pipe_ev event, void *of)
 	bool came = event == NNG_PIPE_EV_ADD_POST;
 
 	(void)pipe;
-	if (came && !n->named)
-		adapter_address_drop(&n->address);
+	if (came)
+		adapter_library_met(&n->library);
 	__atomic_fetch_add(came ? &n->came : &n->left, 1, __ATOMIC_RELEASE);
 }
 
@@ -142,21 +137,49 @@ adapter_nng_written(struct adapter_nng *n)
 	return written;
 }
 
+static inline void *
+adapter_nng_finish(void *id)
+{
+	nng_close((nng_socket){ .id = (uint32_t)(uintptr_t)id });
+	return NULL;
+}
+
+/** nng_close(), but for at most a second: see the top. */
+static inline void
+adapter_nng_release(nng_socket socket)
+{
+	void *id = (void *)(uintptr_t)socket.id;
+	sigset_t all, saved;
+	struct timespec until;
+	pthread_t thread;
+	int error;
+
+	sigfillset(&all); /* signals are for the threads of the caller */
+	pthread_sigmask(SIG_SETMASK, &all, &saved);
+	error = pthread_create(&thread, NULL, adapter_nng_finish, id);
+	pthread_sigmask(SIG_SETMASK, &saved, NULL);
+	until = adapter_timespec(adapter_now() + ADAPTER_SECOND);
+	if (error)
+		adapter_nng_finish(id);
+	else if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until))
+		pthread_detach(thread);
+}
+
 static inline void
 adapter_nng_close(struct adapter *a)
 {
 	struct adapter_nng *n = (struct adapter_nng *)a;
 	int64_t step = 0, deadline = adapter_deadline(ADAPTER_SECOND);
 
-	if (n->owner == getpid()) {
+	if (adapter_library_mine(a)) {
 		while (n->sent && !adapter_nng_gone(n) &&
 		       adapter_nng_written(n) < n->sent &&
 		       adapter_backoff(a, &step, deadline) == 0)
 			;
-		nng_close(n->socket);
-		adapter_address_drop(&n->address);
+		adapter_nng_release(n->socket);
+		adapter_address_drop(&n->library.address);
 	}
-	n->owner = 0;
+	n->library.owner = 0;
 	a->open = false;
 }
 
@@ -174,7 +197,7 @@ adapter_nng_start(struct adapter *a, bool listen, int64_t deadline)
 	error = adapter_nng_error(a, nng_pair0_open(&n->socket));
 	if (error)
 		return error;
-	n->owner = getpid();
+	n->library.owner = getpid();
 	if (nng_pipe_notify(n->socket, NNG_PIPE_EV_ADD_POST, adapter_nng_pipe,
 			    n) ||
 	    nng_pipe_notify(n->socket, NNG_PIPE_EV_REM_POST, adapter_nng_pipe,
@@ -184,81 +207,36 @@ adapter_nng_start(struct adapter *a, bool listen, int64_t deadline)
 	    nng_socket_set_size(n->socket, NNG_OPT_RECVMAXSZ,
 				a->limits.message.value + sizeof(uint32_t)))
 		return -EPROTO;
-	snprintf(url, sizeof(url), "ipc://%s", n->address.path);
-	if (listen)
-		return adapter_nng_error(a,
-					 nng_listen(n->socket, url, NULL, 0));
-	while ((error = adapter_nng_error(
-			a, nng_dial(n->socket, url, NULL, 0))) == -EPIPE) {
-		error = adapter_backoff(a, &step, deadline);
-		if (error)
-			break;
-	}
+	snprintf(url, sizeof(url), "ipc://%s", n->library.address.path);
+	do { /* dialling: until somebody listens */
+		error = adapter_nng_error(
+			a, listen ? nng_listen(n->socket, url, NULL, 0)
+				  : nng_dial(n->socket, url, NULL, 0));
+	} while (error == -EPIPE &&
+		 !(error = adapter_backoff(a, &step, deadline)));
+	a->limits.depth.name = NULL; /* of this side only */
 	return error;
-}
-
-static inline int
-adapter_nng_begin(struct adapter *a, const struct adapter_config *config)
-{
-	struct adapter_nng *n = (struct adapter_nng *)a;
-	int error = adapter_begin(a, &adapter_nng_ops, config,
-				  ADAPTER_NNG_MESSAGE, ADAPTER_NNG_DEPTH);
-
-	n->named = config->name != NULL;
-	return error;
-}
-
-/** End of create, attach and after_fork. */
-static inline int
-adapter_nng_done(struct adapter *a, int error)
-{
-	if (!error)
-		a->limits.depth.name = NULL; /* of this side only */
-	else
-		adapter_nng_close(a);
-	return error ? error : adapter_ready(a);
 }
 
 static inline int
 adapter_nng_create(struct adapter *a, const struct adapter_config *config)
 {
-	struct adapter_nng *n = (struct adapter_nng *)a;
-	int error = adapter_nng_begin(a, config);
-
-	if (!error)
-		error = adapter_address_new(&n->address, a, config->name);
-	if (error || !config->name)
-		return error ? error : adapter_ready(a);
-	error = adapter_nng_start(a, true, 0);
-	if (!error)
-		error = adapter_address_publish(&n->address, a, config);
-	return adapter_nng_done(a, error);
+	return adapter_library_create(a, config, ADAPTER_NNG_DEPTH,
+				      adapter_nng_start);
 }
 
 static inline int
 adapter_nng_attach(struct adapter *a, const struct adapter_config *config,
 		   int64_t timeout_ns)
 {
-	struct adapter_nng *n = (struct adapter_nng *)a;
-	int64_t deadline = adapter_deadline(timeout_ns);
-	int error = adapter_nng_begin(a, config);
-
-	if (!error)
-		error = adapter_address_find(&n->address, a, config->name,
-					     deadline);
-	if (!error)
-		error = adapter_nng_start(a, false, deadline);
-	return adapter_nng_done(a, error);
+	return adapter_library_attach(a, config, ADAPTER_NNG_DEPTH,
+				      adapter_nng_start, timeout_ns);
 }
 
 static inline int
 adapter_nng_after_fork(struct adapter *a, bool child)
 {
-	if (child)
-		a->roles = adapter_opposite(a->roles);
-	return adapter_nng_done(
-		a, adapter_nng_start(a, !child,
-				     adapter_deadline(10 * ADAPTER_SECOND)));
+	return adapter_library_after_fork(a, child, adapter_nng_start);
 }
 
 /** How long the next call may wait: a slice, then we look at the peer. */
@@ -284,15 +262,11 @@ adapter_nng_send(struct adapter *a, const struct adapter_msg *msg,
 	int error = adapter_check_send(a, msg), flags = ADAPTER_NNG_TRY;
 	nng_msg *out;
 
-	if (!error && nng_msg_alloc(&out, 0))
+	if (!error && nng_msg_alloc(&out, adapter_library_size(msg)))
 		error = -ENOMEM;
 	if (error)
 		return error;
-	if (nng_msg_append(out, &msg->tag, sizeof(msg->tag)) ||
-	    nng_msg_append(out, msg->data, msg->length)) {
-		nng_msg_free(out);
-		return -ENOMEM;
-	}
+	adapter_library_pack(msg, nng_msg_body(out));
 	while ((error = adapter_nng_error(
 			a, nng_sendmsg(n->socket, out, flags))) != 0) {
 		if (error == -EAGAIN && adapter_nng_gone(n))
@@ -318,7 +292,6 @@ adapter_nng_recv(struct adapter *a, struct adapter_msg *msg, int64_t timeout_ns)
 	int64_t deadline = adapter_deadline(timeout_ns);
 	int error = adapter_check_recv(a, msg), flags = ADAPTER_NNG_TRY;
 	bool gone = false;
-	size_t length;
 	nng_msg *in;
 
 	if (error)
@@ -336,16 +309,8 @@ adapter_nng_recv(struct adapter *a, struct adapter_msg *msg, int64_t timeout_ns)
 			     : adapter_nng_slice(n, NNG_OPT_RECVTIMEO,
 						 deadline);
 	}
-	length = nng_msg_len(in);
-	if (length <= sizeof(msg->tag) ||
-	    length - sizeof(msg->tag) > a->limits.message.value) {
-		error = -EBADMSG;
-	} else {
-		memcpy(&msg->tag, nng_msg_body(in), sizeof(msg->tag));
-		msg->length = length - sizeof(msg->tag);
-		memcpy(msg->data, (char *)nng_msg_body(in) + sizeof(msg->tag),
-		       msg->length);
-	}
+	error = adapter_library_unpack(a, msg, nng_msg_body(in),
+				       nng_msg_len(in));
 	nng_msg_free(in);
 	return error;
 }
@@ -368,33 +333,26 @@ adapter_nng_pollfd(struct adapter *a, struct pollfd *out)
 static inline int
 adapter_nng_unlink(const char *name)
 {
-	return adapter_address_unlink(name, ADAPTER_NNG_NAME);
+	return adapter_address_unlink(name, "nng");
 }
 
-static const struct adapter_ops adapter_nng_ops = {
-	.name = ADAPTER_NNG_NAME,
-	.summary = ADAPTER_NNG_SUMMARY,
-	.caps = ADAPTER_NAMED | ADAPTER_BIDIR | ADAPTER_POLLABLE |
-		ADAPTER_TIMED | ADAPTER_PEER_DEATH | ADAPTER_TAGS,
-	.size = sizeof(struct adapter_nng),
-	.create = adapter_nng_create,
-	.attach = adapter_nng_attach,
-	.after_fork = adapter_nng_after_fork,
-	.send = adapter_nng_send,
-	.recv = adapter_nng_recv,
-	.limits = adapter_nng_limits,
-	.close = adapter_nng_close,
-	.unlink = adapter_nng_unlink,
-	.pollfd = adapter_nng_pollfd,
-};
+#define ADAPTER_NNG                                                         \
+	.caps = ADAPTER_NAMED | ADAPTER_BIDIR | ADAPTER_POLLABLE |          \
+		ADAPTER_TIMED | ADAPTER_PEER_DEATH | ADAPTER_TAGS,          \
+	.size = sizeof(struct adapter_nng), .create = adapter_nng_create,   \
+	.attach = adapter_nng_attach, .after_fork = adapter_nng_after_fork, \
+	.send = adapter_nng_send, .recv = adapter_nng_recv,                 \
+	.limits = adapter_nng_limits, .close = adapter_nng_close,           \
+	.unlink = adapter_nng_unlink, .pollfd = adapter_nng_pollfd
 
 #else
+#define ADAPTER_NNG .missing = "libnng-dev"
+#endif
 
 static const struct adapter_ops adapter_nng_ops = {
-	.name = ADAPTER_NNG_NAME,
-	.summary = ADAPTER_NNG_SUMMARY,
-	.missing = "libnng-dev",
+	.name = "nng",
+	.summary = "nng pair over a local socket",
+	ADAPTER_NNG,
 };
 
-#endif
 #endif

@@ -35,8 +35,6 @@ struct adapter_pipe {
 	int ends[2][2]; /* [0]: to the child, [1]: to the parent; read, write */
 };
 
-static const struct adapter_ops adapter_pipe_ops;
-
 static inline void
 adapter_ignore_sigpipe(void)
 {
@@ -61,10 +59,9 @@ adapter_pipe_limits(struct adapter_limits *limits)
 
 /** Begin create or attach of a pipe or FIFO. */
 static inline int
-adapter_pipe_begin(struct adapter *a, const struct adapter_ops *ops,
-		   const struct adapter_config *config)
+adapter_pipe_begin(struct adapter *a, const struct adapter_config *config)
 {
-	int error = adapter_begin(a, ops, config, ADAPTER_PIPE_MESSAGE, 0);
+	int error = adapter_begin(a, config, ADAPTER_PIPE_MESSAGE, 0);
 
 	if (!config->message_size)
 		a->limits.message.name = "PIPE_BUF - frame header";
@@ -122,17 +119,16 @@ static inline int
 adapter_pipe_create(struct adapter *a, const struct adapter_config *config)
 {
 	struct adapter_pipe *p = (struct adapter_pipe *)a;
-	int i, size, error = adapter_pipe_begin(a, &adapter_pipe_ops, config);
+	int i, size = 0, error = adapter_pipe_begin(a, config);
 
-	if (error)
-		return error;
-	size = adapter_pipe_size(a, config->depth);
-	if (size < 0)
-		return size;
-	if (config->name)
-		return -ENOTSUP;
-	adapter_stream_clear(&p->stream, false);
+	adapter_stream_clear(&p->stream, ADAPTER_STREAM_PIPE);
 	memset(p->ends, -1, sizeof(p->ends));
+	if (!error && config->name)
+		error = -ENOTSUP;
+	if (!error)
+		size = adapter_pipe_size(a, config->depth);
+	if (size < 0)
+		error = size;
 	for (i = 0; i < 2 && !error; i++) {
 		unsigned user = i == 0 ? ADAPTER_SENDER : ADAPTER_RECEIVER;
 
@@ -144,11 +140,7 @@ adapter_pipe_create(struct adapter *a, const struct adapter_config *config)
 	}
 	if (!error)
 		error = adapter_stream_buffers(a, &p->stream);
-	if (error) {
-		adapter_pipe_close(a);
-		return error;
-	}
-	return adapter_ready(a);
+	return adapter_done(a, error);
 }
 
 /** An own description of this end: O_NONBLOCK must not be shared. */

@@ -23,7 +23,7 @@
 #ifndef ADAPTER_POSIX_MQ_H
 #define ADAPTER_POSIX_MQ_H
 
-#include "adapter.h"
+#include "names.h"
 
 #include <mqueue.h>
 
@@ -31,8 +31,6 @@ struct adapter_posix_mq {
 	struct adapter base;
 	mqd_t queue;
 };
-
-static const struct adapter_ops adapter_posix_mq_ops;
 
 static inline int
 adapter_posix_mq_limits(struct adapter_limits *limits)
@@ -61,20 +59,18 @@ adapter_posix_mq_name(char path[ADAPTER_NAME_MAX + 1], const char *name)
 static inline int
 adapter_posix_mq_refused(struct adapter *a)
 {
-	int spare;
+	int error = -errno;
 
-	if (errno == ENOSPC)
+	if (error == -ENOSPC)
 		return adapter_refuse(
-			a, -ENOSPC, "fs.mqueue.queues_max",
+			a, error, "fs.mqueue.queues_max",
 			adapter_sysctl("fs/mqueue/queues_max", 256));
-	if (errno != EMFILE)
+	if (error != -EMFILE)
 		return adapter_error(a);
-	spare = ADAPTER_SYS(a, open("/", O_PATH | O_CLOEXEC));
-	if (spare < 0)
-		return adapter_error(a);
-	adapter_close_fd(a, &spare);
-	return adapter_refuse(a, -EMFILE, "RLIMIT_MSGQUEUE",
-			      adapter_rlimit(RLIMIT_MSGQUEUE));
+	error = adapter_descriptors_left(a, 1);
+	return error ? error
+		     : adapter_refuse(a, -EMFILE, "RLIMIT_MSGQUEUE",
+				      adapter_rlimit(RLIMIT_MSGQUEUE));
 }
 
 static inline void
@@ -89,12 +85,10 @@ static inline int
 adapter_posix_mq_begin(struct adapter *a, const struct adapter_config *config,
 		       char path[ADAPTER_NAME_MAX + 1])
 {
-	int error = adapter_begin(a, &adapter_posix_mq_ops, config, 0, 0);
+	int error = adapter_begin(a, config, 0, 0);
 
-	if (error)
-		return error;
 	((struct adapter_posix_mq *)a)->queue = -1;
-	return adapter_posix_mq_name(path, config->name);
+	return error ? error : adapter_posix_mq_name(path, config->name);
 }
 
 static inline int
@@ -107,27 +101,24 @@ static inline int
 adapter_posix_mq_create(struct adapter *a, const struct adapter_config *config)
 {
 	struct adapter_posix_mq *q = (struct adapter_posix_mq *)a;
-	mode_t permissions = config->permissions ? config->permissions : 0600;
+	mode_t permissions = adapter_permissions(config);
 	char path[ADAPTER_NAME_MAX + 1];
 	int error = adapter_posix_mq_begin(a, config, path);
-	struct mq_attr shape = { 0 };
+	struct mq_attr shape = {
+		.mq_maxmsg = (long)a->limits.depth.value,
+		.mq_msgsize = (long)a->limits.message.value,
+	};
 
 	if (error)
 		return error;
-	shape.mq_maxmsg = (long)a->limits.depth.value;
-	shape.mq_msgsize = (long)a->limits.message.value;
 	q->queue = ADAPTER_SYS(
 		a, mq_open(path, adapter_posix_mq_access(a) | O_CREAT | O_EXCL,
 			   permissions, &shape));
 	if (q->queue < 0)
 		return adapter_posix_mq_refused(a);
-	if (ADAPTER_SYS(a, fchmod(q->queue, permissions))) { /* the umask */
+	if (ADAPTER_SYS(a, fchmod(q->queue, permissions))) /* the umask */
 		error = adapter_error(a);
-		adapter_posix_mq_close(a);
-		mq_unlink(path);
-		return error;
-	}
-	return adapter_ready(a);
+	return adapter_done_named(a, config, error);
 }
 
 static inline int
@@ -149,14 +140,11 @@ adapter_posix_mq_attach(struct adapter *a, const struct adapter_config *config,
 		if (adapter_backoff(a, &step, deadline))
 			return deadline ? -ETIMEDOUT : -ENOENT;
 	}
-	if (ADAPTER_SYS(a, mq_getattr(q->queue, &shape))) {
-		error = adapter_error(a);
-		adapter_posix_mq_close(a);
-		return error;
-	}
+	if (ADAPTER_SYS(a, mq_getattr(q->queue, &shape)))
+		return adapter_done(a, adapter_error(a));
 	a->limits.message.value = (uint64_t)shape.mq_msgsize;
 	a->limits.depth.value = (uint64_t)shape.mq_maxmsg;
-	return adapter_ready(a);
+	return adapter_done(a, 0);
 }
 
 /** For ever, or long past: try once. */

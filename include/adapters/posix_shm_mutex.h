@@ -5,7 +5,7 @@
  *
  * A mutex guards the buffer; who finds it full or empty sleeps on a condition
  * variable until another signals it. Any number of senders and receivers, up
- * to ADAPTER_MEMBERS (64) processes, can share the buffer.
+ * to ADAPTER_MEMBERS - 2 (62) processes, can share the buffer.
  *
  * Use it where several processes work on shared data under one lock; what is
  * guarded may be anything, not just this buffer. Not where latency counts:
@@ -29,7 +29,7 @@
 #ifndef ADAPTER_POSIX_SHM_MUTEX_H
 #define ADAPTER_POSIX_SHM_MUTEX_H
 
-#include "posix_shm.h"
+#include "shared.h"
 
 #include <pthread.h>
 
@@ -42,19 +42,11 @@ struct adapter_posix_shm_mutex { /* in shared memory; the buffer follows */
 	pthread_cond_t wake[ADAPTER_MEMBERS];
 } __attribute__((aligned(64)));
 
-static const struct adapter_ops adapter_posix_shm_mutex_ops;
-
 static inline struct adapter_posix_shm_mutex *
 adapter_posix_shm_mutex(struct adapter *a)
 {
 	return (struct adapter_posix_shm_mutex *)((struct adapter_shm *)a)
 		->segment.shared;
-}
-
-static inline int
-adapter_posix_shm_mutex_limits(struct adapter_limits *limits)
-{
-	return adapter_buffer_limits(limits);
 }
 
 static inline int
@@ -100,7 +92,7 @@ adapter_posix_shm_mutex_unlock(struct adapter *a)
 	pthread_mutex_unlock(&adapter_posix_shm_mutex(a)->mutex);
 }
 
-/** Having joined: a fresh condition variable, as the line may be a dead's. */
+/** Signed in: a fresh condition variable, as the line may be a dead's. */
 static inline int
 adapter_posix_shm_mutex_joined(struct adapter *a)
 {
@@ -129,23 +121,19 @@ adapter_posix_shm_mutex_joined(struct adapter *a)
 	return -error;
 }
 
+static const struct adapter_layout adapter_posix_shm_mutex_layout = {
+	.message = ADAPTER_BUFFER_MESSAGE,
+	.depth = ADAPTER_BUFFER_DEPTH,
+	.offset = sizeof(struct adapter_posix_shm_mutex),
+	.init = adapter_posix_shm_mutex_init,
+	.after = adapter_posix_shm_mutex_joined,
+};
+
 static inline int
 adapter_posix_shm_mutex_create(struct adapter *a,
 			       const struct adapter_config *config)
 {
-	int error = adapter_shm_create(a, &adapter_posix_shm_mutex_ops, config,
-				       sizeof(struct adapter_posix_shm_mutex),
-				       adapter_posix_shm_mutex_init);
-
-	if (error)
-		return error;
-	error = adapter_posix_shm_mutex_joined(a);
-	if (error) {
-		adapter_shm_close(a);
-		if (config->name)
-			adapter_segment_unlink(config->name, a->ops->name);
-	}
-	return error;
+	return adapter_shm_create(a, config, &adapter_posix_shm_mutex_layout);
 }
 
 static inline int
@@ -153,49 +141,27 @@ adapter_posix_shm_mutex_attach(struct adapter *a,
 			       const struct adapter_config *config,
 			       int64_t timeout_ns)
 {
-	int error = adapter_shm_attach(a, &adapter_posix_shm_mutex_ops, config,
-				       sizeof(struct adapter_posix_shm_mutex),
-				       timeout_ns);
-
-	if (error)
-		return error;
-	error = adapter_posix_shm_mutex_joined(a);
-	if (error)
-		adapter_shm_close(a);
-	return error;
-}
-
-static inline int
-adapter_posix_shm_mutex_after_fork(struct adapter *a, bool child)
-{
-	int error = adapter_shm_after_fork(a, child);
-
-	return error || !child ? error : adapter_posix_shm_mutex_joined(a);
+	return adapter_shm_attach(a, config, timeout_ns,
+				  &adapter_posix_shm_mutex_layout);
 }
 
 /** With the lock held, sleep a slice at most; an error: without the lock. */
 static inline int
-adapter_posix_shm_mutex_sleep(struct adapter *a, int64_t deadline)
+adapter_posix_shm_mutex_sleep(struct adapter *a, struct adapter_wait *w)
 {
 	struct adapter_posix_shm_mutex *s = adapter_posix_shm_mutex(a);
 	struct adapter_segment *segment = &((struct adapter_shm *)a)->segment;
 	uint64_t *asleep = &s->asleep[a->roles - 1];
 	uint64_t me = UINT64_C(1) << segment->member;
-	int64_t left = adapter_left(deadline);
 	struct timespec until;
-	int error = 0;
+	int error = adapter_members_slice(a, segment,
+					  adapter_opposite(a->roles), w);
 
-	/* Nothing came in since we looked: the lock is held. */
-	if (adapter_segment_left(a, segment, adapter_opposite(a->roles)))
-		error = -EPIPE;
-	else if (left == 0)
-		error = adapter_expired(deadline);
 	if (error) {
 		adapter_posix_shm_mutex_unlock(a);
 		return error;
 	}
-	left = left < ADAPTER_SLICE ? left : ADAPTER_SLICE;
-	until = adapter_timespec(adapter_now() + left);
+	until = adapter_timespec(adapter_now() + w->slice);
 	*asleep |= me;
 	error = ADAPTER_SYS(a, pthread_cond_timedwait(&s->wake[segment->member],
 						      &s->mutex, &until));
@@ -223,14 +189,14 @@ adapter_posix_shm_mutex_send(struct adapter *a, const struct adapter_msg *msg,
 			     int64_t timeout_ns)
 {
 	struct adapter_buffer *b = ((struct adapter_shm *)a)->buffer;
-	int64_t deadline = adapter_deadline(timeout_ns);
+	struct adapter_wait w = adapter_wait_for(timeout_ns);
 	struct adapter_slot *slot;
 	int error = adapter_check_send(a, msg);
 
 	if (!error)
 		error = adapter_posix_shm_mutex_lock(a);
 	while (!error && !(slot = adapter_buffer_free(a, b)))
-		error = adapter_posix_shm_mutex_sleep(a, deadline);
+		error = adapter_posix_shm_mutex_sleep(a, &w);
 	if (error)
 		return error;
 	adapter_slot_write(slot, msg);
@@ -244,14 +210,14 @@ adapter_posix_shm_mutex_recv(struct adapter *a, struct adapter_msg *msg,
 			     int64_t timeout_ns)
 {
 	struct adapter_buffer *b = ((struct adapter_shm *)a)->buffer;
-	int64_t deadline = adapter_deadline(timeout_ns);
+	struct adapter_wait w = adapter_wait_for(timeout_ns);
 	struct adapter_slot *slot;
 	int error = adapter_check_recv(a, msg);
 
 	if (!error)
 		error = adapter_posix_shm_mutex_lock(a);
 	while (!error && !(slot = adapter_buffer_first(a, b)))
-		error = adapter_posix_shm_mutex_sleep(a, deadline);
+		error = adapter_posix_shm_mutex_sleep(a, &w);
 	if (error)
 		return error;
 	error = adapter_slot_read(a, slot, msg);
@@ -276,10 +242,10 @@ static const struct adapter_ops adapter_posix_shm_mutex_ops = {
 	.size = sizeof(struct adapter_shm),
 	.create = adapter_posix_shm_mutex_create,
 	.attach = adapter_posix_shm_mutex_attach,
-	.after_fork = adapter_posix_shm_mutex_after_fork,
+	.after_fork = adapter_shm_after_fork,
 	.send = adapter_posix_shm_mutex_send,
 	.recv = adapter_posix_shm_mutex_recv,
-	.limits = adapter_posix_shm_mutex_limits,
+	.limits = adapter_buffer_limits,
 	.close = adapter_shm_close,
 	.unlink = adapter_posix_shm_mutex_unlink,
 	.flush = adapter_shm_flush,

@@ -26,7 +26,7 @@
 #ifndef ADAPTER_POSIX_SHM_SEM_H
 #define ADAPTER_POSIX_SHM_SEM_H
 
-#include "posix_shm.h"
+#include "shared.h"
 
 #include <semaphore.h>
 
@@ -45,12 +45,6 @@ adapter_posix_shm_sem(struct adapter *a)
 }
 
 static inline int
-adapter_posix_shm_sem_limits(struct adapter_limits *limits)
-{
-	return adapter_buffer_limits(limits);
-}
-
-static inline int
 adapter_posix_shm_sem_init(struct adapter *a)
 {
 	struct adapter_posix_shm_sem *s = adapter_posix_shm_sem(a);
@@ -61,13 +55,18 @@ adapter_posix_shm_sem_init(struct adapter *a)
 	return 0;
 }
 
+static const struct adapter_layout adapter_posix_shm_sem_layout = {
+	.message = ADAPTER_BUFFER_MESSAGE,
+	.depth = ADAPTER_BUFFER_DEPTH,
+	.offset = sizeof(struct adapter_posix_shm_sem),
+	.init = adapter_posix_shm_sem_init,
+};
+
 static inline int
 adapter_posix_shm_sem_create(struct adapter *a,
 			     const struct adapter_config *config)
 {
-	return adapter_shm_create(a, &adapter_posix_shm_sem_ops, config,
-				  sizeof(struct adapter_posix_shm_sem),
-				  adapter_posix_shm_sem_init);
+	return adapter_shm_create(a, config, &adapter_posix_shm_sem_layout);
 }
 
 static inline int
@@ -75,9 +74,8 @@ adapter_posix_shm_sem_attach(struct adapter *a,
 			     const struct adapter_config *config,
 			     int64_t timeout_ns)
 {
-	return adapter_shm_attach(a, &adapter_posix_shm_sem_ops, config,
-				  sizeof(struct adapter_posix_shm_sem),
-				  timeout_ns);
+	return adapter_shm_attach(a, config, timeout_ns,
+				  &adapter_posix_shm_sem_layout);
 }
 
 /** The slot to fill (by the sender) or to read (by the receiver). */
@@ -96,32 +94,26 @@ adapter_posix_shm_sem_wait(struct adapter *a, sem_t *sem,
 			   struct adapter_slot **slot, int64_t timeout_ns)
 {
 	struct adapter_segment *segment = &((struct adapter_shm *)a)->segment;
-	int64_t deadline, left;
+	struct adapter_wait w;
 	struct timespec until;
-	bool gone = false;
+	int error = 0;
 
 	sem_trywait(sem); /* keeps the count right while nobody waits */
 	*slot = adapter_posix_shm_sem_slot(a);
 	if (*slot)
 		return 0;
-	deadline = adapter_deadline(timeout_ns);
-	while (!gone) {
-		left = adapter_left(deadline);
-		gone = adapter_segment_left(a, segment,
-					    adapter_opposite(a->roles));
-		if (!gone && left == 0)
-			return adapter_expired(deadline);
-		if (!gone) { /* else look for what it did before */
-			left = left < ADAPTER_SLICE ? left : ADAPTER_SLICE;
-			until = adapter_timespec(adapter_now() + left);
+	w = adapter_wait_for(timeout_ns);
+	while (!error && !*slot) {
+		error = adapter_members_slice(a, segment,
+					      adapter_opposite(a->roles), &w);
+		until = adapter_timespec(adapter_now() + w.slice);
+		if (!error && w.slice)
 			ADAPTER_SYS(
 				a, sem_clockwait(sem, CLOCK_MONOTONIC, &until));
-		}
-		*slot = adapter_posix_shm_sem_slot(a);
-		if (*slot)
-			return 0;
+		if (!error)
+			*slot = adapter_posix_shm_sem_slot(a);
 	}
-	return -EPIPE;
+	return error;
 }
 
 static inline int
@@ -214,7 +206,7 @@ static const struct adapter_ops adapter_posix_shm_sem_ops = {
 	.after_fork = adapter_shm_after_fork,
 	.send = adapter_posix_shm_sem_send,
 	.recv = adapter_posix_shm_sem_recv,
-	.limits = adapter_posix_shm_sem_limits,
+	.limits = adapter_buffer_limits,
 	.close = adapter_shm_close,
 	.unlink = adapter_posix_shm_sem_unlink,
 	.reserve = adapter_posix_shm_sem_reserve,

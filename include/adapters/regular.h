@@ -11,7 +11,7 @@
 #ifndef ADAPTER_REGULAR_H
 #define ADAPTER_REGULAR_H
 
-#include "adapter.h"
+#include "names.h"
 
 #include <sys/statvfs.h>
 
@@ -92,8 +92,7 @@ adapter_regular_create(struct adapter *a, const struct adapter_config *config,
 	    ADAPTER_SYS(a, pwrite(fd, &head, sizeof(head), 0)) != sizeof(head))
 		error = errno ? adapter_error(a) : -EIO;
 	if (!error &&
-	    (ADAPTER_SYS(a, fchmod(fd, config->permissions ? config->permissions
-							   : 0600)) ||
+	    (ADAPTER_SYS(a, fchmod(fd, adapter_permissions(config))) ||
 	     ADAPTER_SYS(a, link(part, path))))
 		error = adapter_error(a);
 	ADAPTER_SYS(a, unlink(part));
@@ -134,6 +133,19 @@ adapter_regular_attach(struct adapter *a, const struct adapter_config *config,
 	a->limits.message.value = head.message_size;
 	a->limits.depth.value = head.depth;
 	return fd;
+}
+
+/** With the lock for writing or reading held: where the last frame ends. */
+static inline int
+adapter_regular_end(struct adapter *a, int fd, uint64_t *end)
+{
+	ssize_t n =
+		ADAPTER_SYS(a, pread(fd, end, sizeof(*end),
+				     offsetof(struct adapter_regular, end)));
+
+	if (n < 0)
+		return adapter_error(a);
+	return n == sizeof(*end) && *end <= INT64_MAX ? 0 : -EBADMSG;
 }
 
 #endif

@@ -18,7 +18,7 @@
 #ifndef ADAPTER_RING_H
 #define ADAPTER_RING_H
 
-#include "adapter.h"
+#include "endpoint.h"
 #include "../shmring.h"
 
 #define ADAPTER_SHMRING_MESSAGE 4096
@@ -30,9 +30,6 @@ struct adapter_shmring {
 	struct adapter base;
 	struct shmring ring;
 };
-
-static const struct adapter_ops adapter_shmring_spsc_ops;
-static const struct adapter_ops adapter_shmring_mpmc_ops;
 
 static inline int
 adapter_shmring_limits(struct adapter_limits *limits)
@@ -58,134 +55,105 @@ adapter_shmring_close(struct adapter *a)
 	a->open = false;
 }
 
-/** Begin of create and attach; the shape that the configuration asks for. */
-static inline int
-adapter_shmring_begin(struct adapter *a, const struct adapter_ops *ops,
-		      const struct adapter_config *config,
-		      struct shmring_config *shape)
+static inline unsigned
+adapter_shmring_roles(const struct adapter *a)
 {
-	int error = adapter_begin(a, ops, config, ADAPTER_SHMRING_MESSAGE,
-				  ADAPTER_SHMRING_DEPTH);
+	return a->roles == ADAPTER_SENDER ? SHMRING_PRODUCER : SHMRING_CONSUMER;
+}
 
-	if (error)
-		return error;
-	*shape = (struct shmring_config){
-		.mode = ops == &adapter_shmring_mpmc_ops ? SHMRING_MPMC
-							 : SHMRING_SPSC,
+/** "/<name>.<mechanism>", so that both engines may have one of that name. */
+static inline int
+adapter_shmring_name(char path[ADAPTER_NAME_MAX + 16], const char *name,
+		     const char *mechanism)
+{
+	if (!name || strlen(name) >= ADAPTER_NAME_MAX)
+		return -EINVAL;
+	snprintf(path, ADAPTER_NAME_MAX + 16, "/%s.%s", name, mechanism);
+	return 0;
+}
+
+/** The shape of the ring that the limits in force ask for. */
+static inline struct shmring_config
+adapter_shmring_shape(const struct adapter *a, mode_t permissions)
+{
+	struct shmring_config shape = {
+		.mode = a->ops->caps & ADAPTER_MANY_SENDERS ? SHMRING_MPMC
+							    : SHMRING_SPSC,
 		.slots = (uint32_t)a->limits.depth.value,
 		.slot_size = (uint32_t)a->limits.message.value,
-		.permissions = config->permissions,
-		.roles = a->roles == ADAPTER_SENDER ? SHMRING_PRODUCER
-						    : SHMRING_CONSUMER,
+		.permissions = permissions,
+		.roles = adapter_shmring_roles(a),
 	};
-	if (shape->mode == SHMRING_MPMC &&
-	    shape->slots < ADAPTER_SHMRING_MPMC_LEAST)
-		shape->slots = ADAPTER_SHMRING_MPMC_LEAST;
-	return 0;
+
+	if (shape.mode == SHMRING_MPMC &&
+	    shape.slots < ADAPTER_SHMRING_MPMC_LEAST)
+		shape.slots = ADAPTER_SHMRING_MPMC_LEAST;
+	return shape;
 }
 
 /** End of create and attach, with the error so far; limits as the ring has. */
 static inline int
-adapter_shmring_done(struct adapter *a, int error,
-		     const struct shmring_config *shape)
+adapter_shmring_done(struct adapter *a, int error)
 {
 	struct shmring *ring = adapter_shmring(a);
 	struct shmring_stat stat;
 
-	if (error == -ENOSPC)
-		return adapter_refuse(a, error, "/dev/shm",
-				      (uint64_t)shape->slots *
-					      shape->slot_size);
 	if (error) {
 		errno = -error;
 		return adapter_error(a);
 	}
 	error = shmring_stat(ring, &stat);
-	if (!error && stat.mode != shape->mode)
+	if (!error && stat.mode != adapter_shmring_shape(a, 0).mode)
 		error = -EPROTO;
-	if (error) {
-		shmring_close(ring);
-		return error;
-	}
+	if (error)
+		return adapter_done(a, error);
 	a->limits.message.value = stat.slot_size;
 	a->limits.depth.value = shmring_capacity(ring);
 	if (stat.mode == SHMRING_SPSC)
 		a->limits.bytes = (struct adapter_limit){ "capacity of shmring",
 							  stat.capacity };
-	return adapter_ready(a);
+	return adapter_done(a, 0);
 }
 
 static inline int
-adapter_shmring_create(struct adapter *a, const struct adapter_ops *ops,
-		       const struct adapter_config *config)
+adapter_shmring_create(struct adapter *a, const struct adapter_config *config)
 {
 	struct shmring *ring = adapter_shmring(a);
-	char name[ADAPTER_NAME_MAX + 1];
-	struct shmring_config shape;
-	int error = adapter_shmring_begin(a, ops, config, &shape);
+	char path[ADAPTER_NAME_MAX + 16];
+	int error = adapter_begin(a, config, ADAPTER_SHMRING_MESSAGE,
+				  ADAPTER_SHMRING_DEPTH);
+	struct shmring_config shape =
+		adapter_shmring_shape(a, config->permissions);
 
+	if (!error && config->name)
+		error = adapter_shmring_name(path, config->name, a->ops->name);
 	if (error)
 		return error;
-	if (!config->name) {
-		error = shmring_create_memfd(ring, &shape);
-	} else {
-		snprintf(name, sizeof(name), "/%s", config->name);
-		error = shmring_create(ring, name, &shape);
-		if (error == -EOWNERDEAD) /* left by the dead, but there */
-			error = -EEXIST;
-	}
-	return adapter_shmring_done(a, error, &shape);
+	error = config->name ? shmring_create(ring, path, &shape)
+			     : shmring_create_memfd(ring, &shape);
+	if (error == -EOWNERDEAD) /* left by the dead, but there */
+		error = -EEXIST;
+	if (error == -ENOSPC)
+		return adapter_refuse(a, error, "/dev/shm",
+				      (uint64_t)shape.slots * shape.slot_size);
+	return adapter_shmring_done(a, error);
 }
 
 static inline int
-adapter_shmring_attach(struct adapter *a, const struct adapter_ops *ops,
-		       const struct adapter_config *config, int64_t timeout_ns)
+adapter_shmring_attach(struct adapter *a, const struct adapter_config *config,
+		       int64_t timeout_ns)
 {
-	char name[ADAPTER_NAME_MAX + 1];
-	struct shmring_config shape;
-	int error = adapter_shmring_begin(a, ops, config, &shape);
+	char path[ADAPTER_NAME_MAX + 16];
+	int error = adapter_begin(a, config, ADAPTER_SHMRING_MESSAGE,
+				  ADAPTER_SHMRING_DEPTH);
 
+	if (!error)
+		error = adapter_shmring_name(path, config->name, a->ops->name);
 	if (error)
 		return error;
-	if (!config->name)
-		return -EINVAL;
-	snprintf(name, sizeof(name), "/%s", config->name);
-	return adapter_shmring_done(
-		a,
-		shmring_open(adapter_shmring(a), name, shape.roles, timeout_ns),
-		&shape);
-}
-
-static inline int
-adapter_shmring_spsc_create(struct adapter *a,
-			    const struct adapter_config *config)
-{
-	return adapter_shmring_create(a, &adapter_shmring_spsc_ops, config);
-}
-
-static inline int
-adapter_shmring_mpmc_create(struct adapter *a,
-			    const struct adapter_config *config)
-{
-	return adapter_shmring_create(a, &adapter_shmring_mpmc_ops, config);
-}
-
-static inline int
-adapter_shmring_spsc_attach(struct adapter *a,
-			    const struct adapter_config *config,
-			    int64_t timeout_ns)
-{
-	return adapter_shmring_attach(a, &adapter_shmring_spsc_ops, config,
-				      timeout_ns);
-}
-
-static inline int
-adapter_shmring_mpmc_attach(struct adapter *a,
-			    const struct adapter_config *config,
-			    int64_t timeout_ns)
-{
-	return adapter_shmring_attach(a, &adapter_shmring_mpmc_ops, config,
-				      timeout_ns);
+	return adapter_shmring_done(a, shmring_open(adapter_shmring(a), path,
+						    adapter_shmring_roles(a),
+						    timeout_ns));
 }
 
 /** The child opens its own handle; the parent's it must not use. */
@@ -199,8 +167,7 @@ adapter_shmring_after_fork(struct adapter *a, bool child)
 		return 0;
 	a->roles = adapter_opposite(a->roles);
 	error = shmring_open_fd(adapter_shmring(a), shmring_fd(&inherited),
-				a->roles == ADAPTER_SENDER ? SHMRING_PRODUCER
-							   : SHMRING_CONSUMER);
+				adapter_shmring_roles(a));
 	shmring_close(&inherited);
 	return error;
 }
@@ -290,44 +257,48 @@ adapter_shmring_flush(struct adapter *a, int64_t timeout_ns)
 }
 
 static inline int
-adapter_shmring_unlink(const char *name)
+adapter_shmring_unlink(const char *name, const char *mechanism)
 {
-	char path[ADAPTER_NAME_MAX + 1];
+	char path[ADAPTER_NAME_MAX + 16];
+	int error = adapter_shmring_name(path, name, mechanism);
 
-	snprintf(path, sizeof(path), "/%s", name);
-	return shmring_unlink(path);
+	return error ? error : shmring_unlink(path);
 }
 
-#define ADAPTER_SHMRING_OPS                                                   \
+static inline int
+adapter_shmring_spsc_unlink(const char *name)
+{
+	return adapter_shmring_unlink(name, "shmring_spsc");
+}
+
+static inline int
+adapter_shmring_mpmc_unlink(const char *name)
+{
+	return adapter_shmring_unlink(name, "shmring_mpmc");
+}
+
+#define ADAPTER_SHMRING(kind, more)                                           \
+	.name = "shmring_" #kind,                                             \
+	.caps = ADAPTER_NAMED | ADAPTER_ZEROCOPY | ADAPTER_TIMED |            \
+		ADAPTER_PEER_DEATH | ADAPTER_PERSISTENT | (more),             \
 	.size = sizeof(struct adapter_shmring),                               \
+	.create = adapter_shmring_create, .attach = adapter_shmring_attach,   \
 	.after_fork = adapter_shmring_after_fork,                             \
 	.send = adapter_shmring_send, .recv = adapter_shmring_recv,           \
 	.limits = adapter_shmring_limits, .close = adapter_shmring_close,     \
-	.unlink = adapter_shmring_unlink, .reserve = adapter_shmring_reserve, \
-	.commit = adapter_shmring_commit, .peek = adapter_shmring_peek,       \
-	.release = adapter_shmring_release, .flush = adapter_shmring_flush
-
-#define ADAPTER_SHMRING_CAPS                                \
-	(ADAPTER_NAMED | ADAPTER_ZEROCOPY | ADAPTER_TIMED | \
-	 ADAPTER_PEER_DEATH | ADAPTER_PERSISTENT)
+	.unlink = adapter_shmring_##kind##_unlink,                            \
+	.reserve = adapter_shmring_reserve, .commit = adapter_shmring_commit, \
+	.peek = adapter_shmring_peek, .release = adapter_shmring_release,     \
+	.flush = adapter_shmring_flush
 
 static const struct adapter_ops adapter_shmring_spsc_ops = {
-	.name = "shmring_spsc",
 	.summary = "this library: one sender, one receiver, any size",
-	.caps = ADAPTER_SHMRING_CAPS,
-	.create = adapter_shmring_spsc_create,
-	.attach = adapter_shmring_spsc_attach,
-	ADAPTER_SHMRING_OPS,
+	ADAPTER_SHMRING(spsc, 0),
 };
 
 static const struct adapter_ops adapter_shmring_mpmc_ops = {
-	.name = "shmring_mpmc",
 	.summary = "this library: many senders and receivers, fixed slots",
-	.caps = ADAPTER_SHMRING_CAPS | ADAPTER_MANY_SENDERS |
-		ADAPTER_MANY_RECEIVERS,
-	.create = adapter_shmring_mpmc_create,
-	.attach = adapter_shmring_mpmc_attach,
-	ADAPTER_SHMRING_OPS,
+	ADAPTER_SHMRING(mpmc, ADAPTER_MANY_SENDERS | ADAPTER_MANY_RECEIVERS),
 };
 
 #endif

@@ -17,66 +17,33 @@
  * one until it is named. The rest of a closing server's messages has a second
  * to be fetched. A killed peer is noticed at once.
  *
- * The library's own system calls are not counted in a->syscalls. Its list of
- * services is one for the process, hence the thread-local variable.
+ * The library's own system calls are not counted in a->syscalls.
  */
 #ifndef ADAPTER_RPC_H
 #define ADAPTER_RPC_H
 
 #include "adapter.h"
 
-static const struct adapter_ops adapter_rpc_ops;
-
-#define ADAPTER_RPC_NAME "rpc"
-#define ADAPTER_RPC_SUMMARY "ONC RPC over a local socket"
-
 #ifdef HAVE_TIRPC
 
-#include "address.h"
+#include "library.h"
 #include "pipe.h"
+#include "rpc_server.h"
+#include "socket.h"
 
-#include <pthread.h>
-#include <rpc/rpc.h>
 #include <sys/un.h>
 
-#define ADAPTER_RPC_PROGRAM 0x20736d72 /* of those that users may define */
-#define ADAPTER_RPC_VERSION 1
-#define ADAPTER_RPC_MESSAGE 65536
 #define ADAPTER_RPC_DEPTH 64
 #define ADAPTER_RPC_DEPTH_MAX 65536
 #define ADAPTER_RPC_DESCRIPTORS 8
 
-enum { ADAPTER_RPC_PUT = 1, ADAPTER_RPC_ROOM, ADAPTER_RPC_GET };
-
-struct adapter_rpc_message { /* what PUT brings, GET and ROOM ask and answer */
-	uint32_t number; /* of a message; ROOM, PUT: how many more */
-	uint32_t tag; /* ROOM, GET: milliseconds to wait for one */
-	u_int length; /* 0: none */
-	char *data;
-};
-
-struct adapter_rpc_queue { /* a ring of depth messages */
-	struct adapter_rpc_message *messages;
-	uint32_t first, next;
-};
-
 struct adapter_rpc {
-	struct adapter base;
-	struct adapter_address address;
-	int pair[2]; /* until after_fork: server, client */
-	int fd; /* server: of the listener, then peer; client: of it */
-	pid_t server; /* the process whose thread serves, or 0 */
-	CLIENT *client;
+	struct adapter_library library;
+	CLIENT *client; /* NULL: this is the server */
+	int fd; /* server: of the listener; client: of the connection */
 	uint32_t room, got; /* client: may put so many; last number got */
-	/* server: */
-	pthread_t thread;
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	struct adapter_rpc_queue in, out;
-	bool listening, stop, gone;
+	struct adapter_rpc_server server;
 };
-
-static _Thread_local struct adapter_rpc *adapter_rpc_served;
 
 static inline int
 adapter_rpc_limits(struct adapter_limits *limits)
@@ -88,157 +55,6 @@ adapter_rpc_limits(struct adapter_limits *limits)
 	};
 	return 0;
 }
-
-static inline bool_t
-adapter_rpc_xdr(XDR *xdr, struct adapter_rpc_message *m)
-{
-	return xdr_uint32_t(xdr, &m->number) && xdr_uint32_t(xdr, &m->tag) &&
-	       xdr_bytes(xdr, &m->data, &m->length, INT32_MAX);
-}
-
-/* -------------------------------------------------------------- the server */
-
-static inline struct adapter_rpc_message *
-adapter_rpc_at(struct adapter_rpc *r, struct adapter_rpc_queue *q,
-	       uint32_t number)
-{
-	return &q->messages[number % r->base.limits.depth.value];
-}
-
-static inline bool
-adapter_rpc_full(struct adapter_rpc *r, struct adapter_rpc_queue *q)
-{
-	return q->next - q->first >= r->base.limits.depth.value;
-}
-
-static inline void
-adapter_rpc_drop(struct adapter_rpc *r, struct adapter_rpc_queue *q)
-{
-	free(adapter_rpc_at(r, q, q->first++)->data);
-	pthread_cond_broadcast(&r->changed);
-}
-
-/** Wait for a change, with the lock held. */
-static inline int
-adapter_rpc_change(struct adapter_rpc *r, int64_t deadline)
-{
-	struct timespec t = adapter_timespec(deadline);
-
-	if (adapter_left(deadline) == 0)
-		return adapter_expired(deadline);
-	pthread_cond_timedwait(&r->changed, &r->lock, &t);
-	return 0;
-}
-
-/** The procedures; called by the library in the server's thread. */
-static inline void
-adapter_rpc_dispatch(struct svc_req *request, SVCXPRT *transport)
-{
-	struct adapter_rpc *r = adapter_rpc_served;
-	struct adapter_rpc_message asked = { 0 }, answer = { 0 };
-	int64_t until;
-
-	if (request->rq_proc == NULLPROC) {
-		svc_sendreply(transport, (xdrproc_t)(void (*)(void))xdr_void,
-			      NULL);
-		return;
-	}
-	if (request->rq_proc > ADAPTER_RPC_GET) {
-		svcerr_noproc(transport);
-		return;
-	}
-	if (!svc_getargs(transport, (xdrproc_t)adapter_rpc_xdr, &asked)) {
-		svcerr_decode(transport);
-		return;
-	}
-	until = adapter_now() + asked.tag * (ADAPTER_SECOND / 1000);
-	pthread_mutex_lock(&r->lock);
-	switch (request->rq_proc) {
-	case ADAPTER_RPC_PUT:
-		if (!adapter_rpc_full(r, &r->in)) {
-			*adapter_rpc_at(r, &r->in, r->in.next++) = asked;
-			asked.data = NULL; /* kept */
-			pthread_cond_broadcast(&r->changed);
-		}
-		break;
-	case ADAPTER_RPC_ROOM:
-		while (adapter_rpc_full(r, &r->in) && !r->stop &&
-		       adapter_rpc_change(r, until) == 0)
-			;
-		break;
-	case ADAPTER_RPC_GET:
-		if (r->out.first != r->out.next &&
-		    asked.number == r->out.first + 1)
-			adapter_rpc_drop(r, &r->out); /* it has come */
-		while (r->out.first == r->out.next && !r->stop &&
-		       adapter_rpc_change(r, until) == 0)
-			;
-		if (r->out.first != r->out.next)
-			answer = *adapter_rpc_at(r, &r->out, r->out.first);
-	}
-	if (request->rq_proc != ADAPTER_RPC_GET)
-		answer.number = (uint32_t)r->base.limits.depth.value -
-				(r->in.next - r->in.first);
-	pthread_mutex_unlock(&r->lock);
-	svc_sendreply(transport, (xdrproc_t)adapter_rpc_xdr, &answer);
-	svc_freeargs(transport, (xdrproc_t)adapter_rpc_xdr, &asked);
-}
-
-/** Does the library still have the connection? It closes it in case of doubt. */
-static inline bool
-adapter_rpc_connected(int fd)
-{
-	int i;
-
-	for (i = 0; i < svc_max_pollfd; i++)
-		if (svc_pollfd[i].fd == fd)
-			return true;
-	return false;
-}
-
-/** Wait, in slices, until fd can be read or the endpoint closes. */
-static inline bool
-adapter_rpc_readable(struct adapter_rpc *r, int fd)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-
-	while (!__atomic_load_n(&r->stop, __ATOMIC_ACQUIRE))
-		if (poll(&p, 1, ADAPTER_SLICE / 1000000) > 0)
-			return true;
-	return false;
-}
-
-static inline void *
-adapter_rpc_serve(void *of)
-{
-	struct adapter_rpc *r = (struct adapter_rpc *)of;
-	SVCXPRT *transport = NULL;
-	int fd = r->fd;
-
-	if (r->listening)
-		fd = adapter_rpc_readable(r, r->fd)
-			     ? accept4(r->fd, NULL, NULL, SOCK_CLOEXEC)
-			     : -1;
-	if (fd >= 0)
-		transport = svc_fd_create(fd, 0, 0);
-	/* The protocol 0 keeps it from the portmapper. */
-	if (transport &&
-	    svc_register(transport, ADAPTER_RPC_PROGRAM, ADAPTER_RPC_VERSION,
-			 adapter_rpc_dispatch, 0)) {
-		adapter_rpc_served = r;
-		while (adapter_rpc_connected(fd) && adapter_rpc_readable(r, fd))
-			svc_getreq_common(fd);
-	}
-	if (transport && adapter_rpc_connected(fd))
-		svc_destroy(transport);
-	pthread_mutex_lock(&r->lock);
-	r->gone = true;
-	pthread_cond_broadcast(&r->changed);
-	pthread_mutex_unlock(&r->lock);
-	return NULL;
-}
-
-/* -------------------------------------------------------------- the client */
 
 /** A call; m is both argument and result. -EPIPE when the server is gone. */
 static inline int
@@ -317,7 +133,7 @@ adapter_rpc_get(struct adapter_rpc *r, struct adapter_msg *msg,
 	r->got = m.number + 1;
 	msg->length = m.length;
 	msg->tag = m.tag;
-	if (m.length > r->base.limits.message.value)
+	if (m.length > r->library.base.limits.message.value)
 		error = -EBADMSG;
 	else
 		memcpy(msg->data, m.data, m.length);
@@ -325,43 +141,18 @@ adapter_rpc_get(struct adapter_rpc *r, struct adapter_msg *msg,
 	return error;
 }
 
-/* ------------------------------------------------------------ both of them */
-
 static inline int
 adapter_rpc_send(struct adapter *a, const struct adapter_msg *msg,
 		 int64_t timeout_ns)
 {
 	struct adapter_rpc *r = (struct adapter_rpc *)a;
 	int64_t deadline = adapter_deadline(timeout_ns);
-	struct adapter_rpc_message *to;
-	char *data;
 	int error = adapter_check_send(a, msg);
 
-	if (error || r->client)
-		return error ? error : adapter_rpc_put(r, msg, deadline);
-	data = (char *)malloc(msg->length);
-	if (!data)
-		return -ENOMEM;
-	memcpy(data, msg->data, msg->length);
-	pthread_mutex_lock(&r->lock);
-	while (!error && adapter_rpc_full(r, &r->out) && !r->gone)
-		error = adapter_rpc_change(r, deadline);
-	if (r->gone)
-		error = -EPIPE;
-	if (error) {
-		free(data);
-	} else {
-		to = adapter_rpc_at(r, &r->out, r->out.next++);
-		*to = (struct adapter_rpc_message){
-			.number = r->out.next - 1,
-			.tag = msg->tag,
-			.length = (u_int)msg->length,
-			.data = data,
-		};
-		pthread_cond_broadcast(&r->changed);
-	}
-	pthread_mutex_unlock(&r->lock);
-	return error;
+	if (error)
+		return error;
+	return r->client ? adapter_rpc_put(r, msg, deadline)
+			 : adapter_rpc_serve_out(&r->server, msg, deadline);
 }
 
 static inline int
@@ -369,48 +160,14 @@ adapter_rpc_recv(struct adapter *a, struct adapter_msg *msg, int64_t timeout_ns)
 {
 	struct adapter_rpc *r = (struct adapter_rpc *)a;
 	int64_t deadline = adapter_deadline(timeout_ns);
-	struct adapter_rpc_message *from;
 	int error = adapter_check_recv(a, msg);
 
-	if (error || r->client)
-		return error ? error : adapter_rpc_get(r, msg, deadline);
-	pthread_mutex_lock(&r->lock);
-	while (!error && r->in.first == r->in.next)
-		error = r->gone ? -EPIPE : adapter_rpc_change(r, deadline);
-	if (!error) {
-		from = adapter_rpc_at(r, &r->in, r->in.first);
-		msg->length = from->length;
-		msg->tag = from->tag;
-		if (from->length && from->length <= a->limits.message.value)
-			memcpy(msg->data, from->data, from->length);
-		else
-			error = -EBADMSG;
-		adapter_rpc_drop(r, &r->in);
-	}
-	pthread_mutex_unlock(&r->lock);
-	return error;
-}
-
-/** End the server's thread; what it has to give has a second to be fetched. */
-static inline void
-adapter_rpc_stop(struct adapter_rpc *r)
-{
-	int64_t deadline = adapter_deadline(ADAPTER_SECOND);
-
-	pthread_mutex_lock(&r->lock);
-	while (r->out.first != r->out.next && !r->gone &&
-	       adapter_rpc_change(r, deadline) == 0)
-		;
-	__atomic_store_n(&r->stop, true, __ATOMIC_RELEASE);
-	pthread_cond_broadcast(&r->changed);
-	pthread_mutex_unlock(&r->lock);
-	pthread_join(r->thread, NULL);
-	while (r->in.first != r->in.next)
-		adapter_rpc_drop(r, &r->in);
-	while (r->out.first != r->out.next)
-		adapter_rpc_drop(r, &r->out);
-	pthread_cond_destroy(&r->changed);
-	pthread_mutex_destroy(&r->lock);
+	if (error)
+		return error;
+	return r->client ? adapter_rpc_get(r, msg, deadline)
+			 : adapter_rpc_serve_in(&r->server, msg,
+						a->limits.message.value,
+						deadline);
 }
 
 static inline void
@@ -418,192 +175,119 @@ adapter_rpc_close(struct adapter *a)
 {
 	struct adapter_rpc *r = (struct adapter_rpc *)a;
 
-	if (r->server == getpid()) {
-		adapter_rpc_stop(r);
-		if (!r->listening)
-			r->fd = -1; /* the library has closed it */
-		adapter_address_drop(&r->address);
-	}
-	r->server = 0;
-	free(r->in.messages);
-	free(r->out.messages);
-	r->in.messages = r->out.messages = NULL;
 	if (r->client)
 		clnt_destroy(r->client);
+	else if (r->server.depth && adapter_library_mine(a))
+		adapter_rpc_stop(&r->server);
+	if (adapter_library_mine(a))
+		adapter_address_drop(&r->library.address);
+	if (r->library.owner)
+		adapter_close_fd(a, &r->fd);
 	r->client = NULL;
-	adapter_close_fd(a, &r->fd);
-	adapter_close_fd(a, &r->pair[0]);
-	adapter_close_fd(a, &r->pair[1]);
+	r->library.owner = 0;
 	a->open = false;
 }
 
 static inline int
-adapter_rpc_start_server(struct adapter *a)
+adapter_rpc_listen(struct adapter *a, const struct sockaddr_un *at)
 {
 	struct adapter_rpc *r = (struct adapter_rpc *)a;
-	size_t depth = a->limits.depth.value;
-	pthread_condattr_t attributes;
-	sigset_t all, saved;
 	int error;
 
-	r->in.messages = (struct adapter_rpc_message *)calloc(
-		depth, sizeof(*r->in.messages));
-	r->out.messages = (struct adapter_rpc_message *)calloc(
-		depth, sizeof(*r->out.messages));
-	if (!r->in.messages || !r->out.messages)
-		return -ENOMEM;
-	pthread_mutex_init(&r->lock, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&r->changed, &attributes);
-	pthread_condattr_destroy(&attributes);
-	sigfillset(&all); /* signals are for the threads of the caller */
-	pthread_sigmask(SIG_SETMASK, &all, &saved);
-	error = -pthread_create(&r->thread, NULL, adapter_rpc_serve, r);
-	pthread_sigmask(SIG_SETMASK, &saved, NULL);
-	if (!error)
-		r->server = getpid();
+	if (ADAPTER_SYS(
+		    a, bind(r->fd, (const struct sockaddr *)at, sizeof(*at))) ||
+	    ADAPTER_SYS(a, listen(r->fd, 1)))
+		return adapter_error(a);
+	r->server = (struct adapter_rpc_server){
+		.library = &r->library,
+		.listener = r->fd,
+		.depth = (uint32_t)a->limits.depth.value,
+	};
+	error = adapter_rpc_start(&r->server);
+	if (error)
+		r->server.depth = 0; /* nothing to stop */
 	return error;
 }
 
 static inline int
-adapter_rpc_start_client(struct adapter *a)
+adapter_rpc_connect(struct adapter *a, struct sockaddr_un *at, int64_t deadline)
 {
 	struct adapter_rpc *r = (struct adapter_rpc *)a;
-	struct sockaddr_un peer = { .sun_family = AF_UNIX };
-	struct netbuf to = { sizeof(peer), sizeof(peer), &peer };
+	struct netbuf to = { sizeof(*at), sizeof(*at), at };
+	int error = adapter_socket_connect(a, r->fd, at, sizeof(*at), deadline);
 
+	if (error)
+		return error;
+	adapter_library_met(&r->library);
 	r->client = clnt_vc_create(r->fd, &to, ADAPTER_RPC_PROGRAM,
 				   ADAPTER_RPC_VERSION, 0, 0);
 	return r->client ? 0 : -ENOMEM;
 }
 
 static inline int
-adapter_rpc_begin(struct adapter *a, const struct adapter_config *config)
-{
-	struct adapter_rpc *r = (struct adapter_rpc *)a;
-	int error = adapter_begin(a, &adapter_rpc_ops, config,
-				  ADAPTER_RPC_MESSAGE, ADAPTER_RPC_DEPTH);
-
-	r->fd = r->pair[0] = r->pair[1] = -1;
-	adapter_ignore_sigpipe();
-	return error ? error
-		     : adapter_descriptors_left(a, ADAPTER_RPC_DESCRIPTORS);
-}
-
-/** End of create, attach and after_fork. */
-static inline int
-adapter_rpc_done(struct adapter *a, int error)
-{
-	if (error)
-		adapter_rpc_close(a);
-	return error ? error : adapter_ready(a);
-}
-
-/** A socket that is bound to, or connected with, the address. */
-static inline int
-adapter_rpc_socket(struct adapter *a, bool listening)
+adapter_rpc_meet(struct adapter *a, bool listen, int64_t deadline)
 {
 	struct adapter_rpc *r = (struct adapter_rpc *)a;
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	int error = adapter_descriptors_left(a, ADAPTER_RPC_DESCRIPTORS);
 
-	memcpy(at.sun_path, r->address.path, strlen(r->address.path) + 1);
+	if (error)
+		return error;
+	adapter_ignore_sigpipe();
+	memcpy(at.sun_path, r->library.address.path,
+	       strlen(r->library.address.path) + 1);
 	r->fd = ADAPTER_SYS(a, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-	r->listening = listening;
-	if (r->fd < 0 ||
-	    (listening ? ADAPTER_SYS(a, bind(r->fd, (struct sockaddr *)&at,
-					     sizeof(at))) ||
-				 ADAPTER_SYS(a, listen(r->fd, 1))
-		       : ADAPTER_SYS(a, connect(r->fd, (struct sockaddr *)&at,
-						sizeof(at)))))
+	r->library.owner = getpid();
+	if (r->fd < 0)
 		return adapter_error(a);
-	return 0;
+	return listen ? adapter_rpc_listen(a, &at)
+		      : adapter_rpc_connect(a, &at, deadline);
 }
 
 static inline int
 adapter_rpc_create(struct adapter *a, const struct adapter_config *config)
 {
-	struct adapter_rpc *r = (struct adapter_rpc *)a;
-	int error = adapter_rpc_begin(a, config);
-
-	if (!error && !config->name) {
-		if (ADAPTER_SYS(a,
-				socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC,
-					   0, r->pair)))
-			error = adapter_error(a);
-		return adapter_rpc_done(a, error);
-	}
-	if (!error)
-		error = adapter_address_new(&r->address, a, config->name);
-	if (!error)
-		error = adapter_rpc_socket(a, true);
-	if (!error)
-		error = adapter_rpc_start_server(a);
-	if (!error)
-		error = adapter_address_publish(&r->address, a, config);
-	return adapter_rpc_done(a, error);
+	return adapter_library_create(a, config, ADAPTER_RPC_DEPTH,
+				      adapter_rpc_meet);
 }
 
 static inline int
 adapter_rpc_attach(struct adapter *a, const struct adapter_config *config,
 		   int64_t timeout_ns)
 {
-	struct adapter_rpc *r = (struct adapter_rpc *)a;
-	int error = adapter_rpc_begin(a, config);
-
-	if (!error)
-		error = adapter_address_find(&r->address, a, config->name,
-					     adapter_deadline(timeout_ns));
-	if (!error)
-		error = adapter_rpc_socket(a, false);
-	if (!error)
-		error = adapter_rpc_start_client(a);
-	return adapter_rpc_done(a, error);
+	return adapter_library_attach(a, config, ADAPTER_RPC_DEPTH,
+				      adapter_rpc_meet, timeout_ns);
 }
 
 static inline int
 adapter_rpc_after_fork(struct adapter *a, bool child)
 {
-	struct adapter_rpc *r = (struct adapter_rpc *)a;
-
-	adapter_close_fd(a, &r->pair[!child]);
-	r->fd = r->pair[child];
-	r->pair[child] = -1;
-	if (child)
-		a->roles = adapter_opposite(a->roles);
-	return adapter_rpc_done(a, child ? adapter_rpc_start_client(a)
-					 : adapter_rpc_start_server(a));
+	return adapter_library_after_fork(a, child, adapter_rpc_meet);
 }
 
 static inline int
 adapter_rpc_unlink(const char *name)
 {
-	return adapter_address_unlink(name, ADAPTER_RPC_NAME);
+	return adapter_address_unlink(name, "rpc");
 }
 
-static const struct adapter_ops adapter_rpc_ops = {
-	.name = ADAPTER_RPC_NAME,
-	.summary = ADAPTER_RPC_SUMMARY,
-	.caps = ADAPTER_NAMED | ADAPTER_BIDIR | ADAPTER_TIMED |
-		ADAPTER_PEER_DEATH | ADAPTER_TAGS,
-	.size = sizeof(struct adapter_rpc),
-	.create = adapter_rpc_create,
-	.attach = adapter_rpc_attach,
-	.after_fork = adapter_rpc_after_fork,
-	.send = adapter_rpc_send,
-	.recv = adapter_rpc_recv,
-	.limits = adapter_rpc_limits,
-	.close = adapter_rpc_close,
-	.unlink = adapter_rpc_unlink,
-};
+#define ADAPTER_RPC                                                         \
+	.caps = ADAPTER_NAMED | ADAPTER_BIDIR | ADAPTER_TIMED |             \
+		ADAPTER_PEER_DEATH | ADAPTER_TAGS,                          \
+	.size = sizeof(struct adapter_rpc), .create = adapter_rpc_create,   \
+	.attach = adapter_rpc_attach, .after_fork = adapter_rpc_after_fork, \
+	.send = adapter_rpc_send, .recv = adapter_rpc_recv,                 \
+	.limits = adapter_rpc_limits, .close = adapter_rpc_close,           \
+	.unlink = adapter_rpc_unlink
 
 #else
+#define ADAPTER_RPC .missing = "libtirpc-dev"
+#endif
 
 static const struct adapter_ops adapter_rpc_ops = {
-	.name = ADAPTER_RPC_NAME,
-	.summary = ADAPTER_RPC_SUMMARY,
-	.missing = "libtirpc-dev",
+	.name = "rpc",
+	.summary = "ONC RPC over a local socket",
+	ADAPTER_RPC,
 };
 
-#endif
 #endif

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * segment.h - a shared memory segment that knows who uses it, for mechanisms
- * whose kernel object does not tell them that the peer is gone.
+ * segment.h - a shared memory segment, with room for a list of who uses it
+ * (members.h).
  *
  * A named segment is /dev/shm/<name>.<suffix>; one without a name is a memfd,
- * which children of fork have mapped, too. Every process that takes part signs
- * the list of members, and whoever has nothing to do looks now and then whether
- * the others still live. Nothing here trusts a size that another process could
- * change later: who attaches checks once and keeps what it found.
+ * which children of fork have mapped, too. Nothing here trusts a size that
+ * another process could change later: who attaches checks once and keeps what
+ * it found. A memfd cannot shrink (which would bring SIGBUS upon its users);
+ * a named segment its owner can truncate.
  */
 #ifndef ADAPTER_SEGMENT_H
 #define ADAPTER_SEGMENT_H
 
-#include "adapter.h"
+#include "names.h"
+#include "process.h"
 
 #include <sys/mman.h>
 
@@ -113,7 +114,7 @@ adapter_segment_create(struct adapter *a, struct adapter_segment *s,
 		       const struct adapter_config *config, const char *suffix,
 		       size_t size)
 {
-	mode_t permissions = config->permissions ? config->permissions : 0600;
+	mode_t permissions = adapter_permissions(config);
 	char path[ADAPTER_PATH_MAX];
 	int error = 0;
 
@@ -125,7 +126,9 @@ adapter_segment_create(struct adapter *a, struct adapter_segment *s,
 		s->fd = ADAPTER_SYS(a, shm_open(path, O_RDWR | O_CREAT | O_EXCL,
 						permissions));
 	} else {
-		s->fd = ADAPTER_SYS(a, memfd_create(suffix, MFD_CLOEXEC));
+		s->fd = ADAPTER_SYS(
+			a,
+			memfd_create(suffix, MFD_CLOEXEC | MFD_ALLOW_SEALING));
 	}
 	if (s->fd < 0)
 		return adapter_error(a);
@@ -135,6 +138,9 @@ adapter_segment_create(struct adapter *a, struct adapter_segment *s,
 		error = -ADAPTER_SYS(a, posix_fallocate(s->fd, 0, (off_t)size));
 	if (error == -ENOSPC)
 		error = adapter_refuse(a, error, "/dev/shm", size);
+	if (!error && !config->name &&
+	    ADAPTER_SYS(a, fcntl(s->fd, F_ADD_SEALS, F_SEAL_SHRINK)))
+		error = adapter_error(a);
 	if (!error)
 		error = adapter_segment_map(a, s, size);
 	if (!error) {
@@ -155,111 +161,53 @@ adapter_segment_ready(struct adapter_segment *s)
 }
 
 /**
- * Map a segment that is complete; takes the sizes that its creator chose into
- * a->limits, and the caller checks that s->size is right for them.
+ * Map what s->fd is, once it is complete (-EAGAIN: not yet); the sizes that its
+ * creator chose go into a->limits. The caller checks that s->size fits them.
  */
+static inline int
+adapter_segment_adopt(struct adapter *a, struct adapter_segment *s)
+{
+	struct stat st;
+	int error;
+
+	if (ADAPTER_SYS(a, fstat(s->fd, &st)))
+		return adapter_error(a);
+	if (st.st_size <= (off_t)sizeof(struct adapter_shared))
+		return -EAGAIN;
+	error = adapter_segment_map(a, s, (size_t)st.st_size);
+	if (!error && !__atomic_load_n(&s->shared->ready, __ATOMIC_ACQUIRE))
+		error = -EAGAIN;
+	if (error)
+		return error;
+	a->limits.message.value = s->shared->message_size;
+	a->limits.depth.value = s->shared->depth;
+	return 0;
+}
+
+/** Map the segment of that name as soon as it is complete. */
 static inline int
 adapter_segment_attach(struct adapter *a, struct adapter_segment *s,
 		       const char *name, const char *suffix, int64_t deadline)
 {
 	char path[ADAPTER_PATH_MAX];
 	int64_t step = 0;
-	struct stat st;
 	int error = adapter_segment_name(path, name, suffix);
 
 	adapter_segment_clear(s);
 	while (!error) {
 		s->fd = ADAPTER_SYS(a, shm_open(path, O_RDWR, 0));
-		if (s->fd < 0 && errno != ENOENT)
-			return adapter_error(a);
-		if (s->fd >= 0 && ADAPTER_SYS(a, fstat(s->fd, &st)) == 0 &&
-		    st.st_size > (off_t)sizeof(struct adapter_shared)) {
-			error = adapter_segment_map(a, s, (size_t)st.st_size);
-			if (error)
-				break;
-			if (__atomic_load_n(&s->shared->ready,
-					    __ATOMIC_ACQUIRE)) {
-				a->limits.message.value =
-					s->shared->message_size;
-				a->limits.depth.value = s->shared->depth;
-				return 0;
-			}
-		}
+		error = s->fd >= 0	  ? adapter_segment_adopt(a, s)
+			: errno == ENOENT ? -EAGAIN
+					  : adapter_error(a);
+		if (!error)
+			return 0;
 		adapter_segment_close(a, s);
-		error = adapter_backoff(a, &step, deadline);
+		if (error == -EAGAIN)
+			error = adapter_backoff(a, &step, deadline);
 		if (error == -EAGAIN)
 			error = -ENOENT;
 	}
-	adapter_segment_close(a, s);
 	return error;
-}
-
-/**
- * Sign one of the lines [first, end), freeing those of the dead. -EBUSY: all
- * are taken by living processes.
- */
-static inline int
-adapter_segment_join(struct adapter *a, struct adapter_segment *s, int first,
-		     int end)
-{
-	struct adapter_process self = adapter_self();
-
-	for (s->member = first; s->member < end; s->member++) {
-		struct adapter_member *m = &s->shared->members[s->member];
-		int32_t pid =
-			__atomic_load_n(&m->process.pid, __ATOMIC_ACQUIRE);
-
-		if (pid && !adapter_alive(a, m->process)) {
-			m->process.start = 0; /* unknown, until it is mine */
-			__atomic_compare_exchange_n(&m->process.pid, &pid, 0,
-						    false, __ATOMIC_ACQ_REL,
-						    __ATOMIC_RELAXED);
-			pid = 0;
-		}
-		if (pid || !__atomic_compare_exchange_n(
-				   &m->process.pid, &pid, self.pid, false,
-				   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
-			continue;
-		m->process.start = self.start;
-		__atomic_store_n(&m->roles, a->roles, __ATOMIC_RELEASE);
-		__atomic_fetch_or(&s->shared->came, a->roles, __ATOMIC_RELEASE);
-		return 0;
-	}
-	s->member = -1;
-	return -EBUSY;
-}
-
-/** True when all that ever had one of these roles have closed or died. */
-static inline bool
-adapter_segment_gone(struct adapter *a, struct adapter_segment *s,
-		     unsigned roles)
-{
-	int i;
-
-	if (!(__atomic_load_n(&s->shared->came, __ATOMIC_ACQUIRE) & roles))
-		return false;
-	for (i = 0; i < ADAPTER_MEMBERS; i++) {
-		struct adapter_member *m = &s->shared->members[i];
-
-		if (__atomic_load_n(&m->process.pid, __ATOMIC_ACQUIRE) &&
-		    (__atomic_load_n(&m->roles, __ATOMIC_ACQUIRE) & roles) &&
-		    adapter_alive(a, m->process))
-			return false;
-	}
-	return true;
-}
-
-/** The same, looking only once a slice: cheap to ask again and again. */
-static inline bool
-adapter_segment_left(struct adapter *a, struct adapter_segment *s,
-		     unsigned roles)
-{
-	int64_t now = adapter_now();
-
-	if (now - s->looked < ADAPTER_SLICE)
-		return false;
-	s->looked = now;
-	return adapter_segment_gone(a, s, roles);
 }
 
 #endif

@@ -12,22 +12,18 @@
  * Use it to notify, not to carry data: 8 bytes, no more, no less; all real-time
  * signals of the process belong to its one receiving endpoint.
  *
- * Traps, and what is done here: An unblocked signal without a handler ends the
- * process, so they are blocked before fork and before the peer can learn whom
- * to send to; threads must be started after that, so that they inherit it, and
- * programs started inherit it too. When the receiver closes, what was not read
- * is lost, and the signals stay ignored where they had the default action,
- * since one more may be under way. A number may belong to another process by
- * now: a pidfd does not. The queue is one for all processes of the user
- * (RLIMIT_SIGPENDING of the receiver); when it is full, send waits.
+ * Their traps, and what is done about them, are told in realtime.h. The queue
+ * is one for all processes of the user (RLIMIT_SIGPENDING of the receiver); when
+ * it is full, send waits.
  *
- * A killed peer is found by looking (segment.h holds who takes part and the
- * counts); what a killed sender sent arrives.
+ * A killed peer is found by looking (members.h); the segment also holds the
+ * counts. What a killed sender sent arrives.
  */
 #ifndef ADAPTER_SIGNAL_H
 #define ADAPTER_SIGNAL_H
 
-#include "segment.h"
+#include "realtime.h"
+#include "shared.h"
 
 #include <sys/signalfd.h>
 
@@ -39,17 +35,12 @@ struct adapter_signal_shared {
 };
 
 struct adapter_signal {
-	struct adapter base;
-	struct adapter_segment segment;
-	sigset_t all; /* the signals that we use */
-	sigset_t saved; /* the mask before, ... */
-	bool blocked; /* ... if it is to be restored */
+	struct adapter_shm shm;
+	struct adapter_realtime mask;
 	int signalfd;
 	int peer; /* pidfd of the receiver ... */
 	struct adapter_process receiver; /* ... who is this */
 };
-
-static const struct adapter_ops adapter_signal_ops;
 
 static inline int
 adapter_signal_limits(struct adapter_limits *limits)
@@ -67,120 +58,57 @@ adapter_signal_limits(struct adapter_limits *limits)
 static inline struct adapter_signal_shared *
 adapter_signal_shared(struct adapter_signal *s)
 {
-	return (struct adapter_signal_shared *)s->segment.shared;
-}
-
-static inline void
-adapter_signal_block(struct adapter *a)
-{
-	struct adapter_signal *s = (struct adapter_signal *)a;
-
-	if (!s->blocked)
-		ADAPTER_SYS(a, pthread_sigmask(SIG_BLOCK, &s->all, &s->saved));
-	s->blocked = true;
-}
-
-static inline void
-adapter_signal_unblock(struct adapter *a)
-{
-	struct adapter_signal *s = (struct adapter_signal *)a;
-
-	if (s->blocked)
-		ADAPTER_SYS(a, pthread_sigmask(SIG_SETMASK, &s->saved, NULL));
-	s->blocked = false;
-}
-
-/** A process that has received: nothing more may come, and none may kill it. */
-static inline void
-adapter_signal_quiet(struct adapter *a)
-{
-	struct adapter_signal *s = (struct adapter_signal *)a;
-	const struct timespec now = { 0, 0 };
-	struct sigaction action;
-	int number;
-
-	while (ADAPTER_SYS(a, sigtimedwait(&s->all, NULL, &now)) > 0 ||
-	       errno == EINTR)
-		;
-	for (number = SIGRTMIN; number <= SIGRTMAX; number++)
-		if (ADAPTER_SYS(a, sigaction(number, NULL, &action)) == 0 &&
-		    !(action.sa_flags & SA_SIGINFO) &&
-		    action.sa_handler == SIG_DFL)
-			ADAPTER_SYS(a, signal(number, SIG_IGN));
+	return (struct adapter_signal_shared *)s->shm.segment.shared;
 }
 
 static inline void
 adapter_signal_close(struct adapter *a)
 {
 	struct adapter_signal *s = (struct adapter_signal *)a;
-	bool mine = adapter_segment_mine(&s->segment);
+	bool mine = adapter_segment_mine(&s->shm.segment), used = a->open;
 
-	adapter_segment_close(a, &s->segment); /* first: nobody sends now */
+	adapter_shm_close(a); /* first: nobody sends now */
 	if (mine && (a->roles & ADAPTER_RECEIVER))
-		adapter_signal_quiet(a);
-	adapter_signal_unblock(a);
+		adapter_realtime_quiet(a);
+	adapter_realtime_unblock(a, &s->mask);
+	if (!used) /* create or attach has failed, before these */
+		return;
 	adapter_close_fd(a, &s->signalfd);
 	adapter_close_fd(a, &s->peer);
-	a->open = false;
 }
 
-/** Line 0 is the receiver's. */
-static inline int
-adapter_signal_join(struct adapter *a)
+static inline size_t
+adapter_signal_size(struct adapter *a)
 {
-	struct adapter_signal *s = (struct adapter_signal *)a;
-
-	if (a->roles == ADAPTER_SENDER) {
-		adapter_signal_unblock(a);
-		return adapter_segment_join(a, &s->segment, 1, ADAPTER_MEMBERS);
-	}
-	adapter_signal_block(a);
-	return adapter_segment_join(a, &s->segment, 0, 1);
+	return a->limits.message.value <= sizeof(union sigval)
+		       ? sizeof(struct adapter_signal_shared)
+		       : 0;
 }
 
 static inline int
-adapter_signal_begin(struct adapter *a, const struct adapter_config *config)
+adapter_signal_before(struct adapter *a)
 {
-	struct adapter_signal *s = (struct adapter_signal *)a;
-	bool small = adapter_rlimit(RLIMIT_SIGPENDING) < ADAPTER_SIGNAL_DEPTH;
-	int number, error = adapter_begin(a, &adapter_signal_ops, config, 0,
-					  small ? 0 : ADAPTER_SIGNAL_DEPTH);
-
-	if (error)
-		return error;
-	if (!config->depth && !small)
-		a->limits.depth.name = "default depth";
-	adapter_segment_clear(&s->segment);
-	s->signalfd = s->peer = -1;
-	sigemptyset(&s->all);
-	for (number = SIGRTMIN; number <= SIGRTMAX; number++)
-		sigaddset(&s->all, number);
+	if (a->roles == ADAPTER_RECEIVER)
+		adapter_realtime_block(a, &((struct adapter_signal *)a)->mask);
 	return 0;
 }
+
+static const struct adapter_layout adapter_signal_layout = {
+	.depth = ADAPTER_SIGNAL_DEPTH,
+	.size = adapter_signal_size,
+	.before = adapter_signal_before,
+};
 
 static inline int
 adapter_signal_create(struct adapter *a, const struct adapter_config *config)
 {
 	struct adapter_signal *s = (struct adapter_signal *)a;
-	int error = adapter_signal_begin(a, config);
+	int error = adapter_shm_create(a, config, &adapter_signal_layout);
 
-	if (!error)
-		error = adapter_segment_create(
-			a, &s->segment, config, "signal",
-			sizeof(struct adapter_signal_shared));
-	if (error)
-		return error;
-	error = adapter_signal_join(a);
-	if (error) {
-		adapter_signal_close(a);
-		if (config->name)
-			adapter_segment_unlink(config->name, "signal");
-		return error;
-	}
-	if (!config->name)
-		adapter_signal_block(a); /* the child inherits it */
-	adapter_segment_ready(&s->segment);
-	return adapter_ready(a);
+	s->signalfd = s->peer = -1;
+	if (!error && !config->name) /* both sides, until after_fork */
+		adapter_realtime_block(a, &s->mask);
+	return error;
 }
 
 static inline int
@@ -188,85 +116,40 @@ adapter_signal_attach(struct adapter *a, const struct adapter_config *config,
 		      int64_t timeout_ns)
 {
 	struct adapter_signal *s = (struct adapter_signal *)a;
-	int error = adapter_signal_begin(a, config);
+	int error = adapter_shm_attach(a, config, timeout_ns,
+				       &adapter_signal_layout);
 
-	if (!error && !config->name)
-		error = -EINVAL;
-	if (!error)
-		error = adapter_segment_attach(a, &s->segment, config->name,
-					       "signal",
-					       adapter_deadline(timeout_ns));
-	if (error)
-		return error;
-	if (s->segment.size != sizeof(struct adapter_signal_shared) ||
-	    a->limits.message.value > sizeof(union sigval))
-		error = -EPROTO;
-	else
-		error = adapter_signal_join(a);
-	if (error)
-		adapter_signal_close(a);
-	return error ? error : adapter_ready(a);
+	s->signalfd = s->peer = -1;
+	return error;
 }
 
+/** The child has inherited the mask; who sends needs it no more. */
 static inline int
 adapter_signal_after_fork(struct adapter *a, bool child)
 {
-	if (child) {
-		a->roles = adapter_opposite(a->roles);
-		return adapter_signal_join(a);
-	}
-	if (a->roles == ADAPTER_SENDER)
-		adapter_signal_unblock(a);
-	return 0;
-}
-
-/** Who receives: a pidfd in s->peer. -EAGAIN: nobody at the moment. */
-static inline int
-adapter_signal_peer(struct adapter *a)
-{
 	struct adapter_signal *s = (struct adapter_signal *)a;
-	struct adapter_member *m = &s->segment.shared->members[0];
-	int32_t pid = __atomic_load_n(&m->process.pid, __ATOMIC_ACQUIRE);
+	int error = adapter_shm_after_fork(a, child);
 
-	if (pid && pid == s->receiver.pid && s->peer >= 0)
-		return 0;
-	adapter_close_fd(a, &s->peer);
-	if (!pid ||
-	    !(__atomic_load_n(&m->roles, __ATOMIC_ACQUIRE) & ADAPTER_RECEIVER))
-		return -EAGAIN;
-	s->receiver = m->process;
-	s->peer = (int)ADAPTER_SYS(a, syscall(SYS_pidfd_open, pid, 0));
-	if (s->peer < 0 && errno != ESRCH)
-		return adapter_error(a);
-	if (s->peer < 0 || !adapter_alive(a, s->receiver)) {
-		adapter_close_fd(a, &s->peer);
-		return -EAGAIN;
-	}
-	return 0;
+	if (a->roles == ADAPTER_SENDER)
+		adapter_realtime_unblock(a, &s->mask);
+	return error;
 }
 
-/** What sigqueue() does, to whom the pidfd means. -EAGAIN: no room. */
+/** To the receiver. -EAGAIN: no room. */
 static inline int
 adapter_signal_queue(struct adapter *a, const struct adapter_msg *msg)
 {
 	struct adapter_signal *s = (struct adapter_signal *)a;
 	struct adapter_signal_shared *shared = adapter_signal_shared(s);
-	siginfo_t info;
 
 	if (__atomic_load_n(&shared->sent, __ATOMIC_RELAXED) -
 		    __atomic_load_n(&shared->taken, __ATOMIC_ACQUIRE) >=
 	    a->limits.depth.value)
 		return adapter_refuse(a, -EAGAIN, a->limits.depth.name,
 				      a->limits.depth.value);
-	memset(&info, 0, sizeof(info));
-	info.si_code = SI_QUEUE;
-	info.si_signo = SIGRTMAX - (int)msg->tag;
-	info.si_pid = getpid();
-	info.si_uid = getuid();
-	memcpy(&info.si_value, msg->data, msg->length);
 	__atomic_fetch_add(&shared->sent, 1, __ATOMIC_RELAXED);
-	if (ADAPTER_SYS(a, syscall(SYS_pidfd_send_signal, s->peer,
-				   info.si_signo, &info, 0)) == 0)
+	if (adapter_realtime_queue(a, s->peer, SIGRTMAX - (int)msg->tag, msg) ==
+	    0)
 		return 0;
 	__atomic_fetch_sub(&shared->sent, 1, __ATOMIC_RELAXED);
 	if (errno == EAGAIN)
@@ -280,21 +163,21 @@ adapter_signal_send(struct adapter *a, const struct adapter_msg *msg,
 		    int64_t timeout_ns)
 {
 	struct adapter_signal *s = (struct adapter_signal *)a;
-	int64_t deadline = adapter_deadline(timeout_ns), step = 0;
+	struct adapter_wait w = adapter_wait_for(timeout_ns);
 	int error = adapter_check_send(a, msg);
 
 	if (!error && msg->length != a->limits.message.value)
 		error = adapter_refuse(a, -EINVAL, a->limits.message.name,
 				       a->limits.message.value);
 	while (!error) {
-		error = adapter_signal_peer(a);
+		error = adapter_members_pidfd(a, &s->shm.segment, 1,
+					      &s->receiver, &s->peer);
 		if (!error)
 			error = adapter_signal_queue(a, msg);
 		if (error != -EAGAIN)
 			return error;
-		if (adapter_segment_left(a, &s->segment, ADAPTER_RECEIVER))
-			return -EPIPE;
-		error = adapter_backoff(a, &step, deadline);
+		error = adapter_members_wait(a, &s->shm.segment,
+					     ADAPTER_RECEIVER, &w);
 	}
 	return error;
 }
@@ -305,30 +188,25 @@ adapter_signal_wait(struct adapter *a, struct adapter_msg *msg,
 		    const sigset_t *set, int64_t timeout_ns)
 {
 	struct adapter_signal *s = (struct adapter_signal *)a;
-	int64_t left, deadline = adapter_deadline(timeout_ns);
-	bool gone = false;
+	struct adapter_wait w = adapter_wait_for(timeout_ns);
 	struct timespec t;
 	siginfo_t info;
+	int error;
 
-	for (;;) {
-		left = gone ? 0 : adapter_left(deadline);
-		t = adapter_timespec(left < ADAPTER_SLICE ? left
-							  : ADAPTER_SLICE);
-		if (ADAPTER_SYS(a, sigtimedwait(set, &info, &t)) > 0) {
-			if (info.si_code == SI_QUEUE)
-				break;
-			continue; /* kill() of somebody: no message */
-		}
-		if (errno == EINTR)
+	do {
+		t = adapter_timespec(w.gone ? 0 : adapter_slice(w.deadline));
+		if (ADAPTER_SYS(a, sigtimedwait(set, &info, &t)) > 0)
 			continue;
-		if (errno != EAGAIN)
+		if (errno != EAGAIN && errno != EINTR)
 			return adapter_error(a);
-		if (gone)
-			return -EPIPE;
-		gone = adapter_segment_left(a, &s->segment, ADAPTER_SENDER);
-		if (!gone && adapter_left(deadline) == 0)
-			return adapter_expired(deadline);
-	}
+		info.si_code = 0;
+		error = errno == EINTR
+				? 0
+				: adapter_members_slice(a, &s->shm.segment,
+							ADAPTER_SENDER, &w);
+		if (error)
+			return error;
+	} while (info.si_code != SI_QUEUE); /* but somebody's kill(), or none */
 	__atomic_fetch_add(&adapter_signal_shared(s)->taken, 1,
 			   __ATOMIC_RELEASE);
 	msg->length = a->limits.message.value;
@@ -341,12 +219,10 @@ static inline int
 adapter_signal_recv(struct adapter *a, struct adapter_msg *msg,
 		    int64_t timeout_ns)
 {
+	sigset_t all = adapter_realtime_all();
 	int error = adapter_check_recv(a, msg);
 
-	return error ? error
-		     : adapter_signal_wait(a, msg,
-					   &((struct adapter_signal *)a)->all,
-					   timeout_ns);
+	return error ? error : adapter_signal_wait(a, msg, &all, timeout_ns);
 }
 
 static inline int
@@ -356,9 +232,8 @@ adapter_signal_recv_tag(struct adapter *a, struct adapter_msg *msg,
 	sigset_t one;
 	int error = adapter_check_recv(a, msg);
 
-	if (!error && msg->tag > a->limits.tag.value)
-		error = adapter_refuse(a, -EINVAL, a->limits.tag.name,
-				       a->limits.tag.value);
+	if (!error)
+		error = adapter_check_tag(a, msg);
 	if (error)
 		return error;
 	sigemptyset(&one);
@@ -371,19 +246,14 @@ adapter_signal_flush(struct adapter *a, int64_t timeout_ns)
 {
 	struct adapter_signal *s = (struct adapter_signal *)a;
 	struct adapter_signal_shared *shared = adapter_signal_shared(s);
-	int64_t deadline = adapter_deadline(timeout_ns), step = 0;
-	bool left = false;
+	struct adapter_wait w = adapter_wait_for(timeout_ns);
 	int error = 0;
 
 	while (!error &&
 	       __atomic_load_n(&shared->sent, __ATOMIC_RELAXED) !=
-		       __atomic_load_n(&shared->taken, __ATOMIC_ACQUIRE)) {
-		if (left) /* not after it had taken all */
-			return -EPIPE;
-		left = adapter_segment_left(a, &s->segment, ADAPTER_RECEIVER);
-		if (!left)
-			error = adapter_backoff(a, &step, deadline);
-	}
+		       __atomic_load_n(&shared->taken, __ATOMIC_ACQUIRE))
+		error = adapter_members_wait(a, &s->shm.segment,
+					     ADAPTER_RECEIVER, &w);
 	return error;
 }
 
@@ -391,12 +261,12 @@ static inline int
 adapter_signal_pollfd(struct adapter *a, struct pollfd *out)
 {
 	struct adapter_signal *s = (struct adapter_signal *)a;
+	sigset_t all = adapter_realtime_all();
 
 	if (!(a->roles & ADAPTER_RECEIVER))
 		return -EBADF;
 	if (s->signalfd < 0)
-		s->signalfd =
-			ADAPTER_SYS(a, signalfd(-1, &s->all, SFD_CLOEXEC));
+		s->signalfd = ADAPTER_SYS(a, signalfd(-1, &all, SFD_CLOEXEC));
 	if (s->signalfd < 0)
 		return adapter_error(a);
 	*out = (struct pollfd){ .fd = s->signalfd, .events = POLLIN };

@@ -1,34 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * socket.h - what the socket mechanisms share: how two processes meet, whole
- * messages as packets, descriptor passing, buffer sizes.
+ * socket.h - what the socket mechanisms share: how two processes meet, the
+ * sizes of buffers, frames over streams. Packets are in packet.h.
  *
  * Connected types (stream, seqpacket): the creator listens, the other side
  * connects; the creator accepts in its first operation and then closes the
  * listening socket, so there is one peer. Datagrams: the other side announces
  * itself with an empty packet; a creator that sends, or wants one peer only,
  * connects to whom it hears first.
- *
- * A packet is a header (tag, sequence number) and the data. An empty one
- * carries a descriptor (SCM_RIGHTS) or announces its sender.
  */
 #ifndef ADAPTER_SOCKET_H
 #define ADAPTER_SOCKET_H
 
+#include "names.h"
 #include "stream.h"
 
-#define ADAPTER_SOCKET_MESSAGE 65536 /* default of the streams */
+#include <limits.h>
 
-struct adapter_packet {
-	uint32_t tag;
-	uint32_t sequence;
-};
+#define ADAPTER_SOCKET_MESSAGE 65536 /* default of the streams */
 
 struct adapter_socket {
 	struct adapter base;
 	struct adapter_stream stream; /* SOCK_STREAM only, else unused */
 	int type; /* SOCK_STREAM, ... */
-	size_t depth; /* config.depth */
+	/* What the buffers must hold: messages of that many bytes; 0: one, and
+	   as many as there happens to be room for. */
+	size_t depth, largest;
 	int listener; /* until the peer has come */
 	int fd; /* of the peer, or -1 */
 	int pair[2]; /* until after_fork: parent, child */
@@ -90,8 +87,7 @@ static inline int
 adapter_socket_room(struct adapter *a, int fd)
 {
 	struct adapter_socket *s = (struct adapter_socket *)a;
-	uint64_t one = a->limits.message.value;
-	uint64_t room = one + 64, size;
+	uint64_t room = s->largest + 64, size;
 	socklen_t length = sizeof(int);
 	int has = 0, error = 0;
 
@@ -99,7 +95,7 @@ adapter_socket_room(struct adapter *a, int fd)
 		return adapter_refuse(a, -EINVAL, a->limits.bytes.name,
 				      a->limits.bytes.value);
 	if (s->depth)
-		room = s->depth * (2 * one + 1024);
+		room = s->depth * (2 * s->largest + 1024);
 	if (ADAPTER_SYS(a,
 			getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &has, &length)))
 		return adapter_error(a);
@@ -124,28 +120,28 @@ adapter_socket_stream_limits(struct adapter_limits *limits)
 	return 0;
 }
 
+/** No descriptor is open yet. */
+static inline void
+adapter_socket_clear(struct adapter_socket *s, int type)
+{
+	adapter_stream_clear(&s->stream, ADAPTER_STREAM_SOCKET);
+	s->type = type;
+	s->listener = s->fd = s->pair[0] = s->pair[1] = s->descriptor = -1;
+}
+
 /** Begin create or attach; room for the frames of a stream. */
 static inline int
-adapter_socket_begin(struct adapter *a, const struct adapter_ops *ops,
-		     const struct adapter_config *config, int type,
-		     size_t message_size)
+adapter_socket_begin(struct adapter *a, const struct adapter_config *config,
+		     int type, size_t message_size)
 {
 	struct adapter_socket *s = (struct adapter_socket *)a;
-	int error = adapter_begin(a, ops, config, message_size, 0);
+	int error = adapter_begin(a, config, message_size, 0);
 
-	if (error)
-		return error;
-	if (!config->message_size)
-		a->limits.message.name = "default message_size";
-	adapter_stream_clear(&s->stream, true);
-	s->type = type;
+	adapter_socket_clear(s, type);
 	s->depth = config->depth;
-	s->listener = s->fd = s->pair[0] = s->pair[1] = s->descriptor = -1;
-	if (type != SOCK_STREAM)
-		return 0;
-	error = adapter_stream_buffers(a, &s->stream);
-	if (error)
-		adapter_socket_close(a);
+	s->largest = a->limits.message.value;
+	if (!error && type == SOCK_STREAM)
+		error = adapter_stream_buffers(a, &s->stream);
 	return error;
 }
 
@@ -191,138 +187,6 @@ adapter_socket_peer(struct adapter *a, int64_t deadline)
 			return error;
 	}
 	return 0;
-}
-
-/** One packet; fd goes with it unless it is -1. */
-static inline int
-adapter_packet_write(struct adapter *a, const struct adapter_msg *msg, int fd,
-		     int64_t deadline)
-{
-	struct adapter_socket *s = (struct adapter_socket *)a;
-	struct adapter_packet packet = { msg->tag, s->sent };
-	struct adapter_frame frame = { 0, 0 };
-	bool stream = s->type == SOCK_STREAM;
-	struct iovec parts[2] = { { &packet, sizeof(packet) },
-				  { msg->data, msg->length } };
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { .space = { 0 } };
-	struct msghdr m = { .msg_iov = parts, .msg_iovlen = 2 };
-	int error, flags = MSG_NOSIGNAL;
-
-	if (stream)
-		parts[0] = (struct iovec){ &frame, sizeof(frame) };
-	if (fd >= 0) {
-		m.msg_control = control.space;
-		m.msg_controllen = sizeof(control.space);
-		control.header.cmsg_level = SOL_SOCKET;
-		control.header.cmsg_type = SCM_RIGHTS;
-		control.header.cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(&control.header), &fd, sizeof(int));
-	}
-	if (deadline != INT64_MAX)
-		flags |= MSG_DONTWAIT;
-	while (ADAPTER_SYS(a, sendmsg(s->fd, &m, flags)) < 0) {
-		if (errno == EINTR)
-			continue;
-		if (errno != EAGAIN)
-			return adapter_error(a);
-		error = adapter_poll(a, s->fd, POLLOUT, deadline);
-		if (error)
-			return error;
-	}
-	s->sent++;
-	return 0;
-}
-
-static inline int
-adapter_packet_send(struct adapter *a, const struct adapter_msg *msg,
-		    int64_t timeout_ns)
-{
-	int64_t deadline = adapter_deadline(timeout_ns);
-	int error = adapter_check_send(a, msg);
-
-	if (!error)
-		error = adapter_socket_peer(a, deadline);
-	return error ? error : adapter_packet_write(a, msg, -1, deadline);
-}
-
-/** The next packet, or -EPROTOTYPE with what is in s->descriptor. */
-static inline int
-adapter_packet_read(struct adapter *a, struct adapter_msg *msg,
-		    int64_t deadline)
-{
-	struct adapter_socket *s = (struct adapter_socket *)a;
-	struct adapter_packet packet;
-	struct iovec parts[2] = { { &packet, sizeof(packet) },
-				  { msg->data, msg->capacity } };
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct msghdr m = { .msg_iov = parts, .msg_iovlen = 2 };
-	bool unix_peer = a->ops->caps & ADAPTER_FDPASS;
-	int error, flags = MSG_CMSG_CLOEXEC;
-	struct cmsghdr *passed;
-	ssize_t n;
-
-	if (deadline != INT64_MAX)
-		flags |= MSG_DONTWAIT;
-	for (;;) {
-		m.msg_control = unix_peer ? control.space : NULL;
-		m.msg_controllen = unix_peer ? sizeof(control.space) : 0;
-		n = ADAPTER_SYS(a, recvmsg(s->fd, &m, flags));
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN) {
-			error = adapter_poll(a, s->fd, POLLIN, deadline);
-			if (error)
-				return error;
-			continue;
-		}
-		if (n < 0)
-			return adapter_error(a);
-		if (n == 0 && s->type == SOCK_SEQPACKET)
-			return -EPIPE;
-		if ((size_t)n < sizeof(packet) || (m.msg_flags & MSG_TRUNC))
-			return -EBADMSG;
-		if (a->ops->caps & ADAPTER_LOSSY) {
-			if ((int32_t)(packet.sequence - s->received) > 0)
-				a->lost += packet.sequence - s->received;
-			s->received = packet.sequence + 1;
-		}
-		passed = unix_peer ? CMSG_FIRSTHDR(&m) : NULL;
-		if (passed || (m.msg_flags & MSG_CTRUNC)) {
-			s->descriptor_next = true;
-			if (passed)
-				memcpy(&s->descriptor, CMSG_DATA(passed),
-				       sizeof(int));
-			return -EPROTOTYPE;
-		}
-		if ((size_t)n > sizeof(packet))
-			break; /* else the peer has announced itself */
-	}
-	msg->length = (size_t)n - sizeof(packet);
-	msg->tag = packet.tag;
-	return 0;
-}
-
-static inline int
-adapter_packet_recv(struct adapter *a, struct adapter_msg *msg,
-		    int64_t timeout_ns)
-{
-	struct adapter_socket *s = (struct adapter_socket *)a;
-	int64_t deadline = adapter_deadline(timeout_ns);
-	int error = adapter_check_recv(a, msg);
-
-	if (!error)
-		error = adapter_socket_peer(a, deadline);
-	if (error)
-		return error;
-	if (s->descriptor_next)
-		return -EPROTOTYPE;
-	return adapter_packet_read(a, msg, deadline);
 }
 
 /** Who listens must have met its peer before bytes can flow. */

@@ -14,10 +14,11 @@
 #ifndef ADAPTER_STREAM_H
 #define ADAPTER_STREAM_H
 
-#include "adapter.h"
+#include "waiting.h"
 
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -29,22 +30,29 @@ struct adapter_frame {
 #define ADAPTER_STREAM_MAX (INT32_MAX - (int)sizeof(struct adapter_frame))
 #define ADAPTER_STREAM_READ 65536 /* bytes to read ahead */
 
+enum adapter_stream_kind {
+	ADAPTER_STREAM_PIPE,
+	ADAPTER_STREAM_SOCKET,
+	ADAPTER_STREAM_SPLICE, /* a pipe that takes pages of ours: vmsplice.h */
+};
+
 struct adapter_stream {
 	int in, out; /* -1: this side does not receive, send */
-	bool socket; /* else a pipe */
+	enum adapter_stream_kind kind;
 	bool in_nonblocking, out_nonblocking; /* O_NONBLOCK of a pipe's ends */
 	int passed; /* a descriptor that came with the bytes, or -1 */
 	char *unread; /* received: [unread_start, unread_end) */
 	size_t unread_start, unread_end, unread_size;
 	char *unsent; /* the rest of a frame: [unsent_start, unsent_end) */
 	size_t unsent_start, unsent_end;
+	size_t unsent_mapped; /* bytes to unmap; 0: it is of malloc */
 };
 
 static inline void
-adapter_stream_clear(struct adapter_stream *s, bool is_socket)
+adapter_stream_clear(struct adapter_stream *s, enum adapter_stream_kind kind)
 {
 	*s = (struct adapter_stream){
-		.in = -1, .out = -1, .passed = -1, .socket = is_socket
+		.in = -1, .out = -1, .passed = -1, .kind = kind
 	};
 }
 
@@ -57,7 +65,8 @@ adapter_stream_buffers(struct adapter *a, struct adapter_stream *s)
 	s->unread_size =
 		frame > ADAPTER_STREAM_READ ? frame : ADAPTER_STREAM_READ;
 	s->unread = (char *)malloc(s->unread_size);
-	s->unsent = (char *)malloc(frame);
+	if (!s->unsent)
+		s->unsent = (char *)malloc(frame);
 	return s->unread && s->unsent ? 0 : -ENOMEM;
 }
 
@@ -84,11 +93,15 @@ adapter_stream_write(struct adapter *a, struct adapter_stream *s,
 	int error;
 
 	for (;;) {
-		if (s->socket) {
+		if (s->kind == ADAPTER_STREAM_SOCKET) {
 			n = ADAPTER_SYS(
 				a, sendmsg(s->out, &m,
 					   MSG_NOSIGNAL |
 						   (now ? MSG_DONTWAIT : 0)));
+		} else if (s->kind == ADAPTER_STREAM_SPLICE) {
+			n = ADAPTER_SYS(a,
+					vmsplice(s->out, parts, (size_t)count,
+						 now ? SPLICE_F_NONBLOCK : 0));
 		} else {
 			error = adapter_stream_mode(a, s->out,
 						    &s->out_nonblocking, now);
@@ -184,7 +197,7 @@ adapter_stream_fill(struct adapter *a, struct adapter_stream *s,
 	part.iov_base = s->unread + s->unread_end;
 	part.iov_len = s->unread_size - s->unread_end;
 	for (;;) {
-		if (s->socket) {
+		if (s->kind == ADAPTER_STREAM_SOCKET) {
 			m.msg_control = control.space;
 			m.msg_controllen = sizeof(control.space);
 			n = ADAPTER_SYS(
@@ -212,7 +225,7 @@ adapter_stream_fill(struct adapter *a, struct adapter_stream *s,
 	if (n == 0)
 		return -EPIPE;
 	s->unread_end += (size_t)n;
-	if (s->socket && CMSG_FIRSTHDR(&m)) {
+	if (s->kind == ADAPTER_STREAM_SOCKET && CMSG_FIRSTHDR(&m)) {
 		adapter_close_fd(a, &s->passed);
 		memcpy(&s->passed, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(int));
 	}
@@ -235,7 +248,8 @@ adapter_stream_ready(struct adapter *a, struct adapter_stream *s,
 	if (frame->length > a->limits.message.value)
 		return -EBADMSG;
 	if (frame->length == 0)
-		return s->socket ? -EPROTOTYPE : -EBADMSG;
+		return s->kind == ADAPTER_STREAM_SOCKET ? -EPROTOTYPE
+							: -EBADMSG;
 	return have >= sizeof(*frame) + frame->length;
 }
 
@@ -286,9 +300,11 @@ adapter_stream_flush(struct adapter *a, struct adapter_stream *s,
 	int held, error = adapter_stream_drain(a, s, deadline);
 
 	while (!error) {
-		if (ADAPTER_SYS(a,
-				ioctl(s->out, s->socket ? SIOCOUTQ : FIONREAD,
-				      &held)))
+		if (ADAPTER_SYS(a, ioctl(s->out,
+					 s->kind == ADAPTER_STREAM_SOCKET
+						 ? SIOCOUTQ
+						 : FIONREAD,
+					 &held)))
 			return adapter_error(a);
 		if (held == 0)
 			return 0;
@@ -311,7 +327,11 @@ adapter_stream_close(struct adapter *a, struct adapter_stream *s)
 	s->in = -1;
 	adapter_close_fd(a, &s->passed);
 	free(s->unread);
-	free(s->unsent);
+	if (s->unsent_mapped)
+		ADAPTER_SYS(a, munmap(s->unsent, s->unsent_mapped));
+	else
+		free(s->unsent);
+	s->unsent_mapped = 0;
 	s->unread = s->unsent = NULL;
 }
 

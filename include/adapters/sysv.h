@@ -6,7 +6,7 @@
 #ifndef ADAPTER_SYSV_H
 #define ADAPTER_SYSV_H
 
-#include "adapter.h"
+#include "names.h"
 
 #include <sys/ipc.h>
 

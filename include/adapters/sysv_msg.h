@@ -41,8 +41,6 @@ struct adapter_sysv_msg {
 	struct adapter_sysv_letter *letter;
 };
 
-static const struct adapter_ops adapter_sysv_msg_ops;
-
 static inline int
 adapter_sysv_msg_limits(struct adapter_limits *limits)
 {
@@ -73,7 +71,7 @@ static inline int
 adapter_sysv_msg_begin(struct adapter *a, const struct adapter_config *config)
 {
 	struct adapter_sysv_msg *q = (struct adapter_sysv_msg *)a;
-	int error = adapter_begin(a, &adapter_sysv_msg_ops, config, 0, 0);
+	int error = adapter_begin(a, config, 0, 0);
 	struct adapter_limit *message = &a->limits.message;
 
 	if (error)
@@ -97,26 +95,23 @@ adapter_sysv_msg_done(struct adapter *a, const struct msqid_ds *state)
 	a->limits.bytes =
 		(struct adapter_limit){ "msg_qbytes", state->msg_qbytes };
 	a->limits.depth = a->limits.bytes; /* a message has at least a byte */
-	return adapter_ready(a);
+	return adapter_done(a, 0);
 }
 
 static inline int
 adapter_sysv_msg_create(struct adapter *a, const struct adapter_config *config)
 {
 	struct adapter_sysv_msg *q = (struct adapter_sysv_msg *)a;
-	mode_t permissions = config->permissions ? config->permissions : 0600;
+	int access = (int)adapter_permissions(config);
 	int error = adapter_sysv_msg_begin(a, config);
 	struct msqid_ds state;
 
 	if (error)
-		return error;
-	q->queue = ADAPTER_SYS(
-		a, msgget(IPC_PRIVATE, IPC_CREAT | (int)permissions));
-	if (q->queue < 0) {
-		error = adapter_sysv_refused(a, "kernel/msgmni");
-		adapter_sysv_msg_close(a);
-		return error;
-	}
+		return adapter_done(a, error);
+	q->queue = ADAPTER_SYS(a, msgget(IPC_PRIVATE, IPC_CREAT | access));
+	if (q->queue < 0)
+		return adapter_done(a,
+				    adapter_sysv_refused(a, "kernel/msgmni"));
 	if (ADAPTER_SYS(a, msgctl(q->queue, IPC_STAT, &state)))
 		error = adapter_sysv_error(a);
 	if (!error && config->depth) {
@@ -128,8 +123,7 @@ adapter_sysv_msg_create(struct adapter *a, const struct adapter_config *config)
 		error = adapter_publish(a, config, (uint64_t)q->queue);
 	if (error) {
 		msgctl(q->queue, IPC_RMID, NULL);
-		adapter_sysv_msg_close(a);
-		return error;
+		return adapter_done(a, error);
 	}
 	return adapter_sysv_msg_done(a, &state);
 }
@@ -149,11 +143,8 @@ adapter_sysv_msg_attach(struct adapter *a, const struct adapter_config *config,
 	q->queue = (int)number;
 	if (!error && ADAPTER_SYS(a, msgctl(q->queue, IPC_STAT, &state)))
 		error = adapter_sysv_error(a);
-	if (error) {
-		adapter_sysv_msg_close(a);
-		return error;
-	}
-	return adapter_sysv_msg_done(a, &state);
+	return error ? adapter_done(a, error)
+		     : adapter_sysv_msg_done(a, &state);
 }
 
 /** After a call that failed: 0 when it is worth another try. */
@@ -229,10 +220,11 @@ static inline int
 adapter_sysv_msg_recv_tag(struct adapter *a, struct adapter_msg *msg,
 			  int64_t timeout_ns)
 {
-	if (msg->tag > a->limits.tag.value)
-		return adapter_refuse(a, -EINVAL, a->limits.tag.name,
-				      a->limits.tag.value);
-	return adapter_sysv_msg_take(a, msg, (long)msg->tag + 1, timeout_ns);
+	int error = adapter_check_tag(a, msg);
+
+	return error ? error
+		     : adapter_sysv_msg_take(a, msg, (long)msg->tag + 1,
+					     timeout_ns);
 }
 
 static inline int

@@ -11,8 +11,7 @@
  *
  * LOCK is taken with SEM_UNDO: the kernel gives it back for a process that is
  * killed. As a message counts only when its sender leaves, nothing else needs
- * to be undone. The same way each process adds itself to SENDERS or RECEIVERS:
- * whatever ends it, the kernel takes it off, and the peers see that.
+ * to be undone. The same way the kernel tells who has gone (sysv_segment.h).
  *
  * Use it where System V objects are what there is, or where robustness without
  * any code for it counts. Not for speed: four system calls a message. Any
@@ -28,42 +27,7 @@
 #ifndef ADAPTER_SYSV_SHM_H
 #define ADAPTER_SYSV_SHM_H
 
-#include "buffer.h"
-#include "sysv.h"
-
-#include <sys/sem.h>
-#include <sys/shm.h>
-
-enum {
-	ADAPTER_SYSV_LOCK,
-	ADAPTER_SYSV_ROOM,
-	ADAPTER_SYSV_ITEMS,
-	ADAPTER_SYSV_FIRST, /* slot of the first message */
-	ADAPTER_SYSV_SENDERS,
-	ADAPTER_SYSV_RECEIVERS,
-	ADAPTER_SYSV_SEMAPHORES,
-};
-
-struct adapter_sysv_shared {
-	uint64_t message_size, depth;
-	uint32_t came; /* roles that somebody has ever had */
-	char slots[] __attribute__((aligned(64)));
-};
-
-struct adapter_sysv_shm {
-	struct adapter base;
-	struct adapter_sysv_shared *shared;
-	int memory, set; /* identifiers */
-	pid_t member; /* the process that is counted in, or 0 */
-	int64_t looked; /* when, for the peers */
-};
-
-union adapter_semun { /* which the system leaves to the caller to define */
-	unsigned short *values;
-	struct seminfo *info;
-};
-
-static const struct adapter_ops adapter_sysv_shm_ops;
+#include "sysv_segment.h"
 
 static inline int
 adapter_sysv_shm_limits(struct adapter_limits *limits)
@@ -78,168 +42,41 @@ adapter_sysv_shm_limits(struct adapter_limits *limits)
 	return 0;
 }
 
-/** The semaphore that counts the processes with this role. */
-static inline unsigned short
-adapter_sysv_shm_role(unsigned role)
-{
-	return role == ADAPTER_SENDER ? ADAPTER_SYSV_SENDERS
-				      : ADAPTER_SYSV_RECEIVERS;
-}
-
-static inline void
-adapter_sysv_shm_close(struct adapter *a)
-{
-	struct adapter_sysv_shm *m = (struct adapter_sysv_shm *)a;
-	struct sembuf out = { adapter_sysv_shm_role(a->roles), -1,
-			      SEM_UNDO | IPC_NOWAIT };
-
-	if (m->member == getpid())
-		ADAPTER_SYS(a, semop(m->set, &out, 1));
-	if (m->shared)
-		ADAPTER_SYS(a, shmdt(m->shared));
-	m->member = 0;
-	m->shared = NULL;
-	a->open = false;
-}
-
-static inline void
-adapter_sysv_shm_remove(int memory, int set)
-{
-	shmctl(memory, IPC_RMID, NULL);
-	semctl(set, 0, IPC_RMID);
-}
-
 static inline int
 adapter_sysv_shm_begin(struct adapter *a, const struct adapter_config *config)
 {
-	struct adapter_sysv_shm *m = (struct adapter_sysv_shm *)a;
-	int error = adapter_begin(a, &adapter_sysv_shm_ops, config,
-				  ADAPTER_BUFFER_MESSAGE, ADAPTER_BUFFER_DEPTH);
+	struct adapter_sysv_segment *m = (struct adapter_sysv_segment *)a;
+	int error = adapter_begin(a, config, ADAPTER_BUFFER_MESSAGE,
+				  ADAPTER_BUFFER_DEPTH);
 
 	m->memory = m->set = -1;
 	return error || config->name ? error : -EINVAL;
 }
 
-/** Map the memory and count this process in, to be undone if it is killed. */
-static inline int
-adapter_sysv_shm_join(struct adapter *a)
-{
-	struct adapter_sysv_shm *m = (struct adapter_sysv_shm *)a;
-	struct sembuf in = { adapter_sysv_shm_role(a->roles), 1, SEM_UNDO };
-	void *map = ADAPTER_SYS(a, shmat(m->memory, NULL, 0));
-
-	if (map == (void *)-1)
-		return adapter_sysv_error(a);
-	m->shared = (struct adapter_sysv_shared *)map;
-	if (ADAPTER_SYS(a, semop(m->set, &in, 1)))
-		return adapter_sysv_error(a);
-	m->member = getpid();
-	/* After: who sees that we came finds us counted. */
-	__atomic_fetch_or(&m->shared->came, a->roles, __ATOMIC_RELEASE);
-	return 0;
-}
-
-static inline int
-adapter_sysv_shm_make(struct adapter *a, const struct adapter_config *config)
-{
-	struct adapter_sysv_shm *m = (struct adapter_sysv_shm *)a;
-	mode_t permissions = config->permissions ? config->permissions : 0600;
-	uint64_t most = adapter_sysctl("kernel/shmmax", UINT64_MAX);
-	size_t size = sizeof(*m->shared) + adapter_slots_size(a);
-	unsigned short values[ADAPTER_SYSV_SEMAPHORES] = {
-		[ADAPTER_SYSV_LOCK] = 1,
-		[ADAPTER_SYSV_ROOM] = (unsigned short)a->limits.depth.value,
-	};
-	int error;
-
-	if (size > most)
-		return adapter_refuse(a, -EINVAL, "kernel.shmmax", most);
-	m->memory = ADAPTER_SYS(
-		a, shmget(IPC_PRIVATE, size, IPC_CREAT | (int)permissions));
-	if (m->memory < 0)
-		return adapter_sysv_refused(a, "kernel/shmmni");
-	m->set = ADAPTER_SYS(a, semget(IPC_PRIVATE, ADAPTER_SYSV_SEMAPHORES,
-				       IPC_CREAT | (int)permissions));
-	if (m->set < 0)
-		return adapter_sysv_refused(a, "kernel/sem");
-	if (ADAPTER_SYS(a, semctl(m->set, 0, SETALL,
-				  (union adapter_semun){ .values = values })))
-		return adapter_sysv_error(a);
-	error = adapter_sysv_shm_join(a);
-	if (error)
-		return error;
-	m->shared->message_size = a->limits.message.value;
-	m->shared->depth = a->limits.depth.value;
-	/* The name, last of all, tells both numbers. */
-	return adapter_publish(a, config,
-			       (uint64_t)m->memory << 32 | (uint32_t)m->set);
-}
-
 static inline int
 adapter_sysv_shm_create(struct adapter *a, const struct adapter_config *config)
 {
-	struct adapter_sysv_shm *m = (struct adapter_sysv_shm *)a;
+	struct adapter_sysv_segment *m = (struct adapter_sysv_segment *)a;
 	int error = adapter_sysv_shm_begin(a, config);
 
 	if (error)
 		return error;
-	error = adapter_sysv_shm_make(a, config);
-	if (error) {
-		adapter_sysv_shm_close(a);
-		adapter_sysv_shm_remove(m->memory, m->set);
-		return error;
-	}
-	return adapter_ready(a);
+	error = adapter_sysv_segment_make(a, config);
+	if (error)
+		adapter_sysv_segment_remove(m->memory, m->set);
+	return adapter_done(a, error);
 }
 
 static inline int
 adapter_sysv_shm_attach(struct adapter *a, const struct adapter_config *config,
 			int64_t timeout_ns)
 {
-	struct adapter_sysv_shm *m = (struct adapter_sysv_shm *)a;
 	int error = adapter_sysv_shm_begin(a, config);
-	uint64_t numbers = 0;
-	struct shmid_ds state;
 
 	if (!error)
-		error = adapter_find_number(a, config->name, &numbers,
-					    adapter_deadline(timeout_ns));
-	if (error)
-		return error;
-	m->memory = (int)(numbers >> 32);
-	m->set = (int)(uint32_t)numbers;
-	error = adapter_sysv_shm_join(a);
-	if (!error && ADAPTER_SYS(a, shmctl(m->memory, IPC_STAT, &state)))
-		error = adapter_sysv_error(a);
-	if (!error) {
-		a->limits.message.value = m->shared->message_size;
-		a->limits.depth.value = m->shared->depth;
-		if (adapter_slots_size(a) == 0 ||
-		    state.shm_segsz !=
-			    sizeof(*m->shared) + adapter_slots_size(a))
-			error = -EPROTO;
-	}
-	if (error) {
-		adapter_sysv_shm_close(a);
-		return error;
-	}
-	return adapter_ready(a);
-}
-
-/** True when all that ever had the opposite role have left; looks seldom. */
-static inline bool
-adapter_sysv_shm_gone(struct adapter *a)
-{
-	struct adapter_sysv_shm *m = (struct adapter_sysv_shm *)a;
-	unsigned role = adapter_opposite(a->roles);
-	int64_t now = adapter_now();
-
-	if (now - m->looked < ADAPTER_SLICE)
-		return false;
-	m->looked = now;
-	return (__atomic_load_n(&m->shared->came, __ATOMIC_ACQUIRE) & role) &&
-	       ADAPTER_SYS(a, semctl(m->set, adapter_sysv_shm_role(role),
-				     GETVAL)) == 0;
+		error = adapter_sysv_segment_find(a, config->name,
+						  adapter_deadline(timeout_ns));
+	return adapter_done(a, error);
 }
 
 /**
@@ -250,7 +87,7 @@ static inline int
 adapter_sysv_shm_enter(struct adapter *a, unsigned short count,
 		       unsigned short *values, int64_t deadline)
 {
-	struct adapter_sysv_shm *m = (struct adapter_sysv_shm *)a;
+	struct adapter_sysv_segment *m = (struct adapter_sysv_segment *)a;
 	struct sembuf ops[] = { { count, -1, 0 },
 				{ count, 1, 0 },
 				{ ADAPTER_SYSV_LOCK, -1, SEM_UNDO } };
@@ -270,7 +107,7 @@ adapter_sysv_shm_enter(struct adapter *a, unsigned short count,
 		none = errno == EAGAIN;
 		if (none && gone)
 			return -EPIPE;
-		gone = gone || adapter_sysv_shm_gone(a);
+		gone = gone || adapter_sysv_segment_gone(a);
 		if (none && !gone && left == 0)
 			return adapter_expired(deadline);
 		left = gone ? 0 : adapter_left(deadline); /* what it did last */
@@ -285,7 +122,7 @@ adapter_sysv_shm_enter(struct adapter *a, unsigned short count,
 static inline int
 adapter_sysv_shm_leave(struct adapter *a, struct sembuf *ops, size_t count)
 {
-	struct adapter_sysv_shm *m = (struct adapter_sysv_shm *)a;
+	struct adapter_sysv_segment *m = (struct adapter_sysv_segment *)a;
 
 	ops[count] = (struct sembuf){ ADAPTER_SYSV_LOCK, 1, SEM_UNDO };
 	if (ADAPTER_SYS(a, semop(m->set, ops, count + 1)))
@@ -297,7 +134,7 @@ static inline int
 adapter_sysv_shm_send(struct adapter *a, const struct adapter_msg *msg,
 		      int64_t timeout_ns)
 {
-	struct adapter_sysv_shm *m = (struct adapter_sysv_shm *)a;
+	struct adapter_sysv_segment *m = (struct adapter_sysv_segment *)a;
 	struct sembuf ops[3] = { { ADAPTER_SYSV_ROOM, -1, 0 },
 				 { ADAPTER_SYSV_ITEMS, 1, 0 } };
 	unsigned short values[ADAPTER_SYSV_SEMAPHORES] = { 0 };
@@ -319,7 +156,7 @@ static inline int
 adapter_sysv_shm_recv(struct adapter *a, struct adapter_msg *msg,
 		      int64_t timeout_ns)
 {
-	struct adapter_sysv_shm *m = (struct adapter_sysv_shm *)a;
+	struct adapter_sysv_segment *m = (struct adapter_sysv_segment *)a;
 	struct sembuf ops[4] = { { ADAPTER_SYSV_ITEMS, -1, 0 },
 				 { ADAPTER_SYSV_ROOM, 1, 0 },
 				 { ADAPTER_SYSV_FIRST, 1, 0 } };
@@ -343,7 +180,7 @@ adapter_sysv_shm_recv(struct adapter *a, struct adapter_msg *msg,
 static inline int
 adapter_sysv_shm_flush(struct adapter *a, int64_t timeout_ns)
 {
-	struct adapter_sysv_shm *m = (struct adapter_sysv_shm *)a;
+	struct adapter_sysv_segment *m = (struct adapter_sysv_segment *)a;
 	int64_t deadline = adapter_deadline(timeout_ns), step = 0;
 	int items, error = 0;
 
@@ -352,7 +189,7 @@ adapter_sysv_shm_flush(struct adapter *a, int64_t timeout_ns)
 			a, semctl(m->set, ADAPTER_SYSV_ITEMS, GETVAL)))) {
 		if (items < 0)
 			return adapter_sysv_error(a);
-		if (adapter_sysv_shm_gone(a))
+		if (adapter_sysv_segment_gone(a))
 			return -EPIPE;
 		error = adapter_backoff(a, &step, deadline);
 	}
@@ -367,7 +204,8 @@ adapter_sysv_shm_unlink(const char *name)
 
 	if (error)
 		return error;
-	adapter_sysv_shm_remove((int)(numbers >> 32), (int)(uint32_t)numbers);
+	adapter_sysv_segment_remove((int)(numbers >> 32),
+				    (int)(uint32_t)numbers);
 	return adapter_unlink_path(name, "sysv_shm");
 }
 
@@ -377,13 +215,13 @@ static const struct adapter_ops adapter_sysv_shm_ops = {
 	.caps = ADAPTER_NAMED | ADAPTER_TIMED | ADAPTER_PEER_DEATH |
 		ADAPTER_MANY_SENDERS | ADAPTER_MANY_RECEIVERS |
 		ADAPTER_PERSISTENT | ADAPTER_TAGS,
-	.size = sizeof(struct adapter_sysv_shm),
+	.size = sizeof(struct adapter_sysv_segment),
 	.create = adapter_sysv_shm_create,
 	.attach = adapter_sysv_shm_attach,
 	.send = adapter_sysv_shm_send,
 	.recv = adapter_sysv_shm_recv,
 	.limits = adapter_sysv_shm_limits,
-	.close = adapter_sysv_shm_close,
+	.close = adapter_sysv_segment_close,
 	.unlink = adapter_sysv_shm_unlink,
 	.flush = adapter_sysv_shm_flush,
 };

@@ -21,8 +21,6 @@
 
 #include "inet.h"
 
-static const struct adapter_ops adapter_tcp_ops;
-
 static inline int
 adapter_tcp_nodelay(struct adapter *a, int fd)
 {
@@ -39,12 +37,10 @@ adapter_tcp_create(struct adapter *a, const struct adapter_config *config)
 {
 	struct adapter_socket *s = (struct adapter_socket *)a;
 	uint64_t port = 0;
-	int error = adapter_socket_begin(a, &adapter_tcp_ops, config,
-					 SOCK_STREAM, ADAPTER_SOCKET_MESSAGE);
+	int error = adapter_socket_begin(a, config, SOCK_STREAM,
+					 ADAPTER_SOCKET_MESSAGE);
 
-	if (error)
-		return error;
-	if (!config->name)
+	if (!error && !config->name)
 		error = -EINVAL;
 	if (!error)
 		error = s->listener = adapter_inet_bind(
@@ -58,42 +54,26 @@ adapter_tcp_create(struct adapter *a, const struct adapter_config *config)
 		error = adapter_error(a);
 	if (!error)
 		error = adapter_publish(a, config, port);
-	if (!error)
-		return adapter_ready(a);
-	adapter_socket_close(a);
-	return error;
+	return adapter_done(a, error);
 }
 
 static inline int
-adapter_tcp_attach(struct adapter *a, const struct adapter_config *config,
-		   int64_t timeout_ns)
+adapter_tcp_connect(struct adapter *a, uint64_t port, int64_t deadline)
 {
-	struct adapter_socket *s = (struct adapter_socket *)a;
-	int64_t deadline = adapter_deadline(timeout_ns);
-	struct sockaddr_in address;
+	struct sockaddr_in address =
+		adapter_inet_address(INADDR_LOOPBACK, port);
 	socklen_t length = sizeof(int);
-	uint64_t port;
-	int fd, why = 0;
-	int error = adapter_socket_begin(a, &adapter_tcp_ops, config,
-					 SOCK_STREAM, ADAPTER_SOCKET_MESSAGE);
+	int fd, error, why = 0;
 
-	if (error)
-		return error;
-	error = adapter_find_number(a, config->name, &port, deadline);
-	if (error)
-		goto fail;
 	fd = ADAPTER_SYS(
 		a,
 		socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-	if (fd < 0) {
-		error = adapter_error(a);
-		goto fail;
-	}
-	adapter_socket_use(s, fd);
+	if (fd < 0)
+		return adapter_error(a);
+	adapter_socket_use((struct adapter_socket *)a, fd);
 	error = adapter_tcp_nodelay(a, fd);
 	if (!error)
 		error = adapter_socket_room(a, fd);
-	address = adapter_inet_address(INADDR_LOOPBACK, port);
 	if (!error)
 		error = adapter_socket_connect(a, fd, &address, sizeof(address),
 					       deadline);
@@ -101,12 +81,23 @@ adapter_tcp_attach(struct adapter *a, const struct adapter_config *config,
 						 &length)) ||
 		       ADAPTER_SYS(a, fcntl(fd, F_SETFL, 0))))
 		error = adapter_error(a);
-	if (!error && !why)
-		return adapter_ready(a);
-	error = error ? error : -why;
-fail:
-	adapter_socket_close(a);
-	return error;
+	return error ? error : -why;
+}
+
+static inline int
+adapter_tcp_attach(struct adapter *a, const struct adapter_config *config,
+		   int64_t timeout_ns)
+{
+	int64_t deadline = adapter_deadline(timeout_ns);
+	uint64_t port;
+	int error = adapter_socket_begin(a, config, SOCK_STREAM,
+					 ADAPTER_SOCKET_MESSAGE);
+
+	if (!error)
+		error = adapter_find_number(a, config->name, &port, deadline);
+	if (!error)
+		error = adapter_tcp_connect(a, port, deadline);
+	return adapter_done(a, error);
 }
 
 static inline int

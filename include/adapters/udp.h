@@ -19,19 +19,14 @@
 
 #include "inet.h"
 
-static const struct adapter_ops adapter_udp_ops;
-
 static inline int
 adapter_udp_create(struct adapter *a, const struct adapter_config *config)
 {
 	struct adapter_socket *s = (struct adapter_socket *)a;
 	uint64_t port = 0;
-	int error = adapter_socket_begin(a, &adapter_udp_ops, config,
-					 SOCK_DGRAM, 0);
+	int error = adapter_socket_begin(a, config, SOCK_DGRAM, 0);
 
-	if (error)
-		return error;
-	if (!config->name)
+	if (!error && !config->name)
 		error = -EINVAL;
 	if (!error)
 		error = s->fd = adapter_inet_bind(a, SOCK_DGRAM,
@@ -41,10 +36,7 @@ adapter_udp_create(struct adapter *a, const struct adapter_config *config)
 	if (!error)
 		error = adapter_publish(a, config, port);
 	s->meet = true;
-	if (!error)
-		return adapter_ready(a);
-	adapter_socket_close(a);
-	return error;
+	return adapter_done(a, error);
 }
 
 static inline int
@@ -56,12 +48,10 @@ adapter_udp_attach(struct adapter *a, const struct adapter_config *config,
 	struct adapter_msg announcement = { .data = NULL };
 	struct sockaddr_in address;
 	uint64_t port, own = 0;
-	int error = adapter_socket_begin(a, &adapter_udp_ops, config,
-					 SOCK_DGRAM, 0);
+	int error = adapter_socket_begin(a, config, SOCK_DGRAM, 0);
 
-	if (error)
-		return error;
-	error = adapter_find_number(a, config->name, &port, deadline);
+	if (!error)
+		error = adapter_find_number(a, config->name, &port, deadline);
 	if (!error)
 		error = s->fd =
 			adapter_inet_bind(a, SOCK_DGRAM, INADDR_LOOPBACK, &own);
@@ -74,10 +64,7 @@ adapter_udp_attach(struct adapter *a, const struct adapter_config *config,
 	}
 	if (!error)
 		error = adapter_packet_write(a, &announcement, -1, 0);
-	if (!error)
-		return adapter_ready(a);
-	adapter_socket_close(a);
-	return error;
+	return adapter_done(a, error);
 }
 
 static inline int

@@ -17,8 +17,6 @@
 
 #include "inet.h"
 
-static const struct adapter_ops adapter_udp_multicast_ops;
-
 /** Join the group, or send to it; port 0 chooses one. */
 static inline int
 adapter_udp_multicast_join(struct adapter *a, uint32_t group, uint64_t *port)
@@ -65,20 +63,16 @@ adapter_udp_multicast_create(struct adapter *a,
 	/* Of this process alone: nobody else's datagrams come to the port. */
 	uint32_t group = UINT32_C(239) << 24 | ((uint32_t)getpid() & 0xffffff);
 	uint64_t port = 0;
-	int error = adapter_socket_begin(a, &adapter_udp_multicast_ops, config,
-					 SOCK_DGRAM, 0);
+	int error = adapter_socket_begin(a, config, SOCK_DGRAM, 0);
 
-	if (error)
-		return error;
-	error = config->name ? adapter_udp_multicast_join(a, group, &port)
-			     : -EINVAL;
+	if (!error)
+		error = config->name
+				? adapter_udp_multicast_join(a, group, &port)
+				: -EINVAL;
 	if (!error)
 		error = adapter_publish(a, config,
 					(uint64_t)group << 16 | port);
-	if (!error)
-		return adapter_ready(a);
-	adapter_socket_close(a);
-	return error;
+	return adapter_done(a, error);
 }
 
 static inline int
@@ -87,22 +81,17 @@ adapter_udp_multicast_attach(struct adapter *a,
 			     int64_t timeout_ns)
 {
 	uint64_t where, port;
-	int error = adapter_socket_begin(a, &adapter_udp_multicast_ops, config,
-					 SOCK_DGRAM, 0);
+	int error = adapter_socket_begin(a, config, SOCK_DGRAM, 0);
 
-	if (error)
-		return error;
-	error = adapter_find_number(a, config->name, &where,
-				    adapter_deadline(timeout_ns));
+	if (!error)
+		error = adapter_find_number(a, config->name, &where,
+					    adapter_deadline(timeout_ns));
 	if (!error) {
 		port = where & 0xffff;
 		error = adapter_udp_multicast_join(a, (uint32_t)(where >> 16),
 						   &port);
 	}
-	if (!error)
-		return adapter_ready(a);
-	adapter_socket_close(a);
-	return error;
+	return adapter_done(a, error);
 }
 
 static inline int

@@ -20,8 +20,6 @@
 
 #include "unix_socket.h"
 
-static const struct adapter_ops adapter_unix_dgram_ops;
-
 /** The queue of a receiver that is not connected. */
 static inline int
 adapter_unix_dgram_depth(struct adapter *a, const struct adapter_config *config,
@@ -45,8 +43,7 @@ static inline int
 adapter_unix_dgram_create(struct adapter *a,
 			  const struct adapter_config *config)
 {
-	int error = adapter_unix_create(a, &adapter_unix_dgram_ops, config,
-					SOCK_DGRAM);
+	int error = adapter_unix_create(a, config, SOCK_DGRAM);
 
 	if (error)
 		return error;
@@ -62,8 +59,7 @@ adapter_unix_dgram_attach(struct adapter *a,
 			  const struct adapter_config *config,
 			  int64_t timeout_ns)
 {
-	int error = adapter_unix_attach(a, &adapter_unix_dgram_ops, config,
-					SOCK_DGRAM, timeout_ns);
+	int error = adapter_unix_attach(a, config, SOCK_DGRAM, timeout_ns);
 
 	if (error)
 		return error;

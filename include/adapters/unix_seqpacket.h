@@ -17,14 +17,11 @@
 
 #include "unix_socket.h"
 
-static const struct adapter_ops adapter_unix_seqpacket_ops;
-
 static inline int
 adapter_unix_seqpacket_create(struct adapter *a,
 			      const struct adapter_config *config)
 {
-	return adapter_unix_create(a, &adapter_unix_seqpacket_ops, config,
-				   SOCK_SEQPACKET);
+	return adapter_unix_create(a, config, SOCK_SEQPACKET);
 }
 
 static inline int
@@ -32,8 +29,7 @@ adapter_unix_seqpacket_attach(struct adapter *a,
 			      const struct adapter_config *config,
 			      int64_t timeout_ns)
 {
-	return adapter_unix_attach(a, &adapter_unix_seqpacket_ops, config,
-				   SOCK_SEQPACKET, timeout_ns);
+	return adapter_unix_attach(a, config, SOCK_SEQPACKET, timeout_ns);
 }
 
 static inline int

@@ -6,7 +6,7 @@
 #ifndef ADAPTER_UNIX_SOCKET_H
 #define ADAPTER_UNIX_SOCKET_H
 
-#include "socket.h"
+#include "packet.h"
 
 #include <sys/un.h>
 
@@ -25,18 +25,6 @@ adapter_unix_packet_limits(struct adapter_limits *limits)
 		.tag = { "UINT32_MAX", UINT32_MAX },
 	};
 	return 0;
-}
-
-static inline int
-adapter_unix_begin(struct adapter *a, const struct adapter_ops *ops,
-		   const struct adapter_config *config, int type)
-{
-	uint64_t packet = adapter_sysctl("net/core/wmem_default", 212992) -
-			  ADAPTER_UNIX_OVERHEAD;
-
-	return adapter_socket_begin(a, ops, config, type,
-				    type == SOCK_STREAM ? ADAPTER_SOCKET_MESSAGE
-							: packet);
 }
 
 static inline int
@@ -78,8 +66,7 @@ adapter_unix_listen(struct adapter *a, const struct adapter_config *config)
 	error = adapter_socket_room(a, fd);
 	if (error)
 		return error;
-	if (ADAPTER_SYS(a, fchmod(fd, config->permissions ? config->permissions
-							  : 0600)) ||
+	if (ADAPTER_SYS(a, fchmod(fd, adapter_permissions(config))) ||
 	    ADAPTER_SYS(a,
 			bind(fd, (struct sockaddr *)&address, sizeof(address))))
 		return errno == EADDRINUSE ? -EEXIST : adapter_error(a);
@@ -106,79 +93,91 @@ adapter_unix_pair(struct adapter *a)
 	return error;
 }
 
+/** Open the way in: a socket of that name, or a pair. */
 static inline int
-adapter_unix_create(struct adapter *a, const struct adapter_ops *ops,
-		    const struct adapter_config *config, int type)
+adapter_unix_open(struct adapter *a, const struct adapter_config *config)
 {
-	int error = adapter_unix_begin(a, ops, config, type);
-
-	if (error)
-		return error;
-	error = config->name ? adapter_unix_listen(a, config)
-			     : adapter_unix_pair(a);
-	if (error) {
-		adapter_socket_close(a);
-		return error;
-	}
-	return adapter_ready(a);
+	return config->name ? adapter_unix_listen(a, config)
+			    : adapter_unix_pair(a);
 }
 
+/** Go in by the name, as soon as somebody is there. */
 static inline int
-adapter_unix_attach(struct adapter *a, const struct adapter_ops *ops,
-		    const struct adapter_config *config, int type,
-		    int64_t timeout_ns)
+adapter_unix_enter(struct adapter *a, const char *name, int64_t deadline)
 {
 	struct adapter_socket *s = (struct adapter_socket *)a;
 	struct sockaddr_un self = { .sun_family = AF_UNIX }, address;
-	struct adapter_msg announcement = { .data = NULL };
-	int fd, error = adapter_unix_begin(a, ops, config, type);
+	int fd, error = name ? adapter_unix_address(&address, name,
+						    a->ops->name)
+			     : -EINVAL;
 
 	if (error)
 		return error;
-	if (!config->name)
-		error = -EINVAL;
-	else
-		error = adapter_unix_address(&address, config->name, ops->name);
-	if (error)
-		goto fail;
 	fd = ADAPTER_SYS(
-		a, socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-	if (fd < 0) {
-		error = adapter_error(a);
-		goto fail;
-	}
+		a, socket(AF_UNIX, s->type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+	if (fd < 0)
+		return adapter_error(a);
 	adapter_socket_use(s, fd);
 	error = adapter_socket_room(a, fd);
 	/* An address of its own, which the kernel chooses, for the answers. */
-	if (!error && type == SOCK_DGRAM &&
+	if (!error && s->type == SOCK_DGRAM &&
 	    ADAPTER_SYS(a, bind(fd, (struct sockaddr *)&self,
 				sizeof(self.sun_family))))
 		error = adapter_error(a);
 	if (!error)
 		error = adapter_socket_connect(a, fd, &address, sizeof(address),
-					       adapter_deadline(timeout_ns));
+					       deadline);
 	if (!error && ADAPTER_SYS(a, fcntl(fd, F_SETFL, 0)))
 		error = adapter_error(a);
+	return error;
+}
+
+static inline int
+adapter_unix_begin(struct adapter *a, const struct adapter_config *config,
+		   int type)
+{
+	uint64_t packet = adapter_sysctl("net/core/wmem_default", 212992) -
+			  ADAPTER_UNIX_OVERHEAD;
+
+	return adapter_socket_begin(a, config, type,
+				    type == SOCK_STREAM ? ADAPTER_SOCKET_MESSAGE
+							: packet);
+}
+
+static inline int
+adapter_unix_create(struct adapter *a, const struct adapter_config *config,
+		    int type)
+{
+	int error = adapter_unix_begin(a, config, type);
+
+	if (!error)
+		error = adapter_unix_open(a, config);
+	return adapter_done(a, error);
+}
+
+static inline int
+adapter_unix_attach(struct adapter *a, const struct adapter_config *config,
+		    int type, int64_t timeout_ns)
+{
+	struct adapter_msg announcement = { .data = NULL };
+	int error = adapter_unix_begin(a, config, type);
+
+	if (!error)
+		error = adapter_unix_enter(a, config->name,
+					   adapter_deadline(timeout_ns));
 	if (!error && type == SOCK_DGRAM && (a->roles & ADAPTER_RECEIVER))
 		error = adapter_packet_write(a, &announcement, -1, 0);
-	if (!error)
-		return adapter_ready(a);
-fail:
-	adapter_socket_close(a);
-	return error;
+	return adapter_done(a, error);
 }
 
 /** Pass a copy of fd; it keeps its place among the messages. */
 static inline int
-adapter_unix_send_fd(struct adapter *a, int fd, int64_t timeout_ns)
+adapter_unix_give(struct adapter *a, int fd, int64_t deadline)
 {
 	struct adapter_socket *s = (struct adapter_socket *)a;
-	int64_t deadline = adapter_deadline(timeout_ns);
 	struct adapter_msg empty = { .data = NULL };
-	int error = a->roles & ADAPTER_SENDER ? 0 : -EBADF;
+	int error = adapter_socket_peer(a, deadline);
 
-	if (!error)
-		error = adapter_socket_peer(a, deadline);
 	if (!error && s->type == SOCK_STREAM)
 		error = adapter_stream_drain(a, &s->stream, deadline);
 	return error ? error : adapter_packet_write(a, &empty, fd, deadline);
@@ -186,18 +185,15 @@ adapter_unix_send_fd(struct adapter *a, int fd, int64_t timeout_ns)
 
 /** The descriptor that comes next; -EPROTOTYPE if it is a message. */
 static inline int
-adapter_unix_recv_fd(struct adapter *a, int64_t timeout_ns)
+adapter_unix_take(struct adapter *a, int64_t deadline)
 {
 	struct adapter_socket *s = (struct adapter_socket *)a;
-	int64_t deadline = adapter_deadline(timeout_ns);
 	struct adapter_msg none = { .data = NULL };
 	struct adapter_frame frame;
 	int *from = &s->descriptor, fd, ready;
-	int error = a->roles & ADAPTER_RECEIVER ? 0 : -EBADF;
+	int error = adapter_socket_peer(a, deadline);
 	ssize_t n;
 
-	if (!error)
-		error = adapter_socket_peer(a, deadline);
 	if (error)
 		return error;
 	if (s->type == SOCK_STREAM) {
@@ -228,6 +224,22 @@ adapter_unix_recv_fd(struct adapter *a, int64_t timeout_ns)
 		return adapter_refuse(a, -EMFILE, "RLIMIT_NOFILE",
 				      adapter_rlimit(RLIMIT_NOFILE));
 	return fd;
+}
+
+static inline int
+adapter_unix_send_fd(struct adapter *a, int fd, int64_t timeout_ns)
+{
+	return a->roles & ADAPTER_SENDER
+		       ? adapter_unix_give(a, fd, adapter_deadline(timeout_ns))
+		       : -EBADF;
+}
+
+static inline int
+adapter_unix_recv_fd(struct adapter *a, int64_t timeout_ns)
+{
+	return a->roles & ADAPTER_RECEIVER
+		       ? adapter_unix_take(a, adapter_deadline(timeout_ns))
+		       : -EBADF;
 }
 
 /** Until the receiver has read all: SIOCOUTQ counts what it has not. */

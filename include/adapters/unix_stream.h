@@ -20,14 +20,11 @@
 
 #include "unix_socket.h"
 
-static const struct adapter_ops adapter_unix_stream_ops;
-
 static inline int
 adapter_unix_stream_create(struct adapter *a,
 			   const struct adapter_config *config)
 {
-	return adapter_unix_create(a, &adapter_unix_stream_ops, config,
-				   SOCK_STREAM);
+	return adapter_unix_create(a, config, SOCK_STREAM);
 }
 
 static inline int
@@ -35,8 +32,7 @@ adapter_unix_stream_attach(struct adapter *a,
 			   const struct adapter_config *config,
 			   int64_t timeout_ns)
 {
-	return adapter_unix_attach(a, &adapter_unix_stream_ops, config,
-				   SOCK_STREAM, timeout_ns);
+	return adapter_unix_attach(a, config, SOCK_STREAM, timeout_ns);
 }
 
 static inline int

@@ -23,19 +23,13 @@
 
 #include "pipe.h"
 
-#include <sys/mman.h>
-
 struct adapter_vmsplice {
 	struct adapter base;
-	struct adapter_stream stream; /* .in, its buffer; .out */
+	struct adapter_stream stream; /* .unsent is the ring of pages */
 	int ends[2]; /* until after_fork */
-	char *pages; /* the ring */
 	size_t page, size; /* bytes of one page, of the ring */
 	size_t next; /* offset of the next message */
-	struct iovec unsent; /* the rest of the last one */
 };
-
-static const struct adapter_ops adapter_vmsplice_ops;
 
 static inline int
 adapter_vmsplice_limits(struct adapter_limits *limits)
@@ -52,47 +46,14 @@ adapter_vmsplice_limits(struct adapter_limits *limits)
 	return 0;
 }
 
-/** Hand over the rest of a message that was begun. */
-static inline int
-adapter_vmsplice_drain(struct adapter *a, int64_t deadline)
-{
-	struct adapter_vmsplice *v = (struct adapter_vmsplice *)a;
-	unsigned flags = deadline == INT64_MAX ? 0 : SPLICE_F_NONBLOCK;
-	ssize_t n;
-	int error;
-
-	while (v->unsent.iov_len) {
-		n = ADAPTER_SYS(a,
-				vmsplice(v->stream.out, &v->unsent, 1, flags));
-		if (n >= 0) {
-			v->unsent.iov_base = (char *)v->unsent.iov_base + n;
-			v->unsent.iov_len -= (size_t)n;
-			continue;
-		}
-		if (errno == EINTR)
-			continue;
-		if (errno != EAGAIN)
-			return adapter_error(a);
-		error = adapter_poll(a, v->stream.out, POLLOUT, deadline);
-		if (error)
-			return error;
-	}
-	return 0;
-}
-
 static inline void
 adapter_vmsplice_close(struct adapter *a)
 {
 	struct adapter_vmsplice *v = (struct adapter_vmsplice *)a;
 
-	if (v->unsent.iov_len) /* a rest has a second to leave */
-		adapter_vmsplice_drain(a, adapter_deadline(ADAPTER_SECOND));
 	adapter_stream_close(a, &v->stream);
 	adapter_close_fd(a, &v->ends[0]);
 	adapter_close_fd(a, &v->ends[1]);
-	if (v->pages)
-		ADAPTER_SYS(a, munmap(v->pages, v->size));
-	v->pages = NULL;
 	a->open = false;
 }
 
@@ -104,18 +65,19 @@ adapter_vmsplice_round(struct adapter_vmsplice *v, size_t size)
 
 /** The memory for both roles: this is before fork. */
 static inline int
-adapter_vmsplice_memory(struct adapter *a, size_t pipe_size)
+adapter_vmsplice_memory(struct adapter *a)
 {
 	struct adapter_vmsplice *v = (struct adapter_vmsplice *)a;
 	size_t frame = a->limits.message.value + sizeof(struct adapter_frame);
 	void *pages;
 
-	v->size = pipe_size + 2 * adapter_vmsplice_round(v, frame);
+	v->size = a->limits.bytes.value + 2 * adapter_vmsplice_round(v, frame);
 	pages = ADAPTER_SYS(a, mmap(NULL, v->size, PROT_READ | PROT_WRITE,
 				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 	if (pages == MAP_FAILED)
 		return adapter_error(a);
-	v->pages = (char *)pages;
+	v->stream.unsent = (char *)pages;
+	v->stream.unsent_mapped = v->size;
 	return adapter_stream_buffers(a, &v->stream);
 }
 
@@ -123,38 +85,25 @@ static inline int
 adapter_vmsplice_create(struct adapter *a, const struct adapter_config *config)
 {
 	struct adapter_vmsplice *v = (struct adapter_vmsplice *)a;
-	int size = 0, error = adapter_begin(a, &adapter_vmsplice_ops, config,
-					    ADAPTER_STREAM_READ, 0);
+	int error = adapter_begin(a, config, ADAPTER_STREAM_READ, 0);
 
-	if (error)
-		return error;
-	if (config->name)
-		return -ENOTSUP;
 	adapter_ignore_sigpipe();
-	adapter_stream_clear(&v->stream, false);
+	adapter_stream_clear(&v->stream, ADAPTER_STREAM_SPLICE);
 	v->ends[0] = v->ends[1] = -1;
 	v->page = (size_t)sysconf(_SC_PAGESIZE);
-	if (ADAPTER_SYS(a, pipe2(v->ends, O_CLOEXEC)))
+	if (!error && config->name)
+		error = -ENOTSUP;
+	if (!error && ADAPTER_SYS(a, pipe2(v->ends, O_CLOEXEC)))
 		error = adapter_error(a);
-	else if (config->depth &&
-		 ADAPTER_SYS(a, fcntl(v->ends[1], F_SETPIPE_SZ,
-				      (int)(config->depth * v->page))) < 0)
-		error = adapter_refuse(a, -errno, "fs.pipe-max-size",
-				       a->limits.bytes.value);
-	if (!error) {
-		size = ADAPTER_SYS(a, fcntl(v->ends[1], F_GETPIPE_SZ));
-		error = size < 0 ? adapter_error(a)
-				 : adapter_vmsplice_memory(a, (size_t)size);
-	}
-	if (error) {
-		adapter_vmsplice_close(a);
-		return error;
-	}
-	a->limits.bytes =
-		(struct adapter_limit){ "F_GETPIPE_SZ", (uint64_t)size };
-	a->limits.depth = (struct adapter_limit){ "pages of F_GETPIPE_SZ",
-						  (size_t)size / v->page };
-	return adapter_ready(a);
+	if (!error)
+		error = adapter_pipe_in_force(a, (int)(config->depth * v->page),
+					      v->ends[1]);
+	a->limits.depth =
+		(struct adapter_limit){ "pages of F_GETPIPE_SZ",
+					a->limits.bytes.value / v->page };
+	if (!error)
+		error = adapter_vmsplice_memory(a);
+	return adapter_done(a, error);
 }
 
 static inline int
@@ -184,12 +133,13 @@ adapter_vmsplice_reserve(struct adapter *a, struct adapter_msg *msg,
 	int error = adapter_check_send(a, msg);
 
 	if (!error)
-		error = adapter_vmsplice_drain(a, adapter_deadline(timeout_ns));
+		error = adapter_stream_drain(a, &v->stream,
+					     adapter_deadline(timeout_ns));
 	if (error)
 		return error;
 	if (frame > v->size - v->next)
 		v->next = 0; /* the end that is left out is less than a frame */
-	msg->data = v->pages + v->next + sizeof(struct adapter_frame);
+	msg->data = v->stream.unsent + v->next + sizeof(struct adapter_frame);
 	return 0;
 }
 
@@ -199,18 +149,20 @@ adapter_vmsplice_put(struct adapter *a, const struct adapter_msg *msg,
 		     int64_t deadline)
 {
 	struct adapter_vmsplice *v = (struct adapter_vmsplice *)a;
+	struct adapter_stream *s = &v->stream;
 	struct adapter_frame frame = { (uint32_t)msg->length, msg->tag };
-	struct iovec all = { v->pages + v->next, sizeof(frame) + msg->length };
+	size_t size = sizeof(frame) + msg->length;
 	int error;
 
-	memcpy(v->pages + v->next, &frame, sizeof(frame));
-	v->unsent = all;
-	error = adapter_vmsplice_drain(a, deadline);
-	if (error && v->unsent.iov_len == all.iov_len) {
-		v->unsent.iov_len = 0; /* not begun */
+	memcpy(s->unsent + v->next, &frame, sizeof(frame));
+	s->unsent_start = v->next;
+	s->unsent_end = v->next + size;
+	error = adapter_stream_drain(a, s, deadline);
+	if (error && s->unsent_start == v->next) {
+		s->unsent_end = s->unsent_start; /* not begun */
 		return error;
 	}
-	v->next += adapter_vmsplice_round(v, all.iov_len);
+	v->next += adapter_vmsplice_round(v, size);
 	return error == -EAGAIN || error == -ETIMEDOUT ? 0 : error;
 }
 
@@ -276,13 +228,8 @@ adapter_vmsplice_release(struct adapter *a)
 static inline int
 adapter_vmsplice_flush(struct adapter *a, int64_t timeout_ns)
 {
-	int64_t deadline = adapter_deadline(timeout_ns);
-	int error = adapter_vmsplice_drain(a, deadline);
-
-	return error ? error
-		     : adapter_stream_flush(
-			       a, &((struct adapter_vmsplice *)a)->stream,
-			       adapter_left(deadline));
+	return adapter_stream_flush(a, &((struct adapter_vmsplice *)a)->stream,
+				    timeout_ns);
 }
 
 static inline int

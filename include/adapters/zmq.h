@@ -16,38 +16,26 @@
  * close waits until the peer's library has all, or the peer is gone; if both
  * sides do both, a second at most. A killed receiver loses what its library
  * held.
- *
- * The threads do not survive fork: an endpoint without a name starts in
- * after_fork, and an inherited one that is closed in a child is only forgotten.
  */
 #ifndef ADAPTER_ZMQ_H
 #define ADAPTER_ZMQ_H
 
 #include "adapter.h"
 
-static const struct adapter_ops adapter_zmq_ops;
-
-#define ADAPTER_ZMQ_NAME "zmq"
-#define ADAPTER_ZMQ_SUMMARY "ZeroMQ over a local socket"
-
 #ifdef HAVE_ZMQ
 
-#include "address.h"
+#include "library.h"
 
 #include <zmq.h>
 
 #define ADAPTER_ZMQ_HANDSHAKE 512 /* more than the library's own needs */
-#define ADAPTER_ZMQ_MESSAGE 65536
 #define ADAPTER_ZMQ_DEPTH 1000 /* the library's own default */
 #define ADAPTER_ZMQ_DESCRIPTORS 16 /* it aborts when some are missing */
 
 struct adapter_zmq {
-	struct adapter base;
-	struct adapter_address address;
+	struct adapter_library library;
 	void *context, *socket, *monitor;
-	pid_t owner; /* whose threads these are */
-	mode_t permissions;
-	bool named, came;
+	bool came;
 	int peers; /* connected now */
 };
 
@@ -67,7 +55,7 @@ adapter_zmq_close(struct adapter *a)
 {
 	struct adapter_zmq *z = (struct adapter_zmq *)a;
 
-	if (z->context && z->owner == getpid()) {
+	if (z->context && adapter_library_mine(a)) {
 		if (z->monitor) {
 			zmq_socket_monitor(z->socket, NULL, 0);
 			zmq_close(z->monitor);
@@ -76,7 +64,7 @@ adapter_zmq_close(struct adapter *a)
 			zmq_close(z->socket);
 		while (zmq_ctx_term(z->context) && errno == EINTR)
 			;
-		adapter_address_drop(&z->address);
+		adapter_address_drop(&z->library.address);
 	}
 	z->context = z->socket = z->monitor = NULL;
 	a->open = false;
@@ -90,7 +78,7 @@ adapter_zmq_option(struct adapter_zmq *z, int option, int value)
 
 /** Start the library; bind to the address or connect to it. */
 static inline int
-adapter_zmq_start(struct adapter *a, bool bind)
+adapter_zmq_start(struct adapter *a, bool listen, int64_t deadline)
 {
 	struct adapter_zmq *z = (struct adapter_zmq *)a;
 	int64_t most = ADAPTER_ZMQ_HANDSHAKE + (int64_t)a->limits.message.value;
@@ -98,9 +86,10 @@ adapter_zmq_start(struct adapter *a, bool bind)
 	char url[ADAPTER_PATH_MAX + 8];
 	int error = adapter_descriptors_left(a, ADAPTER_ZMQ_DESCRIPTORS);
 
+	(void)deadline; /* the library connects when it can */
 	if (error)
 		return error;
-	z->owner = getpid();
+	z->library.owner = getpid();
 	z->context = zmq_ctx_new();
 	if (z->context)
 		z->socket = zmq_socket(z->context,
@@ -109,7 +98,7 @@ adapter_zmq_start(struct adapter *a, bool bind)
 								    : ZMQ_PULL);
 	if (z->socket)
 		z->monitor = zmq_socket(z->context, ZMQ_PAIR);
-	snprintf(url, sizeof(url), "ipc://%s", z->address.path);
+	snprintf(url, sizeof(url), "ipc://%s", z->library.address.path);
 	/* IMMEDIATE: queue for living peers only. Where we receive, it would
 	   throw away what is unread when the peer disconnects; then close may
 	   not wait for ever, as the queue for a dead peer stays. */
@@ -124,71 +113,31 @@ adapter_zmq_start(struct adapter *a, bool bind)
 			       ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
 				       ZMQ_EVENT_DISCONNECTED) ||
 	    zmq_connect(z->monitor, "inproc://monitor") ||
-	    (bind ? zmq_bind(z->socket, url) : zmq_connect(z->socket, url)))
+	    (listen ? zmq_bind(z->socket, url) : zmq_connect(z->socket, url)))
 		return adapter_error(a);
+	a->limits.depth.name = NULL; /* of this side only */
 	return 0;
-}
-
-static inline int
-adapter_zmq_begin(struct adapter *a, const struct adapter_config *config)
-{
-	struct adapter_zmq *z = (struct adapter_zmq *)a;
-	int error = adapter_begin(a, &adapter_zmq_ops, config,
-				  ADAPTER_ZMQ_MESSAGE, ADAPTER_ZMQ_DEPTH);
-
-	z->named = config->name != NULL;
-	z->permissions = config->permissions;
-	return error;
-}
-
-/** End of create, attach and after_fork. */
-static inline int
-adapter_zmq_done(struct adapter *a, int error)
-{
-	if (!error)
-		a->limits.depth.name = NULL; /* of this side only */
-	else
-		adapter_zmq_close(a);
-	return error ? error : adapter_ready(a);
 }
 
 static inline int
 adapter_zmq_create(struct adapter *a, const struct adapter_config *config)
 {
-	struct adapter_zmq *z = (struct adapter_zmq *)a;
-	int error = adapter_zmq_begin(a, config);
-
-	if (!error)
-		error = adapter_address_new(&z->address, a, config->name);
-	if (error || !config->name)
-		return error ? error : adapter_ready(a);
-	error = adapter_zmq_start(a, true);
-	if (!error)
-		error = adapter_address_publish(&z->address, a, config);
-	return adapter_zmq_done(a, error);
+	return adapter_library_create(a, config, ADAPTER_ZMQ_DEPTH,
+				      adapter_zmq_start);
 }
 
 static inline int
 adapter_zmq_attach(struct adapter *a, const struct adapter_config *config,
 		   int64_t timeout_ns)
 {
-	struct adapter_zmq *z = (struct adapter_zmq *)a;
-	int error = adapter_zmq_begin(a, config);
-
-	if (!error)
-		error = adapter_address_find(&z->address, a, config->name,
-					     adapter_deadline(timeout_ns));
-	if (!error)
-		error = adapter_zmq_start(a, false);
-	return adapter_zmq_done(a, error);
+	return adapter_library_attach(a, config, ADAPTER_ZMQ_DEPTH,
+				      adapter_zmq_start, timeout_ns);
 }
 
 static inline int
 adapter_zmq_after_fork(struct adapter *a, bool child)
 {
-	if (child)
-		a->roles = adapter_opposite(a->roles);
-	return adapter_zmq_done(a, adapter_zmq_start(a, !child));
+	return adapter_library_after_fork(a, child, adapter_zmq_start);
 }
 
 /** Hear what the monitor says. */
@@ -204,8 +153,7 @@ adapter_zmq_news(struct adapter_zmq *z)
 		zmq_recv(z->monitor, frame, sizeof(frame), 0);
 		z->peers += event == ZMQ_EVENT_DISCONNECTED ? -1 : 1;
 		z->came = true;
-		if (!z->named)
-			adapter_address_drop(&z->address);
+		adapter_library_met(&z->library);
 	}
 }
 
@@ -239,13 +187,11 @@ adapter_zmq_send(struct adapter *a, const struct adapter_msg *msg,
 	zmq_msg_t out;
 	int error = adapter_check_send(a, msg);
 
-	if (!error && zmq_msg_init_size(&out, msg->length + sizeof(msg->tag)))
+	if (!error && zmq_msg_init_size(&out, adapter_library_size(msg)))
 		error = -ENOMEM;
 	if (error)
 		return error;
-	memcpy(zmq_msg_data(&out), &msg->tag, sizeof(msg->tag));
-	memcpy((char *)zmq_msg_data(&out) + sizeof(msg->tag), msg->data,
-	       msg->length);
+	adapter_library_pack(msg, zmq_msg_data(&out));
 	while (zmq_msg_send(&out, z->socket, ZMQ_DONTWAIT) < 0) {
 		if (errno == EINTR)
 			continue;
@@ -266,7 +212,6 @@ adapter_zmq_recv(struct adapter *a, struct adapter_msg *msg, int64_t timeout_ns)
 	struct adapter_zmq *z = (struct adapter_zmq *)a;
 	int64_t deadline = adapter_deadline(timeout_ns);
 	bool gone = false;
-	size_t length;
 	zmq_msg_t in;
 	int error = adapter_check_recv(a, msg);
 
@@ -285,16 +230,8 @@ adapter_zmq_recv(struct adapter *a, struct adapter_msg *msg, int64_t timeout_ns)
 		if (error && !gone)
 			return error;
 	}
-	length = zmq_msg_size(&in);
-	if (length <= sizeof(msg->tag) ||
-	    length - sizeof(msg->tag) > a->limits.message.value) {
-		error = -EBADMSG;
-	} else {
-		memcpy(&msg->tag, zmq_msg_data(&in), sizeof(msg->tag));
-		msg->length = length - sizeof(msg->tag);
-		memcpy(msg->data, (char *)zmq_msg_data(&in) + sizeof(msg->tag),
-		       msg->length);
-	}
+	error = adapter_library_unpack(a, msg, zmq_msg_data(&in),
+				       zmq_msg_size(&in));
 	zmq_msg_close(&in);
 	return error;
 }
@@ -319,34 +256,27 @@ adapter_zmq_pollfd(struct adapter *a, struct pollfd *out)
 static inline int
 adapter_zmq_unlink(const char *name)
 {
-	return adapter_address_unlink(name, ADAPTER_ZMQ_NAME);
+	return adapter_address_unlink(name, "zmq");
 }
 
-static const struct adapter_ops adapter_zmq_ops = {
-	.name = ADAPTER_ZMQ_NAME,
-	.summary = ADAPTER_ZMQ_SUMMARY,
-	.caps = ADAPTER_NAMED | ADAPTER_BIDIR | ADAPTER_POLLABLE |
-		ADAPTER_TIMED | ADAPTER_PEER_DEATH | ADAPTER_MANY_SENDERS |
-		ADAPTER_MANY_RECEIVERS | ADAPTER_TAGS,
-	.size = sizeof(struct adapter_zmq),
-	.create = adapter_zmq_create,
-	.attach = adapter_zmq_attach,
-	.after_fork = adapter_zmq_after_fork,
-	.send = adapter_zmq_send,
-	.recv = adapter_zmq_recv,
-	.limits = adapter_zmq_limits,
-	.close = adapter_zmq_close,
-	.unlink = adapter_zmq_unlink,
-	.pollfd = adapter_zmq_pollfd,
-};
+#define ADAPTER_ZMQ                                                         \
+	.caps = ADAPTER_NAMED | ADAPTER_BIDIR | ADAPTER_POLLABLE |          \
+		ADAPTER_TIMED | ADAPTER_PEER_DEATH | ADAPTER_MANY_SENDERS | \
+		ADAPTER_MANY_RECEIVERS | ADAPTER_TAGS,                      \
+	.size = sizeof(struct adapter_zmq), .create = adapter_zmq_create,   \
+	.attach = adapter_zmq_attach, .after_fork = adapter_zmq_after_fork, \
+	.send = adapter_zmq_send, .recv = adapter_zmq_recv,                 \
+	.limits = adapter_zmq_limits, .close = adapter_zmq_close,           \
+	.unlink = adapter_zmq_unlink, .pollfd = adapter_zmq_pollfd
 
 #else
+#define ADAPTER_ZMQ .missing = "libzmq3-dev"
+#endif
 
 static const struct adapter_ops adapter_zmq_ops = {
-	.name = ADAPTER_ZMQ_NAME,
-	.summary = ADAPTER_ZMQ_SUMMARY,
-	.missing = "libzmq3-dev",
+	.name = "zmq",
+	.summary = "ZeroMQ over a local socket",
+	ADAPTER_ZMQ,
 };
 
-#endif
 #endif

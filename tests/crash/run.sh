@@ -28,6 +28,7 @@ for compiler in ${COMPILERS:-gcc clang}; do
 	done
 done
 
+began=$SECONDS
 printf '%s\n' "${variants[@]}" | xargs -P "${JOBS:-2}" -I@ \
 	sh -c "'$build/@/$program' >'$build/@.log' 2>&1" || status=1
 
@@ -68,4 +69,6 @@ sed -n 's/^.*ok [0-9]* - \(.*\): \([0-9]* points.*\)/\1:\2/p' \
 			show(order[r])
 		show("all")
 	}'
+echo "# ${#variants[@]} variants, every $CRASH_CASES. case, every" \
+	"$CRASH_STEPS. step: $((SECONDS - began)) s"
 exit $status

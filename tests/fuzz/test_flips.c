@@ -3,14 +3,22 @@
  * Description: bits flip while both sides run. A third process flips random
  * bits of header, participants, positions, states and slots of a ring that
  * a producer and a consumer use in every way. They may get errors and wrong
- * data, but never crash, hang, or touch what is not theirs. Every few
- * milliseconds the ring is replaced by a fresh one.
+ * data, but never crash, hang, or touch what is not theirs (guard pages; the
+ * address sanitizer under tests/fuzz/run.sh). Every few milliseconds the ring
+ * is replaced by a fresh one.
  */
 #include "shmring.h"
 #include "tap.h"
 
 #define LARGEST 256
 #define ROUND_NS 20000000 /* the life of a ring */
+#define HANG_NS INT64_C(30000000000) /* beyond that; all waits end in 100 us */
+#define REPORT_NS INT64_C(60000000000)
+
+struct sum { /* over all rings of an engine */
+	const char *name;
+	uint64_t rings, flips, crashed, hung;
+};
 
 static void
 seed_from(uint64_t seed)
@@ -69,9 +77,67 @@ use(const struct shmring *base, unsigned role, int64_t end)
 	return 0;
 }
 
-/* One ring's life; 0 if both sides ended well. */
+/* Flip a bit, half of them where it hurts most. */
+static void
+flip(unsigned char *file, const struct shmring__geometry *g)
+{
+	uint64_t offset = tap_random() % g->total;
+
+	if (tap_random() % 2)
+		offset = (g->index + tap_random() % 1024) % g->total;
+	__atomic_fetch_xor(&file[offset],
+			   (unsigned char)(1u << tap_random() % 8),
+			   __ATOMIC_RELAXED);
+}
+
+/* Whether it still runs; if not, how it came to its end. */
 static int
-flip_through(uint32_t mode, uint64_t *flips)
+runs(pid_t side, struct sum *sum)
+{
+	int status;
+
+	if (waitpid(side, &status, WNOHANG) == 0)
+		return 1;
+	if (status) {
+		sum->crashed++;
+		printf("# %s: ended with status %#x\n", sum->name, status);
+	}
+	return 0;
+}
+
+/* As long as a side runs; both come to their ends once the time is over. */
+static void
+flip_while(pid_t side[2], unsigned char *file,
+	   const struct shmring__geometry *g, struct sum *sum, int64_t end)
+{
+	int left = 3;
+
+	for (int64_t now = shmring__now(); left; now = shmring__now()) {
+		struct timespec nap = { 0, 100000 };
+
+		if (now < end) {
+			flip(file, g);
+			sum->flips++;
+		}
+		nanosleep(&nap, NULL);
+		for (int i = 0; i < 2; i++) {
+			if (!(left & 1 << i))
+				continue;
+			if (now > end + HANG_NS) {
+				sum->hung++;
+				kill(side[i], SIGKILL);
+				tap_wait(side[i]);
+				left &= ~(1 << i);
+			} else if (!runs(side[i], sum)) {
+				left &= ~(1 << i);
+			}
+		}
+	}
+}
+
+/* One ring's life. */
+static void
+flip_through(uint32_t mode, struct sum *sum)
 {
 	struct shmring_config config = {
 		.mode = mode,
@@ -81,15 +147,16 @@ flip_through(uint32_t mode, uint64_t *flips)
 	};
 	struct shmring base;
 	int64_t end = shmring__now() + ROUND_NS;
-	int bad = 0;
 	pid_t side[2];
 
 	if (shmring_create_memfd(&base, &config))
-		return 1;
+		bail("no ring");
 	uint64_t total = base.geometry.total;
 	unsigned char *file =
 		(unsigned char *)mmap(NULL, total, PROT_READ | PROT_WRITE,
 				      MAP_SHARED, shmring_fd(&base), 0);
+	if (file == MAP_FAILED)
+		bail("no mapping");
 	for (int i = 0; i < 2; i++) {
 		uint64_t seed = tap_random();
 
@@ -101,43 +168,33 @@ flip_through(uint32_t mode, uint64_t *flips)
 				  end));
 		}
 	}
-	while (shmring__now() < end) {
-		struct timespec nap = { 0, 100000 };
-		uint64_t offset = tap_random() % total;
-
-		/* Half of them where it hurts most. */
-		if (tap_random() % 2)
-			offset = base.geometry.index + tap_random() % 1024;
-		__atomic_fetch_xor(&file[offset % total],
-				   (unsigned char)(1u << tap_random() % 8),
-				   __ATOMIC_RELAXED);
-		++*flips;
-		nanosleep(&nap, NULL);
-	}
-	/* Whoever still sleeps does so for at most 100 us: no hang. */
-	for (int i = 0; i < 2; i++)
-		bad |= tap_wait(side[i]) != 0;
+	flip_while(side, file, &base.geometry, sum, end);
 	munmap(file, total);
 	shmring_close(&base);
-	return bad;
+	sum->rings++;
 }
 
 int
 main(void)
 {
-	int64_t end;
-
 	tap_start();
 	for (uint32_t mode = 0; mode < 2; mode++) {
-		uint64_t flips = 0, rounds = 0, bad = 0;
+		struct sum sum = { mode ? "MPMC" : "SPSC", 0, 0, 0, 0 };
+		int64_t start = shmring__now(), report = start + REPORT_NS;
+		int64_t end = start + INT64_C(2000000000) * tap_seconds();
 
-		end = shmring__now() + 2 * INT64_C(1000000000) * tap_seconds();
-		while (shmring__now() < end) {
-			bad += (uint64_t)flip_through(mode, &flips);
-			rounds++;
+		for (int64_t now = start; now < end; now = shmring__now()) {
+			flip_through(mode, &sum);
+			if (now < report)
+				continue;
+			report += REPORT_NS;
+			printf("# %s, %" PRId64 " s: %" PRIu64 " flips\n",
+			       sum.name, (now - start) / 1000000000, sum.flips);
 		}
-		is_int(bad, 0, "%s: %" PRIu64 " rings, %" PRIu64 " flips",
-		       mode ? "MPMC" : "SPSC", rounds, flips);
+		is_int(sum.crashed + sum.hung, 0,
+		       "%s: %" PRIu64 " rings, %" PRIu64 " flips, %" PRIu64
+		       " crashed, %" PRIu64 " hung",
+		       sum.name, sum.rings, sum.flips, sum.crashed, sum.hung);
 	}
 	return tap_done();
 }

@@ -1,16 +1,47 @@
 /* SPDX-License-Identifier: MIT
  *
  * Description: hostile content. An input is a program: it damages the segment
- * anywhere, between calls of every kind. Each call must end, with a result
- * that its documentation names, and touch nothing outside its mapping (guard
- * pages, address sanitizer). With libFuzzer (tests/fuzz/run.sh) the inputs
- * are evolved; alone it runs the seeds and then random inputs.
+ * anywhere, between calls of every kind by one or two handles that come, go
+ * and die. Each call must end, with a result that its documentation names,
+ * and touch nothing outside its mapping (guard pages, address sanitizer).
+ * With libFuzzer (tests/fuzz/run.sh) the inputs are evolved; alone it runs
+ * the seeds and then random inputs.
+ *
+ * A ring of each shape is made once; before every input, segment and handle
+ * are what they were after creation, byte by byte.
  */
+#include <stdint.h>
+
+/* Time is how often somebody looked at the clock, or slept until: no input
+ * waits, and each takes the same path every time. The kernel looks at the word
+ * that somebody would sleep on, and finds that it need not. */
+static int64_t clock_looks;
+#define SHMRING_NOW() (++clock_looks)
+#define SHMRING_PATIENCE_NS 2
+#define SHMRING_SLICE_NS 4
+#define SHMRING_FUTEX_WAIT(word, value, until)          \
+	do {                                            \
+		shmring__futex_wait(word, ~(value), 0); \
+		if (clock_looks < (until))              \
+			clock_looks = until;            \
+	} while (0)
 #include "shmring.h"
 #include "tap.h"
 #include <limits.h>
 
 #define LARGEST 64 /* slot_size */
+#define TIMEOUT 6 /* of waiting calls: several slices */
+#define OPENS 4 /* an input: most of its time, and more find no more */
+#define NOBODY UINT32_C(0x7ffffffe) /* a pid that the kernel never gives */
+#define GAP (INT64_C(1) << 30) /* nothing near a ring but its guards */
+
+struct stage {
+	struct shmring ring; /* in use */
+	struct shmring pristine; /* the same after creation */
+	struct shmring__canary canary;
+	unsigned char *file; /* the segment, writable everywhere */
+	unsigned char *content; /* what it held after creation */
+};
 
 static const uint8_t *input, *input_end;
 
@@ -143,15 +174,88 @@ call(struct shmring *ring, unsigned what)
 		       "length beyond capacity");
 		break;
 	case 11:
-		allowed(shmring_pop_wait(ring, buffer, LARGEST, 1000));
+		allowed(shmring_pop_wait(ring, buffer, LARGEST, TIMEOUT));
 		break;
 	case 12:
-		allowed(shmring_push_wait(ring, buffer, 8, 1000));
+		allowed(shmring_push_wait(ring, buffer, 8, TIMEOUT));
 		break;
 	default:
-		allowed(shmring_flush(ring, 1000));
+		allowed(shmring_flush(ring, TIMEOUT));
 		break;
 	}
+}
+
+static void
+make_stage(struct stage *stage, const struct shmring_config *config)
+{
+	struct shmring *ring = &stage->ring;
+
+	insist(shmring__mmap(NULL, GAP, PROT_NONE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			     0) > 0,
+	       "a gap");
+	insist(!shmring_create_memfd(ring, config), "create");
+	shmring_set_spin(ring, 0);
+	uint64_t total = ring->geometry.total;
+	stage->file = (unsigned char *)mmap(NULL, total, PROT_READ | PROT_WRITE,
+					    MAP_SHARED, shmring_fd(ring), 0);
+	insist(stage->file != MAP_FAILED, "mmap");
+	stage->content = (unsigned char *)malloc(total);
+	insist(stage->content != NULL, "malloc");
+	memcpy(stage->content, stage->file, total);
+	stage->canary = *ring->canary;
+	stage->pristine = *ring;
+}
+
+/* A ring of this shape as it is after creation. */
+static struct stage *
+set_stage(unsigned shape)
+{
+	static struct stage stages[2][4][3];
+	unsigned size = shape >> 1 & 3, roles = (shape >> 3) % 3;
+	struct stage *stage = &stages[shape & 1][size][roles];
+	struct shmring_config config = {
+		.mode = shape & 1,
+		.slots = 4u << size,
+		.slot_size = LARGEST,
+		.participants = shape & 1 ? 2 : 0,
+		.roles = SHMRING_BOTH - roles, /* or one of the two */
+	};
+
+	clock_looks = 0;
+	if (!stage->content)
+		make_stage(stage, &config);
+	free(stage->ring.spill);
+	stage->ring = stage->pristine;
+	*stage->ring.canary = stage->canary;
+	memcpy(stage->file, stage->content, stage->ring.geometry.total);
+	return stage;
+}
+
+/* A second handle; whoever looks for it will find its process gone. */
+static void
+enter(struct shmring *other, const struct shmring *ring, unsigned way)
+{
+	static const unsigned roles[] = { SHMRING_BOTH, SHMRING_PRODUCER,
+					  SHMRING_CONSUMER, SHMRING_OBSERVER };
+
+	if (shmring_open_fd(other, shmring_fd(ring), roles[way % 4]))
+		return;
+	shmring_set_spin(other, 0);
+	for (int side = 0; side < 2; side++)
+		if (other->line[side])
+			SHMRING__STORE(&other->line[side]->pid, NOBODY,
+				       RELAXED);
+}
+
+/* It closes, or dies. */
+static void
+leave(struct shmring *other, int dead)
+{
+	if (dead)
+		shmring__let_go(other);
+	else
+		shmring_close(other);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -159,41 +263,29 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct shmring ring, other;
+	struct shmring other;
+	unsigned opens = 0;
 
 	input = data;
 	input_end = data + size;
-	unsigned shape = (unsigned)take(1);
-	struct shmring_config config = {
-		.mode = shape & 1,
-		.slots = 4u << (shape >> 1 & 3),
-		.slot_size = LARGEST,
-		.participants = shape & 1 ? 2 : 0,
-	};
-	if (shmring_create_memfd(&ring, &config))
-		return 0; /* short of memory or descriptors */
-	shmring_set_spin(&ring, 0);
-	unsigned char *file = (unsigned char *)mmap(
-		NULL, ring.geometry.total, PROT_READ | PROT_WRITE, MAP_SHARED,
-		shmring_fd(&ring), 0);
-	insist(file != MAP_FAILED, "mmap");
+	struct stage *stage = set_stage((unsigned)take(1));
+	shmring__blank(&other);
 	while (input < input_end) {
-		unsigned what = (unsigned)take(1) % 24;
+		unsigned byte = (unsigned)take(1);
+		unsigned what = byte % 24, way = byte / 24;
 
-		if (what < 14) {
-			call(&ring, what);
-		} else if (what < 22) {
-			damage(&ring, file, what & 1);
-		} else if (shmring_open_fd(&other, shmring_fd(&ring),
-					   what & 1 ? SHMRING_BOTH
-						    : SHMRING_OBSERVER) == 0) {
-			if (what & 1)
-				call(&other, (unsigned)take(1) % 14);
-			shmring_close(&other);
-		}
+		if (what < 14)
+			call(way % 2 && other.fd >= 0 ? &other : &stage->ring,
+			     what);
+		else if (what < 22)
+			damage(&stage->ring, stage->file, what & 1);
+		else if (other.fd >= 0)
+			leave(&other, way % 2);
+		else if (opens++ < OPENS)
+			enter(&other, &stage->ring, way);
 	}
-	munmap(file, ring.geometry.total);
-	shmring_close(&ring);
+	leave(&other, 0);
+	shmring__detach(&stage->ring); /* as close does first */
 	return 0;
 }
 

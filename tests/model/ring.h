@@ -29,6 +29,8 @@
 #define __asm__(...) ((void)0)
 #define __builtin_constant_p(value) 0
 #define sched_getcpu() 0
+/* Two words, so that more than one header is cleared at a time. */
+#define SHMRING_CLEAR_AHEAD 16
 #undef errno
 #define errno model_errno
 static _Thread_local int model_errno;

@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bars.c - the figures that shmring wants to reach, and whether it does.
+ *
+ * A bar compares two sides on the same work, each at its best way to wait:
+ * shmring with the best of some peers, or with a limit of the machine. What is
+ * told is the median of the ratios within each repetition, and between which
+ * values these lie. All comes from the rows that every other table is made of,
+ * but for the memory, which is read off real segments.
+ */
+#include "bars.h"
+
+#include "cases.h"
+#include "shmring.h"
+
+#include <math.h>
+#include <sys/stat.h>
+
+#define SPIN (1u << WAIT_SPIN)
+#define YIELD (1u << WAIT_YIELD)
+#define BLOCK (1u << WAIT_BLOCK)
+#define HYBRID (1u << WAIT_HYBRID)
+#define IDLE_SECONDS 3 /* to be idle, but for a message each */
+#define LARGE (64 << 10) /* bytes: told as bytes a second */
+#define IDLE 62 /* participants beside the two that work */
+
+/* Libraries and techniques to choose from. */
+#define SPSC_LIBRARIES "boost-spsc,ck-spsc,rte-spsc,moody-spsc,moody-circular"
+#define SPSC_OTHERS SPSC_LIBRARIES ",cached-apart"
+#define SPSC_PEERS SPSC_OTHERS ",cached-together"
+#define MPMC_RINGS "ck-mpmc,rte-mpmc,rte-rts,rte-hts"
+#define MPMC_PEERS MPMC_RINGS ",boost-queue,tbb-bounded"
+#define SYSTEM "pipe,unix_stream,unix_dgram,unix_seqpacket,posix_mq,sysv_msg"
+
+/* Who does the work, and how. */
+struct side {
+	const char *names;
+	unsigned waits;
+	size_t size, depth; /* 0: the bar's, the usual */
+	unsigned idle; /* participants attached beside */
+};
+
+#define WHO(list, ways)                          \
+	{                                        \
+		.names = (list), .waits = (ways) \
+	}
+#define OURS(ways) .ours = WHO("shmring-spsc", ways)
+#define OURS_MANY(ways) .ours = WHO("shmring-mpmc", ways)
+#define THEIRS(list, ways) .theirs = WHO(list, ways)
+#define SIZES(...) .sizes = { __VA_ARGS__ }
+
+enum sense {
+	FASTER, /* at least so many times their rate */
+	SLOWER, /* at most so many times their time */
+	COMPARED, /* how many times their rate; nothing is promised */
+	PORTION, /* at most this part of a CPU; there is no other side */
+};
+
+static const struct bar {
+	const char *figure;
+	enum sense sense;
+	double limit;
+	const char *than; /* what the limit multiplies */
+	enum bench_mode mode;
+	size_t sizes[8]; /* a line of the table each */
+	struct side ours, theirs;
+	enum metric metric; /* that is compared */
+	unsigned batch, pairs; /* 0: one */
+	uint64_t rate;
+	bool one_cpu; /* both sides on it */
+} bars[] = {
+#define ONE_BY_ONE                                                           \
+	.figure = "SPSC throughput, one at a time", .mode = MODE_THROUGHPUT, \
+	.sense = FASTER, .metric = METRIC_NS, OURS(SPIN)
+	{ ONE_BY_ONE, .limit = 1.5, .than = "best peer but cached-together",
+	  SIZES(8, 16), THEIRS(SPSC_OTHERS, SPIN) },
+	{ ONE_BY_ONE, .limit = 1.0, .than = "cached-together", SIZES(8, 16),
+	  THEIRS("cached-together", SPIN) },
+	{ ONE_BY_ONE, .limit = 1.5, .than = "best peer",
+	  SIZES(64, 256, 1024, 4096), THEIRS(SPSC_PEERS, SPIN) },
+#define BATCHES(n)                                                             \
+	{                                                                      \
+		.figure = "SPSC throughput, batches of " #n,                   \
+		.mode = MODE_THROUGHPUT, .sense = FASTER, .metric = METRIC_NS, \
+		.batch = n, .limit = 2, .than = "best peer's batch",           \
+		SIZES(8, 64), OURS(SPIN),                                      \
+		THEIRS("rte-spsc,moody-concurrent", SPIN)                      \
+	}
+	BATCHES(16),
+	BATCHES(64),
+	{ .figure = "SPSC throughput, in place",
+	  .mode = MODE_THROUGHPUT,
+	  .sense = FASTER,
+	  .metric = METRIC_NS,
+	  .limit = 0.9,
+	  .than = "one memcpy",
+	  SIZES(64 << 10, 256 << 10, 1 << 20, 8 << 20),
+	  .ours = WHO("shmring-spsc-zero", SPIN),
+	  THEIRS("memcpy", SPIN) },
+#define ROUND_TRIP                                                     \
+	.figure = "SPSC round trip, spinning", .mode = MODE_PING_PONG, \
+	.sense = SLOWER, .metric = METRIC_NS, SIZES(8, 16, 56), OURS(SPIN)
+	{ ROUND_TRIP, .limit = 0.85, .than = "best peer",
+	  THEIRS(SPSC_PEERS, SPIN) },
+	{ ROUND_TRIP, .limit = 1.1, .than = "bare fresh lines",
+	  .theirs = { "lines-fresh", SPIN, .size = 8 } },
+#define CROWD(n, kind)                                                     \
+	.figure = "MPMC throughput, " #n "x" #n, .pairs = n, .mode = kind, \
+	.metric = METRIC_NS, SIZES(8, 64)
+	{ CROWD(1, MODE_MANY_TO_MANY), .sense = FASTER, .limit = 1.2,
+	  .than = "best FIFO peer", OURS_MANY(SPIN | YIELD),
+	  THEIRS(MPMC_PEERS, SPIN | YIELD) },
+	{ CROWD(2, MODE_MANY_TO_MANY), .sense = FASTER, .limit = 1.2,
+	  .than = "best FIFO peer", OURS_MANY(YIELD | BLOCK),
+	  THEIRS(MPMC_PEERS, YIELD) },
+	{ CROWD(1, MODE_MANY_TO_MANY), .sense = COMPARED,
+	  .than = "the same queue that a killed process blocks",
+	  OURS_MANY(SPIN | YIELD), THEIRS("vyukov", SPIN | YIELD) },
+#define OVERSUBSCRIBED(n)                                                      \
+	{ CROWD(n, MODE_OVERSUBSCRIBED),                                       \
+	  .sense = FASTER,                                                     \
+	  .limit = 3,                                                          \
+	  .than = "best of ck and rte",                                        \
+	  OURS_MANY(YIELD | BLOCK),                                            \
+	  THEIRS(MPMC_RINGS, YIELD) },                                         \
+	{                                                                      \
+		.figure = "MPMC p99.9 of a message, " #n "x" #n, .pairs = n,   \
+		.mode = MODE_OVERSUBSCRIBED, .sense = SLOWER, .limit = 0.1,    \
+		.than = "best of ck and rte", .metric = METRIC_P999,           \
+		SIZES(64), OURS_MANY(YIELD | BLOCK), THEIRS(MPMC_RINGS, YIELD) \
+	}
+	OVERSUBSCRIBED(4),
+	OVERSUBSCRIBED(8),
+#define KEPT                                                 \
+	.sense = FASTER, .metric = METRIC_NS, .limit = 0.97, \
+	.than = "waiting compiled out", SIZES(8, 64)
+	{ .figure = "able to sleep, SPSC throughput",
+	  KEPT,
+	  .mode = MODE_THROUGHPUT,
+	  OURS(SPIN),
+	  THEIRS("shmring-spsc-deaf", SPIN) },
+	{ .figure = "able to sleep, SPSC round trip",
+	  KEPT,
+	  .mode = MODE_PING_PONG,
+	  OURS(SPIN),
+	  THEIRS("shmring-spsc-deaf", SPIN) },
+	{ .figure = "able to sleep, MPMC 1x1",
+	  KEPT,
+	  .mode = MODE_MANY_TO_MANY,
+	  OURS_MANY(SPIN),
+	  THEIRS("shmring-mpmc-deaf", SPIN) },
+#define ASLEEP                                                        \
+	.mode = MODE_PING_PONG, .sense = SLOWER, .metric = METRIC_NS, \
+	.than = "raw futex", SIZES(8), OURS(BLOCK), THEIRS("futex", BLOCK)
+	{ ASLEEP, .figure = "round trip, both asleep, two CPUs", .limit = 1.1 },
+	{ ASLEEP, .figure = "round trip, both asleep, one CPU", .limit = 1.2,
+	  .one_cpu = true },
+	{ .figure = "CPU of an idle receiver",
+	  .sense = PORTION,
+	  .limit = 0.0005,
+	  .than = "a core",
+	  .mode = MODE_UNDER_LOAD,
+	  .rate = 1,
+	  SIZES(64),
+	  OURS(HYBRID) },
+#define SYSTEMS                                                        \
+	.mode = MODE_THROUGHPUT, .sense = FASTER, .metric = METRIC_NS, \
+	.than = "best of pipe, socket, mq", SIZES(64),                 \
+	THEIRS(SYSTEM, SPIN | BLOCK)
+	{ SYSTEMS, .figure = "SPSC throughput, spinning", .limit = 50,
+	  OURS(SPIN) },
+	{ SYSTEMS, .figure = "SPSC throughput, blocking", .limit = 10,
+	  OURS(BLOCK) },
+	{ .figure = "MPMC 1x1 with 64 attached",
+	  .mode = MODE_MANY_TO_MANY,
+	  .sense = SLOWER,
+	  .metric = METRIC_NS,
+	  .limit = 1.1,
+	  .than = "with 2",
+	  SIZES(8, 64),
+	  .ours = { "shmring-mpmc", SPIN, .idle = IDLE },
+	  THEIRS("shmring-mpmc", SPIN) },
+#define GROWN(name, kind, count, text)                                \
+	{                                                             \
+		.figure = name " with " text " slots", .mode = kind,  \
+		.sense = SLOWER, .metric = METRIC_NS, .limit = 1.1,   \
+		.than = "with 64", SIZES(8),                          \
+		.ours = { name, SPIN, .depth = (count) }, .theirs = { \
+			name,                                         \
+			SPIN,                                         \
+			.depth = 64                                   \
+		}                                                     \
+	}
+#define ENGINE(name, kind)                           \
+	GROWN(name, kind, 1 << 10, "1 Ki"),          \
+		GROWN(name, kind, 1 << 15, "32 Ki"), \
+		GROWN(name, kind, 1 << 20, "1 Mi")
+	ENGINE("shmring-spsc", MODE_THROUGHPUT),
+	ENGINE("shmring-mpmc", MODE_MANY_TO_MANY),
+};
+
+#define BARS (sizeof(bars) / sizeof(bars[0]))
+
+/* -------------------------------------------------------------- the rows */
+
+/** What a side does for a line of the table, but for the mechanism. */
+static struct job
+job_of(const struct bar *bar, const struct side *side, size_t size)
+{
+	static int same[BENCH_WORKERS];
+	struct job job = options.job;
+	unsigned i;
+
+	job.mode = bar->mode;
+	job.size = side->size ? side->size : size;
+	job.batch = bar->batch ? bar->batch : 1;
+	job.senders = job.receivers = bar->pairs ? bar->pairs : 1;
+	job.rate = bar->rate;
+	job.depth = side->depth;
+	job.idle = side->idle;
+	job.cpus = assign_cpus(job.senders, job.receivers);
+	for (i = 0; bar->one_cpu && i < BENCH_WORKERS; i++)
+		same[i] = job.cpus[0];
+	if (bar->one_cpu)
+		job.cpus = same;
+	if (bar->rate)
+		job.count = options.quick ? 2 : IDLE_SECONDS + 1;
+	return job;
+}
+
+struct adding {
+	struct report *report;
+	struct job job;
+	unsigned waits;
+};
+
+static void
+add_one(const char *name, void *into)
+{
+	/* Round trips only get slower by long pauses. */
+	static const struct sizes looks = { 3, { (size_t)PAUSES_OWN, 0, 1 } };
+	struct adding *a = into;
+
+	a->job.mechanism = find_mechanism(name);
+	add_styles(a->report, &a->job, a->waits,
+		   a->job.mode == MODE_PING_PONG ? &looks : NULL);
+}
+
+static void
+add_side(struct report *report, const struct bar *bar, const struct side *side,
+	 size_t size)
+{
+	struct adding adding = { report, job_of(bar, side, size), side->waits };
+
+	if (side->names)
+		each(side->names, add_one, &adding);
+}
+
+void
+bars_add(struct report *report)
+{
+	const struct bar *bar;
+	const size_t *size;
+
+	for (bar = bars; bar < bars + BARS; bar++)
+		for (size = bar->sizes; *size; size++) {
+			add_side(report, bar, &bar->ours, *size);
+			add_side(report, bar, &bar->theirs, *size);
+		}
+}
+
+/* ------------------------------------------------------------- the verdict */
+
+struct choosing {
+	const struct report *report;
+	const struct job *job;
+	unsigned waits;
+	enum metric metric;
+	const struct row *best, *failed;
+};
+
+static void
+choose_one(const char *name, void *into)
+{
+	struct choosing *c = into;
+	size_t i;
+
+	for (i = 0; i < c->report->count; i++) {
+		const struct row *row = &c->report->rows[i];
+		double value = row_median(row, c->metric);
+
+		if (strcmp(row->job.mechanism->name, name) ||
+		    !same_work(&row->job, c->job) ||
+		    !(c->waits & 1u << row->job.style.wait))
+			continue;
+		if (row->status != RUN_DONE || isnan(value))
+			c->failed = row;
+		else if (!c->best || value < row_median(c->best, c->metric))
+			c->best = row;
+	}
+}
+
+/** The best row of a side; or, in *failed, one without figures. */
+static const struct row *
+choose(const struct report *report, const struct bar *bar,
+       const struct side *side, size_t size, const struct row **failed)
+{
+	struct job job = job_of(bar, side, size);
+	struct choosing c = { .report = report,
+			      .job = &job,
+			      .waits = side->waits,
+			      .metric = bar->metric };
+
+	if (side->names)
+		each(side->names, choose_one, &c);
+	*failed = c.failed;
+	return c.best;
+}
+
+/* Of the repetitions that both sides have. */
+struct measured {
+	double median, least, most;
+};
+
+/** What is compared with the limit, of one repetition. */
+static double
+figure(const struct bar *bar, const struct row *ours, const struct row *theirs,
+       unsigned repetition)
+{
+	const double(*mine)[REPORT_REPEAT] = ours->value;
+	double ratio;
+
+	if (bar->sense == PORTION)
+		return mine[METRIC_CPU_RECEIVE][repetition] *
+		       mine[METRIC_RATE][repetition] / 1e9;
+	ratio = mine[bar->metric][repetition] /
+		theirs->value[bar->metric][repetition];
+	return bar->sense == SLOWER ? ratio : 1 / ratio;
+}
+
+static struct measured
+measure(const struct bar *bar, const struct row *ours, const struct row *theirs)
+{
+	unsigned n = ours->repetitions;
+	double values[REPORT_REPEAT];
+	unsigned i;
+
+	if (theirs && theirs->repetitions < n)
+		n = theirs->repetitions;
+	for (i = 0; i < n; i++)
+		values[i] = figure(bar, ours, theirs, i);
+	qsort(values, n, sizeof(values[0]), ascending);
+	return (struct measured){ (values[(n - 1) / 2] + values[n / 2]) / 2,
+				  values[0], values[n - 1] };
+}
+
+static bool
+met(const struct bar *bar, double value)
+{
+	return bar->sense == FASTER ? value >= bar->limit : value <= bar->limit;
+}
+
+/* ------------------------------------------------------------- the table */
+
+/** "559M/s by ck-spsc, spin/32" */
+static void
+print_row(const struct bar *bar, const struct row *row, FILE *out)
+{
+	char cell[CELL];
+	bool time = bar->mode == MODE_PING_PONG || bar->metric != METRIC_NS;
+
+	if (time)
+		format_time(cell, row_median(row, bar->metric));
+	else
+		format_number(cell, row_median(row, row->job.size >= LARGE
+							    ? METRIC_BYTES
+							    : METRIC_RATE));
+	fprintf(out, "%s%s by %s", cell,
+		time			 ? ""
+		: row->job.size >= LARGE ? " B/s"
+					 : "/s",
+		row->job.mechanism->name);
+	if (!(row->job.mechanism->caps & CAP_BASELINE))
+		fprintf(out, ", %s", style_name(row->job.style));
+}
+
+/** Figure and bar. */
+static void
+print_bar(const struct bar *bar, size_t size, FILE *out)
+{
+	static const char *const words[] = {
+		[FASTER] = ">=", [SLOWER] = "<=", [PORTION] = "<="
+	};
+
+	fprintf(out, "| %s, ", bar->figure);
+	if (size >= 1 << 20)
+		fprintf(out, "%zu MiB", size >> 20);
+	else if (size >= 1 << 13)
+		fprintf(out, "%zu KiB", size >> 10);
+	else
+		fprintf(out, "%zu B", size);
+	if (bar->sense == COMPARED)
+		fprintf(out, " | beside %s", bar->than);
+	else if (bar->sense == PORTION)
+		fprintf(out, " | %s %g %% of %s", words[bar->sense],
+			bar->limit * 100, bar->than);
+	else
+		fprintf(out, " | %s %g x %s", words[bar->sense], bar->limit,
+			bar->than);
+}
+
+static void
+print_line(const struct report *report, const struct bar *bar, size_t size,
+	   FILE *out)
+{
+	const struct row *failed, *not_ours;
+	const struct row *theirs =
+		choose(report, bar, &bar->theirs, size, &failed);
+	const struct row *ours =
+		choose(report, bar, &bar->ours, size, &not_ours);
+	double factor = bar->sense == PORTION ? 100 : 1;
+	const char *unit = bar->sense == PORTION ? " %" : " x";
+	struct measured m;
+
+	print_bar(bar, size, out);
+	if (!ours || (!theirs && bar->theirs.names)) {
+		const struct row *row = ours ? failed : not_ours;
+
+		fprintf(out, " | %s: %s | not measured |\n",
+			row->job.mechanism->name, row->text);
+		return;
+	}
+	m = measure(bar, ours, theirs);
+	fprintf(out, " | **%.3g%s** (%.3g to %.3g)", m.median * factor, unit,
+		m.least * factor, m.most * factor);
+	if (theirs) {
+		fprintf(out, ": ");
+		print_row(bar, ours, out);
+		fprintf(out, "; ");
+		print_row(bar, theirs, out);
+	}
+	fprintf(out, " | %s |\n",
+		bar->sense == COMPARED ? "-"
+		: met(bar, m.median)   ? "yes"
+				       : "**no**");
+}
+
+/** What a segment of so many slots takes, and how many messages it holds. */
+static bool
+weigh(uint32_t mode, uint32_t slots, size_t size, double *bytes,
+      double *messages)
+{
+	const struct shmring_config config = {
+		.mode = mode,
+		.slots = slots,
+		.slot_size = (uint32_t)size,
+		.participants = mode == SHMRING_MPMC ? 64 : 0,
+	};
+	struct shmring ring;
+	struct stat file;
+	char message[64] = { 0 };
+	bool good;
+
+	if (shmring_create_memfd(&ring, &config))
+		return false;
+	good = fstat(shmring_fd(&ring), &file) == 0;
+	*bytes = (double)file.st_size;
+	for (*messages = 0; shmring_push(&ring, message, size) == 0;)
+		++*messages;
+	shmring_close(&ring);
+	return good && *messages > 0;
+}
+
+/** Two segments tell what grows with the messages and what does not. */
+static void
+print_memory(const char *name, uint32_t mode, double limit, FILE *out)
+{
+	static const size_t sizes[] = { 8, 64 };
+	double bytes[2], messages[2], each_one, fixed;
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		if (!weigh(mode, 1 << 10, sizes[i], &bytes[0], &messages[0]) ||
+		    !weigh(mode, 1 << 16, sizes[i], &bytes[1], &messages[1])) {
+			fprintf(out, "| %s memory | | no segment | **no** |\n",
+				name);
+			return;
+		}
+		each_one = (bytes[1] - bytes[0]) / (messages[1] - messages[0]);
+		fixed = bytes[0] - each_one * messages[0];
+		each_one -= (double)sizes[i];
+		fprintf(out,
+			"| %s memory a message, %zu B | <= %g B more | "
+			"%.4g B | %s |\n",
+			name, sizes[i], limit, each_one,
+			each_one <= limit + 0.005 ? "yes" : "**no**");
+	}
+	fprintf(out, "| %s memory, fixed part | <= 16 KiB | %.4g KiB | %s |\n",
+		name, fixed / 1024, fixed <= 16384 ? "yes" : "**no**");
+}
+
+void
+bars_print(const struct report *report, FILE *out)
+{
+	const struct bar *bar;
+	const size_t *size;
+
+	report_head(report, out, true);
+	fprintf(out,
+		"\n| figure | bar | measured, median (least to most of "
+		"%u) | met |\n|---|---|---|---|\n",
+		options.repeat);
+	for (bar = bars; bar < bars + BARS; bar++)
+		for (size = bar->sizes; *size; size++)
+			print_line(report, bar, *size, out);
+	print_memory("SPSC", SHMRING_SPSC, 8, out);
+	print_memory("MPMC", SHMRING_MPMC, 16, out);
+}
