@@ -141,13 +141,13 @@ code "$tree/unchanged.o" 2>/dev/null || echo "# SKIP same code: no gcc"
 for line in "${table[@]}"; do
 	began=$SECONDS
 	mutant "$line"
-	if [ "$reason" = "same code" ]; then
+	if [[ $reason == "same code"* ]]; then
 		verdict=equivalent
 		code "$tree/changed.o" 2>/dev/null || verdict=skipped
 		[ $verdict = skipped ] ||
 			cmp -s "$tree/unchanged.o" "$tree/changed.o" ||
 			verdict=survived
-		report "$name" $verdict "x86: $reason"
+		report "$name" $verdict "$reason"
 		[ $verdict = survived ] && bad=1
 		[ $verdict = skipped ] && [ "$required" = 1 ] && bad=1
 		continue
