@@ -27,33 +27,69 @@ column()
 		cut -d: -f1
 }
 
-# rows MODE X Y...: for the best rows of a mode without error, one block a
-# mechanism (and way to wait), so that gnuplot draws a line each
-rows()
+# Shown of them: so many that lines can be told apart (PLOT=... for others).
+shown=${PLOT:-shmring-spsc shmring-mpmc cached-together ck-spsc ck-mpmc \
+rte-spsc rte-mpmc boost-spsc moody-spsc iceoryx pipe unix_stream posix_mq tcp \
+zmq lines-fresh memcpy}
+
+# chosen MODES SIZE: the figures to draw, without their header: rows of these
+# modes (a pattern), at the best way to spin, one at a time, without error;
+# SIZE is all, or one: the smallest that the modes have
+chosen()
 {
-	mode=$1
-	shift
-	columns=$(for name in "$@"; do column "$name"; done | tr '\n' ' ')
-	grep -v '^#' "$figures" | awk -F, -v mode="$mode" -v columns="$columns" '
-		NR == 1 || $1 != mode || $10 != 1 || $14 != "\"\"" { next }
-		$6 == 1 {
-			n = split(columns, c, " ")
-			line = ""
+	grep -v '^#' "$figures" | awk -F, -v modes="^($1)\$" -v sizes="$2" \
+		-v shown="$shown" '
+		BEGIN {
+			n = split(shown, names, " ")
 			for (i = 1; i <= n; i++)
-				line = line " " $c[i]
-			name = $2 " " $3
-			sub("/.*", "", name)
-			if (!(name in block))
-				order[++names] = name
-			block[name] = block[name] line "\n"
+				show[names[i]] = 1
+		}
+		NR == 1 || $1 !~ modes || !($2 in show) || $6 != 1 ||
+			$10 != 1 || $14 != "\"\"" { next }
+		{
+			line[++rows] = $0
+			size[rows] = $5
+			if (!least || $5 < least)
+				least = $5
 		}
 		END {
-			for (i = 1; i <= names; i++)
-				printf "\"%s\"\n%s\n\n", order[i], block[order[i]]
+			for (i = 1; i <= rows; i++)
+				if (sizes == "all" || size[i] == least)
+					print line[i]
 		}'
 }
 
-# draw FILE TITLE X-AXIS Y-AXIS STYLE USING: one line or point a block
+# rows MODES SIZE X Y...: a block for each mechanism and way to wait, sorted by
+# X, so that gnuplot draws a line each
+rows()
+{
+	lines=$(chosen "$1" "$2")
+	shift 2
+	columns=$(for name in "$@"; do column "$name"; done | tr '\n' ' ')
+	echo "$lines" | awk -F, -v columns="$columns" '
+		NF {
+			name = $2 " " $3
+			sub("/.*", "", name)
+			if (!(name in number))
+				number[name] = ++names
+			n = split(columns, c, " ")
+			printf "%d\t%s", number[name], name
+			for (i = 1; i <= n; i++)
+				printf "\t%s", $c[i]
+			print ""
+		}' | sort -t "$(printf '\t')" -k1,1n -k3,3g | awk -F'\t' '
+		$1 != before {
+			printf "%s\"%s\"\n", before ? "\n\n" : "", $2
+			before = $1
+		}
+		{
+			for (i = 3; i <= NF; i++)
+				printf " %s", $i
+			print ""
+		}'
+}
+
+# draw FILE TITLE X-AXIS Y-AXIS STYLE USING [MORE]: a line or points a block
 draw()
 {
 	blocks=$(grep -c '^"' "$plots/$1.dat" || true)
@@ -62,49 +98,60 @@ draw()
 		return
 	fi
 	gnuplot <<END
-set terminal svg size 1000,700 background "white"
+set terminal svg size 1000,600 background "white"
 set output "$plots/$1.svg"
 set title "$2"
 set xlabel "$3"
 set ylabel "$4"
 set logscale xy
+set format "%.0s%c"
 set grid
 set key outside right noenhanced
+${7:-}
 plot for [i = 0:$((blocks - 1))] "$plots/$1.dat" index i using $6 \
-	with $5 linetype i + 1 dashtype i / 8 + 1 title columnheader(1)
+	with $5 linetype i + 1 linewidth 1.5 dashtype i / 8 + 1 \
+	title columnheader(1)
 END
 	echo "$plots/$1.svg"
 }
 
-rows ping-pong size p50_ns p99_ns >"$plots/latency-size.dat"
+# at MODES: the size that one-size diagrams have, for their titles
+at()
+{
+	chosen "$1" one | awk -F, '{ print $5 " bytes"; exit }'
+}
+
+rows ping-pong all size p50_ns p99_ns >"$plots/latency-size.dat"
 draw latency-size "round trip against message size (p50)" "bytes" "ns" \
 	linespoints 1:2
 cp "$plots/latency-size.dat" "$plots/latency99-size.dat"
 draw latency99-size "round trip against message size (p99)" "bytes" "ns" \
 	linespoints 1:3
-rows throughput size bytes_per_second >"$plots/throughput-size.dat"
+rows throughput all size bytes_per_second >"$plots/throughput-size.dat"
 draw throughput-size "throughput against message size" "bytes" \
 	"bytes/s" linespoints 1:2
-rows ping-pong cpu_send_ns p50_ns >"$plots/latency-cpu.dat"
-draw latency-cpu "round trip (p50) against CPU time" \
+rows ping-pong one cpu_send_ns p50_ns >"$plots/latency-cpu.dat"
+draw latency-cpu "round trip (p50) against CPU time, $(at ping-pong)" \
 	"CPU ns a round trip, sender" "ns" points 1:2
-rows under-load rate p50_ns p99_ns >"$plots/latency-load.dat"
-draw latency-load "latency (p99) against offered load" "messages/s" "ns" \
-	linespoints 1:3
-for mode in many-to-many oversubscribed; do
-	rows $mode senders items_per_second
-done >"$plots/throughput-pairs.dat"
-draw throughput-pairs "throughput against producers x consumers" \
-	"producers (as many consumers)" "messages/s" linespoints 1:2
+rows under-load one rate p50_ns p99_ns >"$plots/latency-load.dat"
+draw latency-load "latency (p99) against offered load, $(at under-load)" \
+	"messages/s" "ns" linespoints 1:3
+crowds='many-to-many|oversubscribed'
+rows "$crowds" one senders items_per_second >"$plots/throughput-pairs.dat"
+draw throughput-pairs \
+	"throughput against producers x consumers, $(at "$crowds")" \
+	"producers (as many consumers)" "messages/s" linespoints 1:2 \
+	'set xtics (1, 2, 4, 8)'
 
 # The distributions: latency against 1 / (1 - percentile).
-: >"$plots/latency-distribution.dat"
-for file in "$plots"/latency.ping-pong-*.hgrm; do
-	[ -e "$file" ] || continue
-	name=${file##*/latency.ping-pong-}
-	printf '"%s"\n' "${name%.hgrm}" >>"$plots/latency-distribution.dat"
-	awk 'NF == 4 && $1 + 0 > 0 { print $4, $1 } END { print "\n" }' \
-		"$file" >>"$plots/latency-distribution.dat"
-done
-draw latency-distribution "distribution of round trips" \
-	"1 / (1 - percentile)" "ns" lines 1:2
+chosen ping-pong one | awk -F, '{ print $2 "-" $3 "-" $5 }' | tr / - |
+	while read -r row; do
+		file=$plots/latency.ping-pong-$row.hgrm
+		[ -e "$file" ] || continue
+		printf '"%s"\n' "${row%-*}"
+		awk 'NF == 4 && $1 + 0 > 0 { print $4, $1 } END { print "\n" }' \
+			"$file"
+	done >"$plots/latency-distribution.dat"
+draw latency-distribution "distribution of round trips, $(at ping-pong)" \
+	"percentile" "ns" lines 1:2 \
+	'set xtics ("0" 1, "90" 10, "99" 100, "99.9" 1e3, "99.99" 1e4, "99.999" 1e5)'
