@@ -5,7 +5,6 @@
  * ring has all its slots. DOUBT: whoever finds nothing doubts the owner of
  * the position at once, so that every owner may be overtaken at every step.
  * COMMIT: by reserve and commit, which moves a message whose slot was void.
- * CALM=role: who has it clears attn between its operations, if that may be.
  */
 #ifdef DOUBT
 #define SHMRING_PATIENCE_NS 0
@@ -31,18 +30,6 @@ static struct shmring *rings[MODEL_THREADS]; /* producers first */
 static uint64_t pushed[PRODUCERS];
 static uint64_t taken[CONSUMERS + 1][MESSAGES]; /* at last by main */
 static uint64_t count[CONSUMERS + 1];
-
-/* Between two operations. */
-static void
-calm(struct shmring *ring)
-{
-#ifdef CALM
-	if (ring->roles & CALM)
-		shmring__calm(ring);
-#else
-	(void)ring;
-#endif
-}
 
 static int
 put(struct shmring *ring, const uint64_t *message)
@@ -73,7 +60,6 @@ producer(void *unused)
 		if (error)
 			break;
 		pushed[i]++;
-		calm(rings[i]);
 	}
 	return NULL;
 }
@@ -97,10 +83,8 @@ consumer(void *unused)
 	int i = __VERIFIER_thread_self() - 1;
 
 	(void)unused;
-	for (int n = 0; n < POPS; n++) {
+	for (int n = 0; n < POPS; n++)
 		take(rings[i], i - PRODUCERS);
-		calm(rings[i]);
-	}
 	return NULL;
 }
 
@@ -146,10 +130,6 @@ main(void)
 #endif
 #ifdef REACH_SPILL /* a control: a message is moved to another slot */
 	MODEL_ASSERT(!model_spills[PRODUCERS - 1]);
-#endif
-#ifdef REACH_CALM /* a control: attn was set and is clear again */
-	MODEL_ASSERT(reader->notice->attn == 0 ||
-		     (reader->notice->attn & SHMRING__DOUBT));
 #endif
 	for (int i = 0; i < 2 * SLOTS; i++)
 		take(reader, CONSUMERS);

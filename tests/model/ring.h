@@ -57,6 +57,7 @@ static _Thread_local int model_errno;
 #ifndef MODEL_LINES
 #define MODEL_LINES MODEL_THREADS /* participants, the first handles */
 #endif
+#define MODEL_HANDLES (MODEL_THREADS + 1)
 #ifndef SLOTS
 #define SLOTS 2 /* MPMC */
 #endif
@@ -67,9 +68,9 @@ static _Thread_local int model_errno;
 
 static _Alignas(
 	4096) unsigned char model_segment[8 * MODEL_PAGE + MODEL_LINES * 128];
-static struct shmring model_handles[MODEL_THREADS];
-static uint64_t model_spills[MODEL_THREADS];
-static struct shmring__canary model_canaries[MODEL_THREADS];
+static struct shmring model_handles[MODEL_HANDLES];
+static uint64_t model_spills[MODEL_HANDLES];
+static struct shmring__canary model_canaries[MODEL_HANDLES];
 
 /* Handle number i, of thread 1 + i, not attached yet. */
 static struct shmring *
