@@ -256,6 +256,12 @@ add_side(struct report *report, const struct bar *bar, const struct side *side,
 		each(side->names, add_one, &adding);
 }
 
+static bool
+asked_for(const struct bar *bar)
+{
+	return !options.only || strstr(bar->figure, options.only);
+}
+
 void
 bars_add(struct report *report)
 {
@@ -263,10 +269,12 @@ bars_add(struct report *report)
 	const size_t *size;
 
 	for (bar = bars; bar < bars + BARS; bar++)
-		for (size = bar->sizes; *size; size++) {
+		for (size = bar->sizes; *size && asked_for(bar); size++) {
 			add_side(report, bar, &bar->ours, *size);
 			add_side(report, bar, &bar->theirs, *size);
 		}
+	if (!report->count)
+		refuse("no such bar", options.only);
 }
 
 /* ------------------------------------------------------------- the verdict */
@@ -342,7 +350,7 @@ static struct measured
 measure(const struct bar *bar, const struct row *ours, const struct row *theirs)
 {
 	unsigned n = ours->repetitions;
-	double values[REPORT_REPEAT];
+	double values[REPORT_REPEAT] = { 0 };
 	unsigned i;
 
 	if (theirs && theirs->repetitions < n)
@@ -511,8 +519,10 @@ bars_print(const struct report *report, FILE *out)
 		"%u) | met |\n|---|---|---|---|\n",
 		options.repeat);
 	for (bar = bars; bar < bars + BARS; bar++)
-		for (size = bar->sizes; *size; size++)
+		for (size = bar->sizes; *size && asked_for(bar); size++)
 			print_line(report, bar, *size, out);
+	if (options.only)
+		return;
 	print_memory("SPSC", SHMRING_SPSC, 8, out);
 	print_memory("MPMC", SHMRING_MPMC, 16, out);
 }

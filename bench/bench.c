@@ -87,9 +87,8 @@ static const struct {
 	const char *name;
 	void (*write)(const struct report *report, FILE *out);
 } formats[] = {
-	{ "text", report_text },
-	{ "json", report_json },
-	{ "csv", report_csv },
+	{ "brief", report_brief }, { "text", report_text },
+	{ "json", report_json },   { "csv", report_csv },
 	{ "md", report_markdown },
 };
 

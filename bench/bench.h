@@ -84,12 +84,13 @@ enum { /* of a mechanism */
        CAP_APART = 1 << 14, /* only where asked for by its own name */
 };
 
-enum bench_fault { /* put into a measurement to see the verifier report it */
+enum bench_fault { /* put into a measurement to see it reported */
 		   FAULT_NONE,
 		   FAULT_LOSE,
 		   FAULT_DUPLICATE,
 		   FAULT_REORDER,
 		   FAULT_CORRUPT,
+		   FAULT_HURRY, /* a millionth of the time is told */
 		   FAULT_COUNT,
 };
 

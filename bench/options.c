@@ -15,7 +15,6 @@
 struct options options = {
 	.job = { .verify = VERIFY_SEQ },
 	.baseline = "pipe",
-	.formats = "text",
 };
 
 static void
@@ -55,13 +54,14 @@ usage(FILE *out)
 		"warming up is\n"
 		"                       always full\n"
 		"      --baseline NAME  for the ratios (pipe)\n"
-		"      --format LIST    text json csv md\n"
+		"      --format LIST    text json csv md; brief: one table of "
+		"all\n"
 		"  -o, --out FILE       where to; of several formats the stem\n"
 		"      --hdr STEM       a histogram a row: STEM.<row>.hgrm\n"
 		"      --timeout TIME   for one repetition (20s)\n"
 		"      --seed N         of the order in which rows take turns\n"
 		"      --quick          everything, briefly: does it work?\n"
-		"      --bars           what shmring wants to reach, and "
+		"      --bars[=WORD]    what shmring wants to reach, and "
 		"whether "
 		"it does\n");
 }
@@ -268,8 +268,8 @@ parse_verify(const char *text)
 static enum bench_fault
 parse_fault(const char *text)
 {
-	static const char *const names[] = { "none", "lose", "duplicate",
-					     "reorder", "corrupt" };
+	static const char *const names[] = { "none",	"lose",	   "duplicate",
+					     "reorder", "corrupt", "hurry" };
 	int fault;
 
 	for (fault = 0; fault < FAULT_COUNT; fault++)
@@ -288,6 +288,8 @@ set_defaults(struct options *o)
 
 	if (!o->repeat)
 		o->repeat = quick ? 1 : 5;
+	if (!o->formats)
+		o->formats = quick ? "brief" : "text";
 	/* Briefly: so many messages that it works or does not. */
 	if (!o->job.count && !o->job.duration && quick)
 		o->job.count = QUICK_MESSAGES;
@@ -353,7 +355,7 @@ parse_options(int argc, char **argv)
 		{ "timeout", 1, NULL, TIMEOUT },
 		{ "seed", 1, NULL, SEED },
 		{ "quick", 0, NULL, QUICK },
-		{ "bars", 0, NULL, BARS },
+		{ "bars", 2, NULL, BARS },
 		{ "fault", 1, NULL, FAULT }, /* for the tests of the bench */
 		{ "help", 0, NULL, HELP },
 		{ NULL, 0, NULL, 0 },
@@ -450,6 +452,7 @@ parse_options(int argc, char **argv)
 			break;
 		case BARS:
 			o->bars = true;
+			o->only = optarg;
 			break;
 		case FAULT:
 			o->job.fault = parse_fault(optarg);

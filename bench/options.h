@@ -34,6 +34,7 @@ struct options {
 	bool place_given, quick, list, bars;
 	int senders[LIST], receivers[LIST]; /* CPUs */
 	size_t n_senders, n_receivers;
+	const char *only; /* with bars: those that have this in their name */
 	const char *formats, *out, *hdr, *baseline;
 };
 

@@ -26,6 +26,7 @@ struct report {
 };
 
 #define CELL 96 /* of a table, at most */
+#define NOISY 0.05 /* a spread beyond is flagged */
 
 const char *mode_name(enum bench_mode mode);
 const char *wait_name(enum bench_wait wait);
@@ -39,6 +40,20 @@ int ascending(const void *a, const void *b);
 /* Whether two rows do the same, by whatever mechanism, waiting in whatever
  * way. */
 bool same_work(const struct job *a, const struct job *b);
+/* What a mode is about; smaller is better, but for METRIC_DEPTH. */
+enum metric primary_metric(enum bench_mode mode);
+/* "throughput/pipe/block/64/batch:16/1x2" */
+const char *row_name(const struct row *row);
+/* Of a row without figures: why it has none. */
+const char *row_excuse(const struct row *row);
+/* The verifier's verdict in words. */
+const char *row_verdict(const struct row *row);
+/* How many times better than the baseline a row is, or NaN. */
+double row_ratio(const struct report *report, const struct row *row);
+double row_mean(const struct row *row, enum metric metric);
+double row_deviation(const struct row *row, enum metric metric);
+/* Coefficient of variation: the spread, relative to the mean. */
+double row_spread(const struct row *row, enum metric metric);
 double row_median(const struct row *row, enum metric metric);
 /* True when messages were lost, duplicated, reordered or damaged that the
  * mechanism should have kept. */
@@ -47,6 +62,8 @@ bool row_spoilt(const struct row *row);
 void report_head(const struct report *report, FILE *out, bool markdown);
 /* Mark the best style of each kind of work; once all is measured. */
 void report_choose(struct report *report);
+/* One table: how each mechanism does in each mode, if it does. */
+void report_brief(const struct report *report, FILE *out);
 void report_text(const struct report *report, FILE *out);
 void report_json(const struct report *report, FILE *out);
 void report_csv(const struct report *report, FILE *out);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* run.c - one repetition of one case: its processes, segments and clean-up */
 #include "run.h"
+#include "worker.h"
 
 #include <errno.h>
 #include <math.h>
@@ -18,8 +19,6 @@
 #define WARM_FIRST 64 /* messages of the first warm-up segment */
 #define WARM_GROWTH 4 /* each has so many times more */
 #define FILL_LOSSY 2000 /* messages sent where nothing says "full" */
-#define GRACE (BENCH_SECOND / 5) /* nothing for so long: it is lost */
-#define BITS_EACH (VERIFY_MOST / 8 + 4096) /* bitmap of a worker, in bytes */
 
 /* What all processes of a case share. */
 struct shared {
@@ -41,28 +40,6 @@ static struct {
 	char name[2][sizeof(((struct channel *)0)->name)];
 } now_running;
 
-static unsigned
-participants(const struct job *job)
-{
-	return job->mechanism->caps & CAP_SOLO ? 1
-					       : job->senders + job->receivers;
-}
-
-/** The side that is alone makes the object: some give others no choice. */
-static bool
-maker_receives(const struct job *job)
-{
-	return job->senders > 1 && job->receivers == 1;
-}
-
-static bool
-is_sender(const struct job *job, unsigned i)
-{
-	return maker_receives(job) ? i >= job->receivers : i < job->senders;
-}
-
-/* ---------------------------------------------------------- small tools */
-
 static void *
 shared_memory(size_t size)
 {
@@ -70,302 +47,6 @@ shared_memory(size_t size)
 		       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	return p == MAP_FAILED ? NULL : p;
-}
-
-static void
-nap(int64_t ns)
-{
-	struct timespec t = { .tv_nsec = ns };
-
-	nanosleep(&t, NULL);
-}
-
-/** Wait until *word has the value, giving the CPU away. */
-static void
-await(const uint32_t *word, uint32_t value)
-{
-	while (__atomic_load_n(word, __ATOMIC_ACQUIRE) != value)
-		nap(20000);
-}
-
-/** The same for a short time and a prompt answer. */
-static void
-await_soon(const uint32_t *word, uint32_t value)
-{
-	unsigned looks;
-
-	for (looks = 0; __atomic_load_n(word, __ATOMIC_ACQUIRE) != value;
-	     looks++)
-		if (looks % 1000 == 999)
-			sched_yield();
-}
-
-static void
-signal_others(uint32_t *word)
-{
-	__atomic_fetch_add(word, 1, __ATOMIC_ACQ_REL);
-}
-
-void
-worker_fail(const struct worker *w, int error, const char *what,
-	    const struct channel *ch)
-{
-	struct control *c = w->control;
-
-	if (__atomic_fetch_add(&c->failed, 1, __ATOMIC_ACQ_REL) == 0) {
-		const char *text =
-			error == -ENOSYS && ch->why ? "" : strerror(-error);
-
-		c->error = error;
-		if (ch && ch->why && ch->limit)
-			snprintf(c->text, sizeof(c->text), "%s: %s: %s is %llu",
-				 what, text, ch->why,
-				 (unsigned long long)ch->limit);
-		else
-			snprintf(c->text, sizeof(c->text), "%s: %s%s%s", what,
-				 text, ch && ch->why ? ": " : "",
-				 ch && ch->why ? ch->why : "");
-	}
-	kill(0, SIGKILL); /* nobody can go on: all of the runner's group */
-	_exit(1);
-}
-
-/* ------------------------------------------------------- counting a worker */
-
-struct usage {
-	int64_t cpu;
-	uint64_t voluntary, involuntary, faults;
-};
-
-/** So far, of this process; of this thread where several are workers. */
-static struct usage
-usage(const struct job *job)
-{
-	bool threads = job->mechanism->caps & CAP_THREADS;
-	struct timespec cpu;
-	struct rusage r;
-
-	clock_gettime(threads ? CLOCK_THREAD_CPUTIME_ID
-			      : CLOCK_PROCESS_CPUTIME_ID,
-		      &cpu);
-	getrusage(threads ? RUSAGE_THREAD : RUSAGE_SELF, &r);
-	return (struct usage){
-		.cpu = cpu.tv_sec * BENCH_SECOND + cpu.tv_nsec,
-		.voluntary = (uint64_t)r.ru_nvcsw,
-		.involuntary = (uint64_t)r.ru_nivcsw,
-		.faults = (uint64_t)(r.ru_minflt + r.ru_majflt),
-	};
-}
-
-static uint64_t
-system_calls(const struct worker *w)
-{
-	const struct mechanism *m = w->job->mechanism;
-	uint64_t n = 0;
-
-	if (m->syscalls && w->out.job)
-		n += m->syscalls(&w->out);
-	if (m->syscalls && w->in.job)
-		n += m->syscalls(&w->in);
-	return n;
-}
-
-/* ------------------------------------------------------------- one worker */
-
-bool
-worker_idle(struct worker *w, uint64_t moved)
-{
-	struct control *c = w->control;
-	uint64_t all = 0;
-	unsigned i;
-
-	__atomic_store_n(&w->result->received, moved, __ATOMIC_RELAXED);
-	if (__atomic_load_n(&c->senders_done, __ATOMIC_ACQUIRE) !=
-	    w->job->senders)
-		return true;
-	/* All has been sent: has it all arrived? */
-	for (i = 0; i < participants(w->job); i++)
-		all += __atomic_load_n(&c->results[i].received,
-				       __ATOMIC_RELAXED);
-	if (all >= w->total)
-		return false;
-	if (!w->idle_since || w->idle_moved != moved) {
-		w->idle_since = bench_now();
-		w->idle_moved = moved;
-	}
-	return bench_now() - w->idle_since < GRACE;
-}
-
-/** Wake receivers that sleep for ever, until none is left. */
-static void
-wake_receivers(struct worker *w)
-{
-	struct control *c = w->control;
-	unsigned i, left;
-
-	/* A single receiver counts; it only sleeps if something was lost. */
-	if (w->job->receivers == 1)
-		for (i = 0; i < 1000; i++) {
-			if (__atomic_load_n(&c->receivers_done,
-					    __ATOMIC_ACQUIRE))
-				return;
-			nap(GRACE / 1000);
-		}
-	while ((left = w->job->receivers -
-		       __atomic_load_n(&c->receivers_done, __ATOMIC_ACQUIRE))) {
-		for (i = 0; i < left; i++)
-			w->job->mechanism->run(w, PART_WAKE);
-		nap(1000000);
-	}
-}
-
-static void
-send_part(struct worker *w)
-{
-	struct control *c = w->control;
-
-	w->job->mechanism->run(w, PART_SEND);
-	w->tally.moved = w->count;
-	if (__atomic_add_fetch(&c->senders_done, 1, __ATOMIC_ACQ_REL) ==
-		    w->job->senders &&
-	    w->own)
-		wake_receivers(w);
-}
-
-static void
-receive_part(struct worker *w)
-{
-	w->job->mechanism->run(w, PART_RECEIVE);
-	w->result->end = w->lossy ? w->last : bench_now();
-	__atomic_store_n(&w->result->received, w->tally.moved,
-			 __ATOMIC_RELAXED);
-	signal_others(&w->control->receivers_done);
-}
-
-/** What nobody expects any more: a message sent twice. */
-static void
-drain_part(struct worker *w)
-{
-	await_soon(&w->control->senders_done, w->job->senders);
-	w->expected = UINT64_MAX;
-	w->job->mechanism->run(w, PART_DRAIN);
-}
-
-/** The part of this worker in a segment. */
-static void
-play(struct worker *w, enum segment segment)
-{
-	const struct mechanism *m = w->job->mechanism;
-
-	w->result->begin = w->begin = bench_now();
-	if (m->caps & CAP_SOLO)
-		m->run(w, PART_SEND);
-	else if (segment == SEGMENT_FILL && w->sends)
-		m->run(w, PART_FILL);
-	else if (segment == SEGMENT_EMPTY && w->sends)
-		signal_others(&w->control->senders_done);
-	else if (segment == SEGMENT_EMPTY)
-		m->run(w, PART_DRAIN);
-	else if (w->sends && w->receives)
-		m->run(w, w->index == 0 ? PART_PING : PART_PONG);
-	else if (w->sends && segment != SEGMENT_FILL)
-		send_part(w);
-	else if (w->receives && segment != SEGMENT_FILL) {
-		receive_part(w);
-		return;
-	}
-	w->result->end = bench_now();
-}
-
-/** How this worker goes about the segment. */
-static void
-prepare(struct worker *w, enum segment segment)
-{
-	const struct job *job = w->job;
-	struct control *c = w->control;
-	uint64_t count = c->count;
-
-	w->first = c->first;
-	w->count = count;
-	w->total = count * job->senders;
-	/* Nobody can count what may get lost, or what others take. */
-	w->expected = job->receivers > 1 ? UINT64_MAX : w->total;
-	w->level = segment == SEGMENT_WARM || segment == SEGMENT_EMPTY
-			   ? VERIFY_FULL
-			   : job->verify;
-	w->full = w->level == VERIFY_FULL;
-	w->timed = segment == SEGMENT_TIMED;
-	w->lossy = (job->mechanism->caps & CAP_LOSSY) != 0;
-	w->last = bench_now();
-	w->fault = segment == SEGMENT_MEASURE && w->sender == 0 ? job->fault
-								: FAULT_NONE;
-	w->own = job->style.wait == WAIT_BLOCK ||
-		 job->style.wait == WAIT_HYBRID ||
-		 (job->style.wait == WAIT_SPIN &&
-		  job->style.pauses == PAUSES_OWN);
-	w->pauses = job->style.pauses > 0 ? (unsigned)job->style.pauses : 0;
-	w->yield = job->style.wait == WAIT_YIELD;
-	w->idle_since = 0;
-	w->idle_moved = 0;
-	memset(w->result, 0, offsetof(struct result, join));
-	memset(&w->result->histogram, 0, sizeof(w->result->histogram));
-	if (w->verifier.dirty)
-		madvise(w->bits, BITS_EACH, MADV_REMOVE);
-	w->verifier.dirty = false;
-	w->verifier.bits = w->bits;
-	w->tally = (struct verify_tally){ 0 };
-	w->tally.expected =
-		verify_begin(&w->verifier, job->senders, c->first, count);
-}
-
-/** The verifier's verdict, for the lead to read. */
-static void
-tell_verdict(struct worker *w)
-{
-	struct verifier *v = &w->verifier;
-	struct result *r = w->result;
-
-	r->moved = w->tally.moved;
-	if (!w->receives || w->level == VERIFY_NONE)
-		return;
-	verify_end(v, w->tally.expected, w->job->receivers == 1);
-	r->lost = v->lost;
-	r->duplicated = v->duplicated;
-	r->reordered = v->reordered;
-	r->corrupt = v->corrupt;
-}
-
-/** Play one segment between its barriers. */
-static void
-take_part(struct worker *w, enum segment segment)
-{
-	const struct mechanism *m = w->job->mechanism;
-	unsigned all = participants(w->job);
-	struct control *c = w->control;
-	struct usage before, after;
-	uint64_t calls;
-
-	prepare(w, segment);
-	before = usage(w->job);
-	calls = system_calls(w);
-	signal_others(&c->started);
-	await_soon(&c->started, all);
-	play(w, segment);
-	after = usage(w->job);
-	w->result->cpu = after.cpu - before.cpu;
-	w->result->voluntary = after.voluntary - before.voluntary;
-	w->result->involuntary = after.involuntary - before.involuntary;
-	w->result->faults = after.faults - before.faults;
-	if (w->receives && !w->sends && segment != SEGMENT_EMPTY &&
-	    segment != SEGMENT_FILL)
-		drain_part(w);
-	/* One that answers for the calls of others waits for these. */
-	if (w->index == 0)
-		await(&c->finished, all - 1);
-	w->result->syscalls = system_calls(w) - calls;
-	if (!(m->caps & CAP_BASELINE) && segment != SEGMENT_FILL)
-		tell_verdict(w);
-	signal_others(&c->finished);
 }
 
 /* --------------------------------------------------------------- the lead */
@@ -467,6 +148,8 @@ note_measured(struct worker *w, struct outcome *o)
 	}
 	if (all == 1 || (job->mechanism->caps & CAP_BASELINE))
 		sent = got = (double)w->count;
+	else if (job->fault == FAULT_HURRY)
+		ns /= 1e6;
 	v[METRIC_MESSAGES] = sent;
 	v[METRIC_NS] = ns / got;
 	if (!pair) {

@@ -51,6 +51,17 @@ says " 1 duplicated" "and reported"
 # shellcheck disable=SC2086
 runs 0 "no fault, no error" -m shmring-spsc,shmring-mpmc,pipe $small
 
+# Figures that cannot be true, put in to see them doubted.
+hurried="--fault hurry -m shmring-spsc -n 300 -w 1ms -r 3 --wait yield -s 8"
+# shellcheck disable=SC2086
+runs 0 "what cannot be true is measured all the same" \
+	--mode ping-pong,throughput $hurried
+says "doubtful: ping-pong/.* is below the bare ping-pong's" \
+	"a round trip below the bare ping-pong is doubted"
+says "doubtful: throughput/.* is above memcpy's" \
+	"a throughput above memcpy is doubted"
+says "sanity: 0 of 2 rows pass" "and both are counted"
+
 # Refusals, each with its reason; never something smaller instead.
 runs 2 "an unknown mechanism is refused" -m nothing
 says "no such mechanism" "by name"
@@ -131,6 +142,10 @@ fi
 is "$(grep -v '^#' "$tmp/figures.csv" | awk -F, '{ print NF }' | sort -u |
 	wc -l)" 1 "each line of the CSV has as many fields"
 is "$(grep -c '^### ' "$tmp/figures.md")" 2 "the Markdown has a table a mode"
+runs 0 "the bars are measured, be they met or not" \
+	--bars="in place" --quick -n 100
+is "$(grep -c '^| SPSC throughput, in place, .* x\*\* (' "$tmp/output")" 4 \
+	"a line each, with its figure"
 grep -q '^#\[Mean' "$tmp/h.ping-pong-pipe-block-8.hgrm"
 ok $? "each row with latencies has a histogram file"
 

@@ -120,7 +120,7 @@ struct adapter_config { /* zero means the default for each field */
 
 struct adapter_ops;
 
-/* An endpoint. Each mechanism's own structure begins with one. */
+/* An endpoint, made by adapter_new; each mechanism's begins with one. */
 struct adapter {
 	const struct adapter_ops *ops;
 	bool open; /* created or attached, and not closed since */

@@ -18,10 +18,6 @@
  * A process that has used nng must not fork and use it in the child, too (the
  * library stops it): fork first.
  *
- * Before 1.8 nng_close() may wait for ever, while a peer goes on sending
- * (nanomsg/nng#1813); the peer is told nevertheless. So a thread of its own
- * calls it, and is left alone after a second.
- *
  * Before 1.6 the library never closes the two descriptors behind pollfd
  * (nanomsg/nng#1640): do not poll many endpoints one after the other.
  */
@@ -32,23 +28,12 @@
 
 #ifdef HAVE_NNG
 
-#include "library.h"
-
-#include <nng/nng.h>
-#include <nng/protocol/pair0/pair.h>
-#include <pthread.h>
+#include "nng_socket.h"
 
 #define ADAPTER_NNG_DEPTH 128
 #define ADAPTER_NNG_DEPTH_MAX 8192 /* the library's own limit of a queue */
 #define ADAPTER_NNG_DESCRIPTORS 16
 #define ADAPTER_NNG_TRY ((int)NNG_FLAG_NONBLOCK)
-
-struct adapter_nng {
-	struct adapter_library library;
-	nng_socket socket;
-	int came, left; /* connections, counted by the callbacks */
-	uint64_t sent;
-};
 
 static inline int
 adapter_nng_limits(struct adapter_limits *limits)
@@ -59,110 +44,6 @@ adapter_nng_limits(struct adapter_limits *limits)
 		.tag = { "UINT32_MAX", UINT32_MAX },
 	};
 	return 0;
-}
-
-/** Our error for one of the library. */
-static inline int
-adapter_nng_error(struct adapter *a, int error)
-{
-	switch (error) {
-	case 0:
-		return 0;
-	case NNG_EAGAIN:
-	case NNG_ETIMEDOUT:
-		return -EAGAIN;
-	case NNG_ENOMEM:
-		return -ENOMEM;
-	case NNG_EPERM:
-		return -EACCES;
-	case NNG_EADDRINUSE:
-		return -EEXIST;
-	case NNG_ECLOSED:
-	case NNG_ECONNREFUSED:
-	case NNG_ECONNRESET:
-		return -EPIPE;
-	case NNG_ENOFILES:
-		errno = EMFILE;
-		return adapter_error(a);
-	default:
-		return error & NNG_ESYSERR ? -(error & ~NNG_ESYSERR) : -EPROTO;
-	}
-}
-
-static inline void
-adapter_nng_pipe(nng_pipe pipe, nng_pipe_ev event, void *of)
-{
-	struct adapter_nng *n = (struct adapter_nng *)of;
-	bool came = event == NNG_PIPE_EV_ADD_POST;
-
-	(void)pipe;
-	if (came)
-		adapter_library_met(&n->library);
-	__atomic_fetch_add(came ? &n->came : &n->left, 1, __ATOMIC_RELEASE);
-}
-
-/** The peer has been here, and is not any more. */
-static inline bool
-adapter_nng_gone(struct adapter_nng *n)
-{
-	int left = __atomic_load_n(&n->left, __ATOMIC_ACQUIRE);
-
-	return left && left == __atomic_load_n(&n->came, __ATOMIC_ACQUIRE);
-}
-
-/** How many messages this process has written to the socket of the peer. */
-static inline uint64_t
-adapter_nng_written(struct adapter_nng *n)
-{
-	uint64_t written = 0, of, sent;
-	nng_stat *all, *group, *stat;
-
-	if (nng_stats_get(&all))
-		return n->sent; /* no statistics: nothing to wait for */
-	for (group = nng_stat_child(all); group; group = nng_stat_next(group)) {
-		if (strcmp(nng_stat_name(group), "pipe") != 0)
-			continue;
-		of = sent = 0;
-		for (stat = nng_stat_child(group); stat;
-		     stat = nng_stat_next(stat)) {
-			if (strcmp(nng_stat_name(stat), "socket") == 0)
-				of = nng_stat_value(stat);
-			if (strcmp(nng_stat_name(stat), "tx_msgs") == 0)
-				sent = nng_stat_value(stat);
-		}
-		if (of == (uint64_t)nng_socket_id(n->socket))
-			written += sent;
-	}
-	nng_stats_free(all);
-	return written;
-}
-
-static inline void *
-adapter_nng_finish(void *id)
-{
-	nng_close((nng_socket){ .id = (uint32_t)(uintptr_t)id });
-	return NULL;
-}
-
-/** nng_close(), but for at most a second: see the top. */
-static inline void
-adapter_nng_release(nng_socket socket)
-{
-	void *id = (void *)(uintptr_t)socket.id;
-	sigset_t all, saved;
-	struct timespec until;
-	pthread_t thread;
-	int error;
-
-	sigfillset(&all); /* signals are for the threads of the caller */
-	pthread_sigmask(SIG_SETMASK, &all, &saved);
-	error = pthread_create(&thread, NULL, adapter_nng_finish, id);
-	pthread_sigmask(SIG_SETMASK, &saved, NULL);
-	until = adapter_timespec(adapter_now() + ADAPTER_SECOND);
-	if (error)
-		adapter_nng_finish(id);
-	else if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until))
-		pthread_detach(thread);
 }
 
 static inline void
