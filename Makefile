@@ -54,7 +54,9 @@ TESTS ?= $(TEST_PROGRAMS) $(wildcard tests/*.t)
 # For sanitizers and qemu: the ring's own; what needs ptrace is left out.
 RING_TESTS := $(filter-out %/test_adapters %/test_crash,$(TEST_PROGRAMS))
 # One program of all sources; a peer whose library is missing says so itself.
-BENCH := $(if $(wildcard bench/*.c),$(BUILD)/shmbench)
+# Some of these are C++: without its compiler there is no bench.
+BENCH := $(if $(shell command -v $(firstword $(CXX))),$(BUILD)/shmbench)
+RUN_BENCH = $(call need,$(firstword $(CXX))); $(BENCH)
 BENCH_OBJECTS := $(patsubst %,$(BUILD)/%.o,\
 	$(wildcard bench/*.c bench/peers/*.c bench/peers/*.cc))
 
@@ -105,13 +107,13 @@ fuzz: ## feed arbitrary segments to the header
 crash model mutants fuzz:
 	@tests/$@/run.sh
 bench: $(BENCH) ## all mechanisms side by side (BENCH_ARGS=)
-	@$(BENCH) $(BENCH_ARGS)
+	@$(RUN_BENCH) $(BENCH_ARGS)
 bench-quick: $(BENCH) ## the same in seconds, to see that it works
-	@$(BENCH) --quick $(BENCH_ARGS)
+	@$(RUN_BENCH) --quick $(BENCH_ARGS)
 bars: $(BENCH) ## what shmring wants to reach, and whether it does
-	@$(BENCH) --bars $(BENCH_ARGS)
+	@$(RUN_BENCH) --bars $(BENCH_ARGS)
 limits: $(BENCH) ## what each mechanism takes before it is full
-	@$(BENCH) --mode limits $(BENCH_ARGS)
+	@$(RUN_BENCH) --mode limits $(BENCH_ARGS)
 plots: $(BENCH) ## the diagrams (needs gnuplot)
 	@BENCH_ARGS='$(BENCH_ARGS)' bench/plots.sh
 asan: ## the tests under the address sanitizer

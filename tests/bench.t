@@ -5,6 +5,10 @@
 . tests/tap.sh
 
 bench=${BUILD:-build}/shmbench
+if ! command -v "${CXX:-g++}" >/dev/null; then
+	skip "no C++ compiler: no bench"
+	done_testing
+fi
 
 # runs STATUS WHAT ARGUMENTS...: its exit status; the output is kept
 runs()
