@@ -22,6 +22,10 @@
 #define BEFORE 0 /* messages already in the ring, for consumers to die on */
 #endif
 
+#ifndef AFTER
+#define AFTER 1 /* operations of the successor */
+#endif
+
 enum { SIDE = VICTIM == SHMRING_PRODUCER ? SHMRING__WRITE : SHMRING__READ };
 enum { START = 40 };
 
@@ -118,7 +122,8 @@ following(void *unused)
 #ifdef REACH /* a control: the dead one's line can be taken over in time */
 		MODEL_ASSERT(0);
 #endif
-		operate(successor, 2);
+		for (int i = 0; i < AFTER; i++)
+			operate(successor, 2);
 	}
 	return NULL;
 }
