@@ -181,9 +181,7 @@ refuses(const struct job *job)
 
 	if ((mechanism->caps & ADAPTER_FIXED_SIZE) && job->senders > 1)
 		return "messages of one size only, the default's";
-	/* A socket that sends talks only to those that receive, and all others
-	   connect to the one that is bound. */
-	if (mechanism == &adapter_zmq_ops && job->senders > 1 &&
+	if ((mechanism->caps & ADAPTER_CREATOR_ALONE) && job->senders > 1 &&
 	    job->receivers > 1)
 		return "whoever binds is alone on its side";
 	if (mechanism->limits(&limits) == 0 && limits.message.name &&

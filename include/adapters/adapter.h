@@ -85,6 +85,7 @@ enum { /* capabilities */
        ADAPTER_PERSISTENT = 1 << 17, /* messages outlive every process */
        ADAPTER_FIXED_SIZE = 1 << 18, /* every message has the largest length */
        ADAPTER_TAGS = 1 << 19, /* tags other than 0 arrive */
+       ADAPTER_CREATOR_ALONE = 1 << 20, /* many: on the other side only */
 };
 
 #define ADAPTER_NAME_MAX 64 /* with its '\0' */

@@ -5,6 +5,8 @@
  * ZeroMQ moves whole messages between queues of its own, in threads of its own,
  * through a local socket. It hides connecting and disconnecting; a monitor, an
  * extra socket with the news of the connection, tells who has come and gone.
+ * Who creates binds, all others connect to it: it may meet many of the other
+ * side, but whoever joins its own side meets nobody.
  *
  * Use it where the peers may move to other machines (tcp:// is one word away)
  * or where many meet in patterns. Not where latency counts: a message wakes two
@@ -259,14 +261,14 @@ adapter_zmq_unlink(const char *name)
 	return adapter_address_unlink(name, "zmq");
 }
 
-#define ADAPTER_ZMQ                                                         \
-	.caps = ADAPTER_NAMED | ADAPTER_BIDIR | ADAPTER_POLLABLE |          \
-		ADAPTER_TIMED | ADAPTER_PEER_DEATH | ADAPTER_MANY_SENDERS | \
-		ADAPTER_MANY_RECEIVERS | ADAPTER_TAGS,                      \
-	.size = sizeof(struct adapter_zmq), .create = adapter_zmq_create,   \
-	.attach = adapter_zmq_attach, .after_fork = adapter_zmq_after_fork, \
-	.send = adapter_zmq_send, .recv = adapter_zmq_recv,                 \
-	.limits = adapter_zmq_limits, .close = adapter_zmq_close,           \
+#define ADAPTER_ZMQ                                                            \
+	.caps = ADAPTER_NAMED | ADAPTER_BIDIR | ADAPTER_POLLABLE |             \
+		ADAPTER_TIMED | ADAPTER_PEER_DEATH | ADAPTER_MANY_SENDERS |    \
+		ADAPTER_MANY_RECEIVERS | ADAPTER_CREATOR_ALONE | ADAPTER_TAGS, \
+	.size = sizeof(struct adapter_zmq), .create = adapter_zmq_create,      \
+	.attach = adapter_zmq_attach, .after_fork = adapter_zmq_after_fork,    \
+	.send = adapter_zmq_send, .recv = adapter_zmq_recv,                    \
+	.limits = adapter_zmq_limits, .close = adapter_zmq_close,              \
 	.unlink = adapter_zmq_unlink, .pollfd = adapter_zmq_pollfd
 
 #else
