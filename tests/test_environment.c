@@ -37,6 +37,13 @@ stepping_clock(clockid_t clock, struct timespec *now)
 #define PIDFD_OPEN 434
 #define MESSAGES 3000
 #define CANNOT 77 /* exit status: not permitted here */
+#define all_is_well(status, missing, ...)               \
+	do { /* a child's result, or a skip */          \
+		if ((status) == CANNOT)                 \
+			skip(missing);                  \
+		else                                    \
+			is_int(status, 0, __VA_ARGS__); \
+	} while (0)
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x80
 #endif
@@ -131,7 +138,6 @@ move_data(uint32_t mode, void (*enter)(int side, const void *argument),
 }
 
 struct refusal {
-	const char *what;
 	const unsigned *calls;
 	size_t count;
 	unsigned error;
@@ -150,14 +156,12 @@ static void
 moves_data_without(const char *what, const unsigned *calls, size_t count,
 		   uint32_t mode, unsigned error)
 {
-	struct refusal these = { what, calls, count, error };
+	struct refusal these = { calls, count, error };
 	int status = move_data(mode, refuse_these, &these);
 
-	if (status == CANNOT)
-		skip("seccomp is not permitted");
-	else
-		is_int(status, 0, "%s: data flow while %s gives %s",
-		       mode_name[mode], what, strerror((int)error));
+	all_is_well(status, "seccomp is not permitted",
+		    "%s: data flow while %s gives %s", mode_name[mode], what,
+		    strerror((int)error));
 }
 
 /* From now on whoever lets a futex sleep by the real-time clock is killed. */
@@ -239,11 +243,8 @@ moves_data_through_time(uint32_t mode)
 {
 	int status = move_data(mode, read_a_day_later, NULL);
 
-	if (status == CANNOT)
-		skip("no time namespace");
-	else
-		is_int(status, 0, "%s: data flow to a later time",
-		       mode_name[mode]);
+	all_is_well(status, "no time namespace",
+		    "%s: data flow to a later time", mode_name[mode]);
 }
 
 /* Where a child's use could not be noticed, nobody gets a handle. */
@@ -270,10 +271,8 @@ needs_to_notice_forks(void)
 	}
 	int status = tap_wait(child);
 	shmring_close(&base);
-	if (status == CANNOT)
-		skip("seccomp is not permitted");
-	else
-		is_int(status, 0, "no MADV_WIPEONFORK: -EOPNOTSUPP");
+	all_is_well(status, "seccomp is not permitted",
+		    "no MADV_WIPEONFORK: -EOPNOTSUPP");
 }
 
 /* Somebody without membarrier fences itself, and says so. */
@@ -297,10 +296,8 @@ fences_itself_without_membarrier(void)
 	}
 	int status = tap_wait(child);
 	shmring_close(&base);
-	if (status == CANNOT)
-		skip("seccomp is not permitted");
-	else
-		is_int(status, 0, "without membarrier: fences itself");
+	all_is_well(status, "seccomp is not permitted",
+		    "without membarrier: fences itself");
 }
 
 /* Runs in a child that has attached as a consumer and says so; then killed.
@@ -468,10 +465,8 @@ proves_death_of_a_reused_pid(void)
 {
 	int status = in_new_namespace(with_pid_used_again);
 
-	if (status == CANNOT)
-		skip("no pid namespace, or its pids cannot be chosen");
-	else
-		is_int(status, 0, "a pid used again is not its first owner");
+	all_is_well(status, "no pid namespace, or its pids cannot be chosen",
+		    "a pid used again is not its first owner");
 }
 
 static struct shmring foreign; /* seen from both namespaces */
@@ -549,10 +544,8 @@ idles_without_futex(void)
 	}
 	int status = tap_wait(child);
 	shmring_close(&base);
-	if (status == CANNOT)
-		skip("seccomp is not permitted");
-	else
-		is_int(status, 0, "waits without futexes on little CPU");
+	all_is_well(status, "seccomp is not permitted",
+		    "waits without futexes on little CPU");
 }
 
 int
