@@ -127,7 +127,7 @@ extern "C" {
 #define SHMRING_CATCH_UP 64
 #endif
 /* An SPSC producer clears so many bytes at once of what it will write next: a
- * power of two, 8 to the page size. */
+ * power of two, 8 to 4096. */
 #ifndef SHMRING_CLEAR_AHEAD
 #define SHMRING_CLEAR_AHEAD 512
 #endif
@@ -488,6 +488,9 @@ struct shmring__line { /* a participant; only its owner writes, but status */
 #endif
 #define SHMRING__AT(type, field, offset) \
 	SHMRING__ASSERT(__builtin_offsetof(struct type, field) == (offset))
+/* Or clearing ahead would go beyond a lap, the smallest of which is a page. */
+SHMRING__ASSERT(SHMRING_CLEAR_AHEAD >= 8 && SHMRING_CLEAR_AHEAD <= 4096 &&
+		(SHMRING_CLEAR_AHEAD & (SHMRING_CLEAR_AHEAD - 1)) == 0);
 SHMRING__AT(shmring__header, magic, 0);
 SHMRING__AT(shmring__header, layout, 8);
 SHMRING__AT(shmring__header, byte_order, 12);
