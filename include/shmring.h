@@ -1350,10 +1350,15 @@ shmring__mpmc_care(struct shmring *r, uint64_t *cursor, uint64_t p,
 			shmring__calm(r);
 		verdict = shmring__settle(r, p, want);
 	}
-	if (verdict == SHMRING__VOID)
+	if (verdict == SHMRING__VOID) {
+		/* Head does not overtake tail: shmring__calm counts on it. */
+		if ((want & 1) &&
+		    shmring__ahead(SHMRING__LOAD(r->tail, ACQUIRE), p) <= 0)
+			return -EAGAIN;
 		shmring__cas(cursor, p, p + 1);
-	else if (phase < want)
+	} else if (phase < want) {
 		return -EAGAIN;
+	}
 	return verdict != SHMRING__OPEN;
 }
 

@@ -207,8 +207,10 @@ dawdle_through(int some_producers, int some_consumers, uint32_t slots,
 	while (n > 0)
 		pthread_join(thread[--n], NULL);
 	for (int i = 0; i < producers; i++) {
-		for (uint64_t k = 0; k < each; k++)
-			lost += !seen[i][k];
+		for (uint64_t k = 0; k < each; k++) {
+			if (!seen[i][k] && lost++ < 10)
+				printf("# lost: %d's %" PRIu64 "\n", i, k);
+		}
 		free(seen[i]);
 	}
 	printf("# %d x %d, %u slots: %" PRIu64 " messages, %" PRIu64

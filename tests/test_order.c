@@ -267,6 +267,36 @@ pass_what_others_passed(void)
 }
 
 static void
+hand_back_and_calm_down(void)
+{
+	hand_back();
+	is_int(pop_number(&reader[0]), -EAGAIN, "nothing there");
+	shmring__calm(any);
+}
+
+static void
+push_meanwhile(void)
+{
+	arm(&at_light, NULL, hand_back_and_calm_down);
+	push_some(&writer[0], SLOTS + 1, SLOTS + 1);
+}
+
+/* A late reader's slot looks free for a moment, in a turn that is void. */
+static void
+claim_a_slot_that_is_void(void)
+{
+	make(SLOTS);
+	push_some(&writer[0], 1, SLOTS);
+	hold_one();
+	pop_some(&reader[0], 2, SLOTS);
+	doubt_reader(0);
+	arm(&at_light, NULL, push_meanwhile);
+	is_int(shmring_release(&reader[1]), 0, "a late release");
+	pop_some(&reader[0], SLOTS + 1, SLOTS + 1);
+	leave();
+}
+
+static void
 end_writing(void)
 {
 	push_some(&writer[0], 1, 1);
@@ -1400,6 +1430,7 @@ main(void)
 	open_a_slot_handed_back();
 	claim_what_others_claimed();
 	pass_what_others_passed();
+	claim_a_slot_that_is_void();
 	look_again_at_the_end();
 	commit_and_look_late();
 	doubt_what_comes_in_time();
