@@ -272,7 +272,8 @@ static inline ssize_t shmring_pop(struct shmring *ring, void *buffer,
 				  size_t capacity);
 /* As many as fit, or are there; count, or the error if not even one. iov_len
  * is the capacity on entry to pop_n, the length afterwards. A batch ends with
- * a redelivered message. */
+ * a redelivered message. In SPSC, the messages that fit at once come all at
+ * once. */
 static inline ssize_t shmring_push_n(struct shmring *ring,
 				     const struct iovec *messages,
 				     size_t count);
@@ -1008,11 +1009,11 @@ shmring__spsc_more(struct shmring *r, uint64_t tail, uint64_t need, int lazy)
 	return limit - tail < need ? -EAGAIN : 0;
 }
 
+/* Room at tail for a message of size bytes. */
 SHMRING__HOT int
-shmring__spsc_room(struct shmring *r, size_t size, struct shmring__claim *claim,
-		   int lazy)
+shmring__spsc_room(struct shmring *r, uint64_t tail, size_t size,
+		   struct shmring__claim *claim, int lazy)
 {
-	uint64_t tail = SHMRING__LOAD(r->tail, RELAXED);
 	/* and 8 bytes, for the next header to be cleared */
 	uint64_t need = shmring__record_size(size) + 8;
 	if (SHMRING__RARELY(r->credit - tail < need)) {
@@ -1043,17 +1044,26 @@ shmring__spsc_clear(struct shmring *r, uint64_t tail, uint64_t next)
 	r->cleared = next + ahead;
 }
 
-SHMRING__HOT void
-shmring__spsc_deliver(struct shmring *r, const struct shmring__claim *claim,
-		      size_t size)
+/* The payload is there: where the next record stands, its header cleared. */
+SHMRING__HOT uint64_t
+shmring__spsc_seal(struct shmring *r, const struct shmring__claim *claim,
+		   size_t size)
 {
 	uint64_t tail = claim->position;
 	uint64_t record = shmring__record_size(size);
 	if (SHMRING__RARELY(r->cleared - tail < record + 8))
 		shmring__spsc_clear(r, tail, tail + record);
+	return tail + record;
+}
+
+SHMRING__HOT void
+shmring__spsc_deliver(struct shmring *r, const struct shmring__claim *claim,
+		      size_t size)
+{
+	uint64_t next = shmring__spsc_seal(r, claim, size);
 	/* R1: the payload and the cleared next header go before */
 	SHMRING__PUBLISH((uint64_t *)(void *)(claim->data - 8), size + 1);
-	SHMRING__STORE(r->tail, tail + record, RELAXED);
+	SHMRING__STORE(r->tail, next, RELAXED);
 }
 
 /* No valid header where we look: nothing there, or something wrong. */
@@ -1908,19 +1918,20 @@ shmring__recover_all(struct shmring *r)
 }
 
 /* A successor writes on where its predecessor stopped: behind the last
- * published record, though tail may not tell of it yet. */
+ * published record, though tail may not tell of it yet. Head may: the reader
+ * may have read on. */
 SHMRING__COLD int
 shmring__resume_writer(struct shmring *r)
 {
-	uint64_t tail = SHMRING__LOAD(r->tail, ACQUIRE);
+	uint64_t told = SHMRING__LOAD(r->tail, ACQUIRE);
 	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE); /* A2 */
-	uint64_t header;
+	uint64_t tail = told, header;
 	while ((header = SHMRING__LOAD(shmring__header_at(r, tail), ACQUIRE)) !=
 	       0) {
 		if (header - 1 > r->geometry.slot_size)
 			return -EBADMSG;
 		tail += shmring__record_size(header - 1);
-		if (tail - head > r->geometry.capacity)
+		if (tail - told > r->geometry.capacity)
 			return -EBADMSG;
 	}
 	if (tail - head > r->geometry.capacity)
@@ -2787,7 +2798,8 @@ shmring__room(struct shmring *r, uint32_t mode, size_t size,
 			    SHMRING__NO_CONSUMER))
 		return -EPIPE;
 	if (mode == SHMRING_SPSC)
-		error = shmring__spsc_room(r, size, claim, lazy);
+		error = shmring__spsc_room(r, SHMRING__LOAD(r->tail, RELAXED),
+					   size, claim, lazy);
 	else
 		error = shmring__mpmc_claim(r, SHMRING__WRITE, 0, claim);
 	return SHMRING__RARELY(error == -EAGAIN)
@@ -2927,17 +2939,51 @@ shmring__push(struct shmring *r, const void *data, size_t size, int lazy)
 	return error;
 }
 
+/* SPSC: as many messages as go in easily. They are there all at once, for the
+ * first header comes last; tail and the counter move once for all. */
+SHMRING__HOT size_t
+shmring__spsc_put_n(struct shmring *r, const struct iovec *messages,
+		    size_t count, int lazy)
+{
+	uint64_t first = SHMRING__LOAD(r->tail, RELAXED);
+	uint64_t tail = first;
+	size_t n;
+	if (SHMRING__RARELY(SHMRING__LOAD(&r->notice->attn, ACQUIRE) & /* A8 */
+			    SHMRING__NO_CONSUMER))
+		return 0;
+	for (n = 0; n < count; n++) {
+		struct shmring__claim claim = { 0, 0, NULL, SHMRING__IDLE };
+		size_t size = messages[n].iov_len;
+		if (size >= r->canary->send ||
+		    shmring__spsc_room(r, tail, size, &claim, lazy))
+			break;
+		SHMRING_COPY(claim.data, messages[n].iov_base, size);
+		tail = shmring__spsc_seal(r, &claim, size);
+		if (n)
+			SHMRING__STORE((uint64_t *)(void *)(claim.data - 8),
+				       size + 1, RELAXED);
+	}
+	if (n) {
+		SHMRING__PUBLISH(shmring__header_at(r, first),
+				 messages[0].iov_len + 1); /* R1 */
+		SHMRING__STORE(r->tail, tail, RELAXED);
+		shmring__count(&r->line[SHMRING__WRITE]->pushed, n);
+	}
+	return n;
+}
+
 SHMRING__HOT ssize_t
 shmring__push_n(struct shmring *r, const struct iovec *messages, size_t count,
 		int lazy)
 {
 	int error = 0;
-	size_t n;
-	for (n = 0; n < count; n++) {
+	size_t n = r->mode == SHMRING_SPSC
+			   ? shmring__spsc_put_n(r, messages, count, lazy)
+			   : 0;
+	while (n < count && !error) {
 		error = shmring__put(r, messages[n].iov_base,
 				     messages[n].iov_len, lazy);
-		if (error)
-			break;
+		n += !error;
 	}
 	if (n)
 		shmring__announce(r);

@@ -299,6 +299,7 @@ nobody_listens(uint32_t mode, int leave)
 			     .roles = SHMRING_CONSUMER,
 			     .pops = 1,
 			     .leave = leave };
+	struct iovec batch = { &peer, 1 };
 
 	is_int(push_number(&ring, 0), 0, "no consumer yet: it can come");
 	peer_start(&peer);
@@ -308,6 +309,7 @@ nobody_listens(uint32_t mode, int leave)
 	}
 	is_int(push_number(&ring, 1), -EPIPE, "the last consumer is gone");
 	is_int(shmring_push_wait(&ring, "", 1, -1), -EPIPE, "nobody waits");
+	is_int(shmring_push_n(&ring, &batch, 1), -EPIPE, "nor in a batch");
 	ok(!shmring_reserve(&ring, 1) && shmring_error(&ring) == -EPIPE,
 	   "nor reserves");
 	ring_open(&reader, name, SHMRING_CONSUMER);
