@@ -5,9 +5,19 @@
  * passed by. Now it finishes, while a consumer goes on and clears attn as soon
  * as it may be. The late one must still find out; every message arrives once,
  * and in the end attn is clear and the ring has all its slots.
+ *
+ * BESIDE: nobody has passed the void position yet, and a producer pushes
+ * meanwhile. Of the calls only what the three do to each other is left, and
+ * nobody is doubted any more; else the model checker does not come to an end.
  */
-#define SHMRING_PATIENCE_NS 0
+#include <stdint.h>
+static int64_t model_patience;
+#define SHMRING_PATIENCE_NS model_patience
+#ifdef BESIDE
+#define MODEL_THREADS 3
+#else
 #define MODEL_THREADS 2
+#endif
 #define MODEL_LINES 3
 #include "ring.h"
 
@@ -19,7 +29,7 @@ enum { LATE, FIRST, SECOND, MESSAGES };
 
 static struct shmring *late, *writer, *reader;
 static uint64_t arrived[MESSAGES], pushed[MESSAGES];
-static int unfinished; /* the late commit found the ring full */
+static int unfinished; /* the late message is still the late producer's */
 
 static int
 put(uint64_t message)
@@ -44,7 +54,7 @@ take(void)
 	return 1;
 }
 
-/* Until the late one's position is void and has been passed. */
+/* Until the late one's position is void. */
 static void
 begin(void)
 {
@@ -56,15 +66,17 @@ begin(void)
 		*place = LATE;
 		pushed[LATE]++;
 		MODEL_ASSERT(put(FIRST));
-		MODEL_ASSERT(!take() && take());
+		MODEL_ASSERT(!take());
 	} else {
 		MODEL_ASSERT(put(LATE));
 		MODEL_ASSERT(shmring_peek(late, &size) != NULL);
 		arrived[LATE]++;
 		MODEL_ASSERT(put(FIRST) && take());
-		MODEL_ASSERT(!put(SECOND) && put(SECOND));
+		MODEL_ASSERT(!put(SECOND));
 	}
 }
+
+#ifndef BESIDE
 
 static void *
 finishing(void *unused)
@@ -86,13 +98,10 @@ going_on(void *unused)
 	return NULL;
 }
 
-int
-main(void)
+static void
+act(void)
 {
-	late = model_attach(SHMRING_MPMC, 0, VICTIM);
-	writer = model_attach(SHMRING_MPMC, 1, SHMRING_PRODUCER);
-	reader = model_attach(SHMRING_MPMC, 2, SHMRING_CONSUMER);
-	begin();
+	MODEL_ASSERT(VICTIM == SHMRING_PRODUCER ? take() : put(SECOND));
 	__VERIFIER_thread_t first = model_start(finishing);
 	__VERIFIER_thread_t second = model_start(going_on);
 	model_join(first);
@@ -103,8 +112,79 @@ main(void)
 	if (unfinished)
 		MODEL_ASSERT(shmring_commit(late, sizeof(uint64_t)) == 0);
 	take();
+}
+
+#else
+
+static void *
+finishing(void *unused)
+{
+	(void)unused;
+	if (VICTIM == SHMRING_CONSUMER) {
+		shmring_release(late);
+	} else if (shmring__mpmc_deliver(late, &late->held[SHMRING__WRITE],
+					 sizeof(uint64_t))) {
+		shmring__hand_back(late, late->held[SHMRING__WRITE].position);
+		unfinished = 1;
+	}
+	return NULL;
+}
+
+static void *
+going_on(void *unused)
+{
+	uint64_t p = SHMRING__LOAD(reader->head, RELAXED);
+	uint64_t a = SHMRING__LOAD(shmring__a(reader, p), ACQUIRE);
+
+	(void)unused;
+	SHMRING_LIGHT(reader);
+	shmring__mpmc_care(reader, reader->head, p,
+			   shmring__phase(reader, p, 1), a);
+	shmring__calm(reader);
+	return NULL;
+}
+
+static void *
+pushing(void *unused)
+{
+	(void)unused;
+	put(SECOND);
+	return NULL;
+}
+
+static void
+act(void)
+{
+	model_patience = 1;
+	__VERIFIER_thread_t first = model_start(finishing);
+	__VERIFIER_thread_t second = model_start(going_on);
+	__VERIFIER_thread_t third = model_start(pushing);
+	model_join(first);
+	model_join(second);
+	model_join(third);
+	model_patience = 0;
+
+	for (int i = 0; i < SLOTS; i++)
+		take();
+	if (unfinished) {
+		pushed[LATE]--;
+		MODEL_ASSERT(put(LATE) && take());
+	}
+}
+
+#endif
+
+int
+main(void)
+{
+	late = model_attach(SHMRING_MPMC, 0, VICTIM);
+	writer = model_attach(SHMRING_MPMC, 1, SHMRING_PRODUCER);
+	reader = model_attach(SHMRING_MPMC, 2, SHMRING_CONSUMER);
+	begin();
+	act();
 	for (int i = 0; i < MESSAGES; i++)
 		MODEL_ASSERT(arrived[i] == pushed[i]);
+#ifndef BESIDE
 	for (int i = 0; i < SLOTS; i++)
 		MODEL_ASSERT(put(FIRST));
 	for (int i = 0; i < SLOTS; i++)
@@ -112,5 +192,6 @@ main(void)
 	shmring__calm(reader);
 	MODEL_ASSERT(reader->notice->attn &&
 		     !(reader->notice->attn & SHMRING__DOUBT));
+#endif
 	return 0;
 }
