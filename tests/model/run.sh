@@ -3,11 +3,13 @@
 # Description: let the model checker GenMC run the harnesses of harnesses.txt
 #
 # usage: run.sh [harness ...]    only these; prints TAP
+# JOBS=1: how many at a time, of up to 8 GiB each
 # Needs genmc (0.11, https://github.com/MPI-SWS/genmc) on the path.
 
 here=$(dirname "$0")
 header=$here/../../include/shmring.h
 memory_kib=$((8 << 20)) # a state space that explodes ends itself
+jobs=${JOBS:-1}
 
 if ! command -v genmc >/dev/null; then
 	if [ "${REQUIRE_ALL:-0}" = 1 ]; then
@@ -55,13 +57,45 @@ count() {
 		echo 0
 }
 
+# check NUMBER MODEL LIMIT: one run, of the row that is there
+check() {
+	local output=$scratch/output.$1 model=$2 limit=$3 took began result
+	local executions ok=ok checks=
+
+	[[ $flags == *-DLIVENESS* ]] && checks=--check-liveness
+	began=$EPOCHREALTIME
+	trap 'kill $!' TERM
+	# shellcheck disable=SC2046,SC2086
+	timeout $limit genmc $(model_flags "$model") $checks $always \
+		-- -std=c11 -D_GNU_SOURCE $libc -I "$include" $flags \
+		"$here/$harness.c" >"$output" 2>&1 </dev/null &
+	wait $!
+	result=$(verdict $?)
+	took=$(((${EPOCHREALTIME/./} - ${began/./}) / 10000))
+	executions=$(count complete)
+	[ "$result" = clean ] && [ "$executions" = 0 ] && result=empty
+	if [ "$result" != "$expected" ]; then
+		ok="not ok"
+		touch "$scratch/failed"
+	fi
+	# At once, as others print, too; unnumbered, as they end in any order.
+	echo "$(
+		printf '%s - %-11s %-4s %-10s ' \
+			"$ok" "$harness" "$model" "$result"
+		printf '%8d executions %8d blocked %4d.%02d s  %s\n' \
+			"$executions" "$(count blocked)" \
+			$((took / 100)) $((took % 100)) \
+			"$flags${change:+ | $change}"
+		[ "$ok" = ok ] || sed 's/^/# /' "$output" | tail -n 40
+	)"
+}
+
 scratch=$(mktemp -d) || exit 1
-output=$scratch/output
-trap 'rm -rf "$scratch"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null; wait; rm -rf "$scratch"' EXIT
+trap 'exit 1' HUP INT TERM
 ulimit -v "$memory_kib"
 genmc --version | sed -n 's/^ */# /p'
 number=0
-failures=0
 
 while IFS='|' read -r harness models limit expected flags change; do
 	read -r harness <<<"$harness"
@@ -70,39 +104,24 @@ while IFS='|' read -r harness models limit expected flags change; do
 	read -r change <<<"$change"
 	[[ $harness =~ ^(#.*)?$ ]] && continue
 	[ $# -gt 0 ] && [[ " $* " != *" $harness "* ]] && continue
-	sed "$change" "$header" >"$scratch/shmring.h"
-	if [ -n "$change" ] && cmp -s "$header" "$scratch/shmring.h"; then
-		echo "not ok $((++number)) - nothing to change: $change"
-		failures=$((failures + 1))
+	include=$scratch/$number
+	mkdir "$include"
+	sed "$change" "$header" >"$include/shmring.h"
+	if [ -n "$change" ] && cmp -s "$header" "$include/shmring.h"; then
+		echo "not ok - nothing to change: $change"
+		number=$((number + 1))
+		touch "$scratch/failed"
 		continue
 	fi
-	checks=
-	[[ $flags == *-DLIVENESS* ]] && checks=--check-liveness
 	for model in $models; do
-		began=$EPOCHREALTIME
-		# shellcheck disable=SC2046,SC2086
-		timeout $limit genmc $(model_flags "$model") $checks \
-			$always -- -std=c11 -D_GNU_SOURCE $libc \
-			-I "$scratch" $flags "$here/$harness.c" \
-			>"$output" 2>&1 </dev/null
-		result=$(verdict $?)
-		took=$(((${EPOCHREALTIME/./} - ${began/./}) / 10000))
-		executions=$(count complete)
-		[ "$result" = clean ] && [ "$executions" = 0 ] && result=empty
+		while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do
+			wait -n
+		done
 		number=$((number + 1))
-		ok=ok
-		if [ "$result" != "$expected" ]; then
-			ok="not ok"
-			failures=$((failures + 1))
-			sed 's/^/# /' "$output" | tail -n 40
-		fi
-		printf '%s %3d - %-11s %-4s %-10s %8d executions %8d blocked %4d.%02d s  %s\n' \
-			"$ok" $number "$harness" "$model" "$result" \
-			"$executions" "$(count blocked)" \
-			$((took / 100)) $((took % 100)) \
-			"$flags${change:+ | $change}"
+		check $number "$model" "$limit" &
 	done
 done <"$here/harnesses.txt"
+wait
 
 echo "1..$number"
-exit $((failures > 0 || number == 0))
+[ ! -e "$scratch/failed" ] && [ $number -gt 0 ]
