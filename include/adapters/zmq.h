@@ -33,12 +33,15 @@
 #define ADAPTER_ZMQ_HANDSHAKE 512 /* more than the library's own needs */
 #define ADAPTER_ZMQ_DEPTH 1000 /* the library's own default */
 #define ADAPTER_ZMQ_DESCRIPTORS 16 /* it aborts when some are missing */
+#define ADAPTER_ZMQ_NEWS                            \
+	(ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_CONNECTED | \
+	 ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED)
 
 struct adapter_zmq {
 	struct adapter_library library;
 	void *context, *socket, *monitor;
-	bool came;
-	int peers; /* connected now */
+	bool came; /* a peer: one that shook hands */
+	int peers; /* connected now, for a moment also one that will not do */
 };
 
 static inline int
@@ -112,8 +115,7 @@ adapter_zmq_start(struct adapter *a, bool listen, int64_t deadline)
 	    adapter_zmq_option(z, ZMQ_RCVHWM, depth) ||
 	    zmq_setsockopt(z->socket, ZMQ_MAXMSGSIZE, &most, sizeof(most)) ||
 	    zmq_socket_monitor(z->socket, "inproc://monitor",
-			       ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
-				       ZMQ_EVENT_DISCONNECTED) ||
+			       ADAPTER_ZMQ_NEWS) ||
 	    zmq_connect(z->monitor, "inproc://monitor") ||
 	    (listen ? zmq_bind(z->socket, url) : zmq_connect(z->socket, url)))
 		return adapter_error(a);
@@ -153,7 +155,10 @@ adapter_zmq_news(struct adapter_zmq *z)
 	while (zmq_recv(z->monitor, frame, sizeof(frame), ZMQ_DONTWAIT) > 0) {
 		memcpy(&event, frame, sizeof(event));
 		zmq_recv(z->monitor, frame, sizeof(frame), 0);
-		z->peers += event == ZMQ_EVENT_DISCONNECTED ? -1 : 1;
+		if (event != ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+			z->peers += event == ZMQ_EVENT_DISCONNECTED ? -1 : 1;
+			continue;
+		}
 		z->came = true;
 		adapter_library_met(&z->library);
 	}
