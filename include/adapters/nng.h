@@ -79,7 +79,9 @@ adapter_nng_start(struct adapter *a, bool listen, int64_t deadline)
 	if (error)
 		return error;
 	n->library.owner = getpid();
-	if (nng_pipe_notify(n->socket, NNG_PIPE_EV_ADD_POST, adapter_nng_pipe,
+	if (nng_pipe_notify(n->socket, NNG_PIPE_EV_ADD_PRE, adapter_nng_pipe,
+			    n) ||
+	    nng_pipe_notify(n->socket, NNG_PIPE_EV_ADD_POST, adapter_nng_pipe,
 			    n) ||
 	    nng_pipe_notify(n->socket, NNG_PIPE_EV_REM_POST, adapter_nng_pipe,
 			    n) ||
