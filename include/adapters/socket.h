@@ -19,6 +19,13 @@
 
 #define ADAPTER_SOCKET_MESSAGE 65536 /* default of the streams */
 
+#define ADAPTER_SOCKET_SENDERS 16 /* whose losses one receiver counts */
+
+struct adapter_socket_sender {
+	uint16_t port; /* 0: nobody */
+	uint32_t next; /* sequence number */
+};
+
 struct adapter_socket {
 	struct adapter base;
 	struct adapter_stream stream; /* SOCK_STREAM only, else unused */
@@ -32,7 +39,8 @@ struct adapter_socket {
 	bool meet; /* datagrams: take the first as peer */
 	bool descriptor_next; /* a packet with one was received */
 	int descriptor; /* which; -1: there was no room */
-	uint32_t sent, received; /* sequence numbers of packets */
+	uint32_t sent; /* sequence number of packets */
+	struct adapter_socket_sender senders[ADAPTER_SOCKET_SENDERS];
 };
 
 static inline void
