@@ -77,7 +77,7 @@ static const struct adapter_ops adapter_unix_dgram_ops = {
 	.summary = "local datagram socket",
 	.caps = ADAPTER_BIDIR | ADAPTER_NAMED | ADAPTER_POLLABLE |
 		ADAPTER_FDPASS | ADAPTER_TIMED | ADAPTER_MANY_SENDERS |
-		ADAPTER_TAGS,
+		ADAPTER_CREATOR_ALONE | ADAPTER_TAGS,
 	.size = sizeof(struct adapter_socket),
 	.create = adapter_unix_dgram_create,
 	.attach = adapter_unix_dgram_attach,
