@@ -29,7 +29,7 @@ ipc_fail(const struct adapter *a, const char *what, int error)
 			a->refused.value);
 	fprintf(stderr, "\n");
 	if (ipc_made.name)
-		ipc_made.ops->unlink(ipc_made.name);
+		ipc_made.ops->unlink(ipc_made.ops, ipc_made.name);
 	exit(1);
 }
 

@@ -76,7 +76,7 @@ main(int argc, char **argv)
 		start_consumer(a, argv[4]);
 	ipc_send_file(a, fd);
 	if (a->ops->flush && a->ops->unlink) /* else the consumer unlinks */
-		a->ops->unlink(config.name);
+		a->ops->unlink(a->ops, config.name);
 	adapter_free(a); /* what a library still holds goes out here */
 	if (related)
 		wait(&status);

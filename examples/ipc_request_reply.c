@@ -112,10 +112,10 @@ main(int argc, char **argv)
 		request(a);
 	else
 		serve(a);
+	if (child && !related)
+		a->ops->unlink(a->ops, name);
 	adapter_free(a);
 	if (!child)
 		return 0;
-	if (!related)
-		adapter_find(argv[2])->unlink(name);
 	return waitpid(child, &status, 0) == child && status == 0 ? 0 : 1;
 }

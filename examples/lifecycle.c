@@ -29,7 +29,7 @@ remove_names(void)
 	int i;
 
 	for (i = 0; made && i < 2; i++)
-		made->unlink(names[i]); /* fails where there is none */
+		made->unlink(made, names[i]); /* fails where there is none */
 }
 
 /** What the process does, under its step of the life of a message. */

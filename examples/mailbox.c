@@ -29,7 +29,7 @@ static void
 remove_mailbox(void)
 {
 	if (made && getpid() == maker)
-		made->unlink(name);
+		made->unlink(made, name);
 }
 
 static const char *

@@ -178,7 +178,7 @@ part(struct test *t)
 	adapter_free(t->a);
 	t->a = NULL;
 	if (t->named)
-		t->ops->unlink(t->name);
+		t->ops->unlink(t->ops, t->name);
 	return status;
 }
 
@@ -580,7 +580,7 @@ request(struct test *t, size_t message_size, size_t depth, bool *named)
 	*named = t->a->refused.name != NULL && t->a->refused.value > 0;
 	adapter_free(t->a);
 	if (!error && t->config.name)
-		t->ops->unlink(t->name);
+		t->ops->unlink(t->ops, t->name);
 	t->config.message_size = t->config.depth = 0;
 	return error;
 }
@@ -1484,7 +1484,7 @@ messages_outlive_processes(struct test *t)
 		}
 		is_int(tap_wait(child), 0, "%s: what it sent comes later",
 		       t->ops->name);
-		t->ops->unlink(t->name);
+		t->ops->unlink(t->ops, t->name);
 	}
 }
 
@@ -1580,8 +1580,10 @@ stranger_is_refused(struct test *t)
 	adapter_free(second);
 	is_int(error, -EEXIST, "%s: a second creator is refused", t->ops->name);
 	adapter_free(t->a);
-	is_int(t->ops->unlink(t->name), 0, "%s: the name goes", t->ops->name);
-	is_int(t->ops->unlink(t->name), -ENOENT, "%s: only once", t->ops->name);
+	is_int(t->ops->unlink(t->ops, t->name), 0, "%s: the name goes",
+	       t->ops->name);
+	is_int(t->ops->unlink(t->ops, t->name), -ENOENT, "%s: only once",
+	       t->ops->name);
 	t->a = adapter_new(t->ops);
 	is_int(t->ops->attach(t->a, &t->config, 0), -ENOENT,
 	       "%s: attach to no name", t->ops->name);
@@ -1621,12 +1623,12 @@ name_is_its_own(struct test *t)
 			taken++;
 		} else {
 			adapter_free(other);
-			ops->unlink(t->name);
+			ops->unlink(ops, t->name);
 		}
 	}
 	adapter_free(t->a);
 	if (!error)
-		error = t->ops->unlink(t->name);
+		error = t->ops->unlink(t->ops, t->name);
 	is_int((int)taken - error, 0,
 	       "%s: all others can have the same name beside it", t->ops->name);
 }
@@ -1659,7 +1661,7 @@ use_up(struct test *t, void (*exhaust)(void), const char *limit)
 	else
 		printf("# %s: %s\n", t->ops->name, strerror(-error));
 	if (t->a->open && t->config.name)
-		t->ops->unlink(t->name);
+		t->ops->unlink(t->ops, t->name);
 	/* Refused by its name, or never in need of it. */
 	_exit(error == 0 || error == -EAGAIN || error == -EPIPE ||
 			      t->a->refused.name

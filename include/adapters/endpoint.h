@@ -137,7 +137,7 @@ adapter_done_named(struct adapter *a, const struct adapter_config *config,
 		   int error)
 {
 	if (error && config->name)
-		a->ops->unlink(config->name);
+		a->ops->unlink(a->ops, config->name);
 	return adapter_done(a, error);
 }
 

@@ -178,12 +178,6 @@ adapter_fifo_pollfd(struct adapter *a, struct pollfd *out)
 				     out);
 }
 
-static inline int
-adapter_fifo_unlink(const char *name)
-{
-	return adapter_unlink_path(name, "fifo");
-}
-
 static const struct adapter_ops adapter_fifo_ops = {
 	.name = "fifo",
 	.summary = "named pipe",
@@ -197,7 +191,7 @@ static const struct adapter_ops adapter_fifo_ops = {
 	.recv = adapter_fifo_recv,
 	.limits = adapter_pipe_limits,
 	.close = adapter_fifo_close,
-	.unlink = adapter_fifo_unlink,
+	.unlink = adapter_unlink_path,
 	.flush = adapter_fifo_flush,
 	.pollfd = adapter_fifo_pollfd,
 };

@@ -258,12 +258,6 @@ adapter_file_pollfd(struct adapter *a, struct pollfd *out)
 	return ready;
 }
 
-static inline int
-adapter_file_unlink(const char *name)
-{
-	return adapter_unlink_path(name, "file");
-}
-
 static const struct adapter_ops adapter_file_ops = {
 	.name = "file",
 	.summary = "a file, appended to and followed",
@@ -277,7 +271,7 @@ static const struct adapter_ops adapter_file_ops = {
 	.recv = adapter_file_recv,
 	.limits = adapter_file_limits,
 	.close = adapter_file_close,
-	.unlink = adapter_file_unlink,
+	.unlink = adapter_unlink_path,
 	.pollfd = adapter_file_pollfd,
 };
 

@@ -237,11 +237,12 @@ adapter_posix_mq_pollfd(struct adapter *a, struct pollfd *out)
 }
 
 static inline int
-adapter_posix_mq_unlink(const char *name)
+adapter_posix_mq_unlink(const struct adapter_ops *ops, const char *name)
 {
 	char path[ADAPTER_NAME_MAX + 1];
 	int error = adapter_posix_mq_name(path, name);
 
+	(void)ops;
 	if (error)
 		return error;
 	return mq_unlink(path) ? -errno : 0;

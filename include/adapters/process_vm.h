@@ -44,12 +44,6 @@ adapter_process_vm_limits(struct adapter_limits *limits)
 	return 0;
 }
 
-static inline int
-adapter_process_vm_unlink(const char *name)
-{
-	return adapter_segment_unlink(name, "process_vm");
-}
-
 /* The ring's endpoint: a posix_shm_sem of another name. */
 static const struct adapter_ops adapter_vm_ring_ops = {
 	.name = "process_vm",
@@ -57,7 +51,7 @@ static const struct adapter_ops adapter_vm_ring_ops = {
 	.size = sizeof(struct adapter_shm),
 	.limits = adapter_buffer_limits,
 	.close = adapter_shm_close,
-	.unlink = adapter_process_vm_unlink,
+	.unlink = adapter_segment_unlink,
 };
 
 static inline struct adapter *
@@ -119,7 +113,7 @@ adapter_vm_open(struct adapter *a, const struct adapter_config *config,
 				? -EPROTO
 				: adapter_vm_memory(a);
 		if (error && !timeout_ns && config->name)
-			adapter_process_vm_unlink(config->name);
+			adapter_segment_unlink(a->ops, config->name);
 	}
 	return adapter_vm_counted(a, adapter_done(a, error));
 }
@@ -268,7 +262,7 @@ static const struct adapter_ops adapter_process_vm_ops = {
 	.recv = adapter_process_vm_recv,
 	.limits = adapter_process_vm_limits,
 	.close = adapter_process_vm_close,
-	.unlink = adapter_process_vm_unlink,
+	.unlink = adapter_segment_unlink,
 	.reserve = adapter_process_vm_reserve,
 	.commit = adapter_process_vm_commit,
 	.peek = adapter_process_vm_peek,

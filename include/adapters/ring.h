@@ -257,24 +257,12 @@ adapter_shmring_flush(struct adapter *a, int64_t timeout_ns)
 }
 
 static inline int
-adapter_shmring_unlink(const char *name, const char *mechanism)
+adapter_shmring_unlink(const struct adapter_ops *ops, const char *name)
 {
 	char path[ADAPTER_NAME_MAX + 16];
-	int error = adapter_shmring_name(path, name, mechanism);
+	int error = adapter_shmring_name(path, name, ops->name);
 
 	return error ? error : shmring_unlink(path);
-}
-
-static inline int
-adapter_shmring_spsc_unlink(const char *name)
-{
-	return adapter_shmring_unlink(name, "shmring_spsc");
-}
-
-static inline int
-adapter_shmring_mpmc_unlink(const char *name)
-{
-	return adapter_shmring_unlink(name, "shmring_mpmc");
 }
 
 #define ADAPTER_SHMRING(kind, more)                                           \
@@ -286,10 +274,9 @@ adapter_shmring_mpmc_unlink(const char *name)
 	.after_fork = adapter_shmring_after_fork,                             \
 	.send = adapter_shmring_send, .recv = adapter_shmring_recv,           \
 	.limits = adapter_shmring_limits, .close = adapter_shmring_close,     \
-	.unlink = adapter_shmring_##kind##_unlink,                            \
-	.reserve = adapter_shmring_reserve, .commit = adapter_shmring_commit, \
-	.peek = adapter_shmring_peek, .release = adapter_shmring_release,     \
-	.flush = adapter_shmring_flush
+	.unlink = adapter_shmring_unlink, .reserve = adapter_shmring_reserve, \
+	.commit = adapter_shmring_commit, .peek = adapter_shmring_peek,       \
+	.release = adapter_shmring_release, .flush = adapter_shmring_flush
 
 static const struct adapter_ops adapter_shmring_spsc_ops = {
 	.summary = "this library: one sender, one receiver, any size",

@@ -265,12 +265,6 @@ adapter_rpc_after_fork(struct adapter *a, bool child)
 	return adapter_library_after_fork(a, child, adapter_rpc_meet);
 }
 
-static inline int
-adapter_rpc_unlink(const char *name)
-{
-	return adapter_address_unlink(name, "rpc");
-}
-
 #define ADAPTER_RPC                                                         \
 	.caps = ADAPTER_NAMED | ADAPTER_BIDIR | ADAPTER_TIMED |             \
 		ADAPTER_PEER_DEATH | ADAPTER_TAGS,                          \
@@ -278,7 +272,7 @@ adapter_rpc_unlink(const char *name)
 	.attach = adapter_rpc_attach, .after_fork = adapter_rpc_after_fork, \
 	.send = adapter_rpc_send, .recv = adapter_rpc_recv,                 \
 	.limits = adapter_rpc_limits, .close = adapter_rpc_close,           \
-	.unlink = adapter_rpc_unlink
+	.unlink = adapter_address_unlink
 
 #else
 #define ADAPTER_RPC .missing = "libtirpc-dev"

@@ -59,10 +59,10 @@ adapter_segment_name(char path[ADAPTER_PATH_MAX], const char *name,
 }
 
 static inline int
-adapter_segment_unlink(const char *name, const char *suffix)
+adapter_segment_unlink(const struct adapter_ops *ops, const char *name)
 {
 	char path[ADAPTER_PATH_MAX];
-	int error = adapter_segment_name(path, name, suffix);
+	int error = adapter_segment_name(path, name, ops->name);
 
 	if (error)
 		return error;

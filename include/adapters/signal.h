@@ -273,12 +273,6 @@ adapter_signal_pollfd(struct adapter *a, struct pollfd *out)
 	return 0;
 }
 
-static inline int
-adapter_signal_unlink(const char *name)
-{
-	return adapter_segment_unlink(name, "signal");
-}
-
 static const struct adapter_ops adapter_signal_ops = {
 	.name = "signal",
 	.summary = "queued real-time signals with 8 bytes each",
@@ -293,7 +287,7 @@ static const struct adapter_ops adapter_signal_ops = {
 	.recv = adapter_signal_recv,
 	.limits = adapter_signal_limits,
 	.close = adapter_signal_close,
-	.unlink = adapter_signal_unlink,
+	.unlink = adapter_segment_unlink,
 	.recv_tag = adapter_signal_recv_tag,
 	.flush = adapter_signal_flush,
 	.pollfd = adapter_signal_pollfd,

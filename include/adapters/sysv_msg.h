@@ -246,15 +246,15 @@ adapter_sysv_msg_flush(struct adapter *a, int64_t timeout_ns)
 }
 
 static inline int
-adapter_sysv_msg_unlink(const char *name)
+adapter_sysv_msg_unlink(const struct adapter_ops *ops, const char *name)
 {
 	uint64_t number;
-	int error = adapter_lookup(name, "sysv_msg", &number);
+	int error = adapter_lookup(name, ops->name, &number);
 
 	if (error)
 		return error;
 	msgctl((int)number, IPC_RMID, NULL);
-	return adapter_unlink_path(name, "sysv_msg");
+	return adapter_unlink_path(ops, name);
 }
 
 static const struct adapter_ops adapter_sysv_msg_ops = {

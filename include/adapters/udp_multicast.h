@@ -95,12 +95,6 @@ adapter_udp_multicast_attach(struct adapter *a,
 	return adapter_done(a, error);
 }
 
-static inline int
-adapter_udp_multicast_unlink(const char *name)
-{
-	return adapter_unlink_path(name, "udp_multicast");
-}
-
 static const struct adapter_ops adapter_udp_multicast_ops = {
 	.name = "udp_multicast",
 	.summary = "UDP to a group of receivers over loopback",
@@ -114,7 +108,7 @@ static const struct adapter_ops adapter_udp_multicast_ops = {
 	.recv = adapter_packet_recv,
 	.limits = adapter_inet_packet_limits,
 	.close = adapter_socket_close,
-	.unlink = adapter_udp_multicast_unlink,
+	.unlink = adapter_unlink_path,
 	.pollfd = adapter_socket_pollfd,
 };
 

@@ -260,12 +260,6 @@ adapter_zmq_pollfd(struct adapter *a, struct pollfd *out)
 	return (events & ZMQ_POLLIN) != 0;
 }
 
-static inline int
-adapter_zmq_unlink(const char *name)
-{
-	return adapter_address_unlink(name, "zmq");
-}
-
 #define ADAPTER_ZMQ                                                            \
 	.caps = ADAPTER_NAMED | ADAPTER_BIDIR | ADAPTER_POLLABLE |             \
 		ADAPTER_TIMED | ADAPTER_PEER_DEATH | ADAPTER_MANY_SENDERS |    \
@@ -274,7 +268,7 @@ adapter_zmq_unlink(const char *name)
 	.attach = adapter_zmq_attach, .after_fork = adapter_zmq_after_fork,    \
 	.send = adapter_zmq_send, .recv = adapter_zmq_recv,                    \
 	.limits = adapter_zmq_limits, .close = adapter_zmq_close,              \
-	.unlink = adapter_zmq_unlink, .pollfd = adapter_zmq_pollfd
+	.unlink = adapter_address_unlink, .pollfd = adapter_zmq_pollfd
 
 #else
 #define ADAPTER_ZMQ .missing = "libzmq3-dev"
