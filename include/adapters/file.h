@@ -216,10 +216,7 @@ adapter_file_fill(struct adapter *a)
 		return error ? error : unlocked;
 	if (end <= f->position)
 		return -EAGAIN;
-	s->unread_end -= s->unread_start;
-	memmove(s->unread, s->unread + s->unread_start, s->unread_end);
-	s->unread_start = 0;
-	room = s->unread_size - s->unread_end;
+	room = adapter_stream_room(s);
 	if (room > end - f->position)
 		room = end - f->position;
 	n = ADAPTER_SYS(a, pread(f->fd, s->unread + s->unread_end, room,
