@@ -20,6 +20,7 @@
 #define ADAPTER_TCP_H
 
 #include "inet.h"
+#include "socket_stream.h"
 
 static inline int
 adapter_tcp_nodelay(struct adapter *a, int fd)

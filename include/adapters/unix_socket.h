@@ -7,6 +7,7 @@
 #define ADAPTER_UNIX_SOCKET_H
 
 #include "packet.h"
+#include "socket_stream.h"
 
 #include <sys/un.h>
 
