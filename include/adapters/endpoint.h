@@ -173,6 +173,15 @@ adapter_descriptors_left(struct adapter *a, int count)
 	return error;
 }
 
+/** Which limit an EMFILE means: that of descriptors, or this one. */
+static inline int
+adapter_refuse_emfile(struct adapter *a, const char *name, uint64_t value)
+{
+	int error = adapter_descriptors_left(a, 1);
+
+	return error ? error : adapter_refuse(a, -EMFILE, name, value);
+}
+
 /** The roles of the side opposite to roles. */
 static inline unsigned
 adapter_opposite(unsigned roles)
