@@ -201,7 +201,7 @@ unlink_name(const struct mechanism *mechanism, const char *name)
 	const struct adapter_ops *a = mechanism->data;
 
 	if (a->unlink)
-		a->unlink(name);
+		a->unlink(a, name);
 }
 
 static const struct mechanism *list[ADAPTER_COUNT + 1];

@@ -91,9 +91,9 @@ main(int argc, char **argv)
 		printf("the other has left\n");
 	else if (error)
 		ipc_fail(a, "receive", error);
-	adapter_free(a);
 	if (first)
-		adapter_find(argv[2])->unlink(argv[3]);
+		a->ops->unlink(a->ops, argv[3]);
+	adapter_free(a);
 	free(in.data);
 	free(out.data);
 	return 0;

@@ -13,11 +13,38 @@
 
 #define IPC_PATIENCE (10 * ADAPTER_SECOND) /* for a peer that does nothing */
 
-/* The name that this process has made; removed if it fails. */
+/* The names that this process has made; removed however it ends. */
 static struct {
 	const struct adapter_ops *ops;
-	const char *name;
+	const char *names[2];
+	pid_t maker;
 } ipc_made;
+
+static inline void
+ipc_remove(void)
+{
+	int i;
+
+	for (i = 0; i < 2 && getpid() == ipc_made.maker; i++)
+		if (ipc_made.names[i])
+			ipc_made.ops->unlink(ipc_made.ops, ipc_made.names[i]);
+}
+
+/** Make the object of this name, unless it is NULL, or a pair before fork. */
+static inline int
+ipc_create(struct adapter *a, const struct adapter_config *config)
+{
+	int error = a->ops->create(a, config);
+
+	if (error || !config->name)
+		return error;
+	if (!ipc_made.ops)
+		atexit(ipc_remove);
+	ipc_made.ops = a->ops;
+	ipc_made.maker = getpid();
+	ipc_made.names[ipc_made.names[0] != NULL] = config->name;
+	return 0;
+}
 
 /** What failed and why, with the limit behind it if there is one; ends. */
 static inline __attribute__((noreturn)) void
@@ -28,8 +55,6 @@ ipc_fail(const struct adapter *a, const char *what, int error)
 		fprintf(stderr, " (%s is %" PRIu64 ")", a->refused.name,
 			a->refused.value);
 	fprintf(stderr, "\n");
-	if (ipc_made.name)
-		ipc_made.ops->unlink(ipc_made.name);
 	exit(1);
 }
 
@@ -65,6 +90,53 @@ ipc_choose(const char *name, const char *(*why_not)(const struct adapter_ops *))
 	if (!a)
 		ipc_fail(NULL, name, -ENOMEM);
 	return a;
+}
+
+/** The endpoint that `PROGRAM -m MECHANISM` asks for; --list ends here. */
+static inline struct adapter *
+ipc_start(int argc, char **argv, const char *program,
+	  const char *(*why_not)(const struct adapter_ops *))
+{
+	if (argc == 2 && strcmp(argv[1], "--list") == 0)
+		exit(ipc_list(why_not));
+	if (argc != 3 || strcmp(argv[1], "-m") != 0) {
+		fprintf(stderr, "usage: %s --list | -m MECHANISM\n", program);
+		exit(64);
+	}
+	setvbuf(stdout, NULL, _IOLBF, 0); /* nothing unwritten at fork */
+	return ipc_choose(argv[2], why_not);
+}
+
+/**
+ * A child, joined with this process by as many endpoints as there are
+ * configurations, in which it has the opposite roles; 0 in the child. Fork
+ * comes after or before create, as the mechanism needs.
+ */
+static inline pid_t
+ipc_fork(struct adapter **a, struct adapter_config *config, int count)
+{
+	bool related = a[0]->ops->caps & ADAPTER_FORK_ONLY;
+	int i, error = 0;
+	pid_t child;
+
+	for (i = 0; i < count && related && !error; i++) {
+		config[i].name = NULL;
+		error = ipc_create(a[i], &config[i]);
+	}
+	child = error ? -1 : fork();
+	if (error || child < 0)
+		ipc_fail(a[0], "create", error ? error : -errno);
+	for (i = 0; i < count && !error; i++) {
+		if (child == 0)
+			config[i].roles = adapter_opposite(config[i].roles);
+		error = related ? a[i]->ops->after_fork(a[i], child == 0)
+			: child ? ipc_create(a[i], &config[i])
+				: a[i]->ops->attach(a[i], &config[i],
+						    IPC_PATIENCE);
+	}
+	if (error)
+		ipc_fail(a[i - 1], "join", error);
+	return child;
 }
 
 static inline const char *

@@ -44,7 +44,7 @@ main(int argc, char **argv)
 		ipc_fail(a, "attach", error);
 	ipc_receive_file(a, fd);
 	if (!a->ops->flush) /* the producer cannot know that we have all */
-		a->ops->unlink(config.name);
+		a->ops->unlink(a->ops, config.name);
 	adapter_free(a);
 	return close(fd) ? 1 : 0;
 }

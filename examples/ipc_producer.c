@@ -67,16 +67,14 @@ main(int argc, char **argv)
 	related = a->ops->caps & ADAPTER_FORK_ONLY;
 	fd = open_or_fail(argv[related ? 3 : 4], O_RDONLY);
 	config.name = related ? NULL : argv[3];
-	error = a->ops->create(a, &config);
+	error = ipc_create(a, &config);
 	if (error)
 		ipc_fail(a, "create", error);
-	ipc_made.ops = a->ops;
-	ipc_made.name = config.name;
 	if (related)
 		start_consumer(a, argv[4]);
 	ipc_send_file(a, fd);
-	if (a->ops->flush && a->ops->unlink) /* else the consumer unlinks */
-		a->ops->unlink(config.name);
+	if (!a->ops->flush) /* the consumer removes the name */
+		ipc_made.names[0] = NULL;
 	adapter_free(a); /* what a library still holds goes out here */
 	if (related)
 		wait(&status);

@@ -78,44 +78,20 @@ request(struct adapter *a)
 int
 main(int argc, char **argv)
 {
-	struct adapter_config config = { .roles = ADAPTER_BOTH };
-	struct adapter *a;
-	char name[32];
-	bool related;
+	struct adapter *a = ipc_start(argc, argv, "ipc_request_reply", unfit);
+	static char name[32]; /* until the program ends */
+	struct adapter_config config = { .name = name, .roles = ADAPTER_BOTH };
 	pid_t child;
-	int status, error = 0;
+	int status = 0;
 
-	if (argc == 2 && strcmp(argv[1], "--list") == 0)
-		return ipc_list(unfit);
-	if (argc != 3 || strcmp(argv[1], "-m") != 0) {
-		fprintf(stderr, "usage: ipc_request_reply --list | "
-				"-m MECHANISM\n");
-		return 64;
-	}
-	a = ipc_choose(argv[2], unfit);
-	related = a->ops->after_fork != NULL;
 	snprintf(name, sizeof(name), "request_reply.%ld", (long)getpid());
-	config.name = related ? NULL : name;
-	if (related)
-		error = a->ops->create(a, &config);
-	child = error ? -1 : fork();
-	if (error || child < 0)
-		ipc_fail(a, "create", error ? error : -errno);
-	if (related)
-		error = a->ops->after_fork(a, child == 0);
-	else
-		error = child ? a->ops->create(a, &config)
-			      : a->ops->attach(a, &config, IPC_PATIENCE);
-	if (error)
-		ipc_fail(a, "join", error);
+	child = ipc_fork(&a, &config, 1);
 	if (child)
 		request(a);
 	else
 		serve(a);
 	adapter_free(a);
-	if (!child)
-		return 0;
-	if (!related)
-		adapter_find(argv[2])->unlink(name);
-	return waitpid(child, &status, 0) == child && status == 0 ? 0 : 1;
+	if (child && waitpid(child, &status, 0) != child)
+		ipc_fail(NULL, "child", -ECHILD);
+	return status != 0;
 }

@@ -20,18 +20,6 @@ enum { PARCEL = 8 };
 #define NUMBER UINT32_C(0x12345678)
 
 static const char *who = "parent"; /* or child */
-static char names[2][32];
-static const struct adapter_ops *made; /* names, by this process */
-
-static void
-remove_names(void)
-{
-	int i;
-
-	for (i = 0; made && i < 2; i++)
-		made->unlink(names[i]); /* fails where there is none */
-}
-
 /** What the process does, under its step of the life of a message. */
 static __attribute__((format(printf, 2, 3))) void
 say(const char *step, const char *format, ...)
@@ -153,80 +141,31 @@ collect(struct adapter *a)
 	return number;
 }
 
-/** The role of this process on the way there (0) or back (1). */
-static unsigned
-role(const struct adapter_ops *ops, int way)
-{
-	if (ops->caps & ADAPTER_BIDIR) /* there is but one */
-		return ADAPTER_BOTH;
-	return (way == 0) == (strcmp(who, "parent") == 0) ? ADAPTER_SENDER
-							  : ADAPTER_RECEIVER;
-}
-
-/** Fork before or after create, as the mechanism needs; the child, or 0. */
-static pid_t
-join(struct adapter **a, int ways)
-{
-	const struct adapter_ops *ops = a[0]->ops;
-	bool related = ops->caps & ADAPTER_FORK_ONLY;
-	struct adapter_config config = { 0 };
-	pid_t child = -1;
-	int i, error = 0;
-
-	for (i = 0; i < ways && related && !error; i++) {
-		config.roles = role(ops, i);
-		error = ops->create(a[i], &config);
-	}
-	if (!error)
-		child = fork();
-	if (error || child < 0)
-		ipc_fail(a[0], "create", error ? error : -errno);
-	if (child == 0)
-		who = "child";
-	else if (!related)
-		made = ops;
-	atexit(remove_names); /* however this ends */
-	for (i = 0; i < ways && !error; i++) {
-		config.name = names[i];
-		config.roles = role(ops, i);
-		if (related)
-			error = ops->after_fork(a[i], child == 0);
-		else
-			error = child ? ops->create(a[i], &config)
-				      : ops->attach(a[i], &config,
-						    IPC_PATIENCE);
-	}
-	if (error)
-		ipc_fail(a[0], "join", error);
-	say("create", "%s: %s%s", ops->name, ops->summary,
-	    ways == 2 ? ", two for both ways" : "");
-	return child;
-}
-
 int
 main(int argc, char **argv)
 {
-	const struct adapter_ops *ops;
-	struct adapter *a[2];
-	int i, ways, status = 0;
+	struct adapter *a[2] = { ipc_start(argc, argv, "lifecycle", unfit) };
+	const struct adapter_ops *ops = a[0]->ops;
+	int ways = ops->caps & ADAPTER_BIDIR ? 1 : 2, i, status = 0;
+	struct adapter_config config[2] = {
+		{ .roles = ways == 1 ? ADAPTER_BOTH : ADAPTER_SENDER },
+		{ .roles = ADAPTER_RECEIVER }, /* of the answer */
+	};
+	static char names[2][32]; /* until the program ends */
 	pid_t child;
 
-	if (argc == 2 && strcmp(argv[1], "--list") == 0)
-		return ipc_list(unfit);
-	if (argc != 3 || strcmp(argv[1], "-m") != 0) {
-		fprintf(stderr, "usage: lifecycle --list | -m MECHANISM\n");
-		return 64;
-	}
-	setvbuf(stdout, NULL, _IOLBF, 0); /* nothing unwritten at fork */
-	a[0] = ipc_choose(argv[2], unfit);
-	ops = a[0]->ops;
-	ways = ops->caps & ADAPTER_BIDIR ? 1 : 2;
 	if (ways == 2)
 		a[1] = ipc_choose(argv[2], unfit);
-	for (i = 0; i < ways; i++)
+	for (i = 0; i < ways; i++) {
 		snprintf(names[i], sizeof(names[i]), "lifecycle.%ld.%d",
 			 (long)getpid(), i);
-	child = join(a, ways);
+		config[i].name = names[i];
+	}
+	child = ipc_fork(a, config, ways);
+	if (!child)
+		who = "child";
+	say("create", "%s: %s%s", ops->name, ops->summary,
+	    ways == 2 ? ", two for both ways" : "");
 	if (child) {
 		post(a[0], "send", NUMBER);
 		if (collect(a[ways - 1]) != NUMBER + 1)

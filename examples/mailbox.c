@@ -21,17 +21,6 @@ struct letter {
 
 static uint32_t (*received)[LETTERS]; /* how often, for all to see */
 
-static char name[32];
-static const struct adapter_ops *made; /* by this process: */
-static pid_t maker;
-
-static void
-remove_mailbox(void)
-{
-	if (made && getpid() == maker)
-		made->unlink(name);
-}
-
 static const char *
 unfit(const struct adapter_ops *ops)
 {
@@ -136,32 +125,22 @@ run(struct adapter *own, struct adapter_config config, unsigned role,
 int
 main(int argc, char **argv)
 {
-	struct adapter_config config = { .roles = ADAPTER_RECEIVER };
-	struct adapter *a;
+	struct adapter *a = ipc_start(argc, argv, "mailbox", unfit);
+	static char name[32]; /* of the mailbox, until the program ends */
+	struct adapter_config config = { .name = name,
+					 .roles = ADAPTER_RECEIVER };
 	uint32_t i;
 	int error;
 
-	if (argc == 2 && strcmp(argv[1], "--list") == 0)
-		return ipc_list(unfit);
-	if (argc != 3 || strcmp(argv[1], "-m") != 0) {
-		fprintf(stderr, "usage: mailbox --list | -m MECHANISM\n");
-		return 64;
-	}
-	setvbuf(stdout, NULL, _IOLBF, 0); /* nothing unwritten at fork */
 	received =
 		mmap(NULL, sizeof(*received) * SENDERS, PROT_READ | PROT_WRITE,
 		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (received == MAP_FAILED)
 		ipc_fail(NULL, "mmap", -errno);
-	a = ipc_choose(argv[2], unfit);
 	snprintf(name, sizeof(name), "mailbox.%ld", (long)getpid());
-	config.name = name;
-	error = a->ops->create(a, &config);
+	error = ipc_create(a, &config);
 	if (error)
 		ipc_fail(a, "create", error);
-	made = a->ops;
-	maker = getpid();
-	atexit(remove_mailbox); /* however this ends */
 	run(a, config, ADAPTER_SENDER, SENDERS, send_letters);
 	run(a, config, ADAPTER_RECEIVER, RECEIVERS, receive_letters);
 	adapter_free(a);

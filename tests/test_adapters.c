@@ -29,7 +29,9 @@ struct test {
 	bool killed; /* the peer does not close, but is killed */
 	int children; /* how many, normally 1 */
 	uint32_t who; /* child: which */
-	pid_t child[2];
+	uint32_t senders, receivers; /* of a crowd; else 0 */
+	unsigned too_many; /* role of one more than the crowd */
+	pid_t child[3];
 	int in, out; /* from the other side, to the other side */
 	unsigned kept; /* descriptors that a library holds open for good */
 	unsigned left; /* descriptors found open too many */
@@ -86,13 +88,25 @@ message(struct test *t, size_t length)
 				     .capacity = sizeof(t->data) };
 }
 
+/* Of a crowd the first children send, the creator is the last of its role. */
+static unsigned
+role_of_child(const struct test *t)
+{
+	bool creator_sends = t->config.roles == ADAPTER_SENDER;
+
+	if (!t->senders)
+		return adapter_opposite(t->config.roles);
+	return t->who + creator_sends < t->senders ? ADAPTER_SENDER
+						   : ADAPTER_RECEIVER;
+}
+
 /* The child's half of meet(): join, tell so, do its work, leave. */
 static void
 child_main(struct test *t, child_function work)
 {
 	int error;
 
-	t->config.roles = adapter_opposite(t->config.roles);
+	t->config.roles = role_of_child(t);
 	if (t->named) {
 		t->a = adapter_new(t->ops);
 		error = t->ops->attach(t->a, &t->config, PATIENCE);
@@ -164,7 +178,7 @@ part(struct test *t)
 	adapter_free(t->a);
 	t->a = NULL;
 	if (t->named)
-		t->ops->unlink(t->name);
+		t->ops->unlink(t->ops, t->name);
 	return status;
 }
 
@@ -566,7 +580,7 @@ request(struct test *t, size_t message_size, size_t depth, bool *named)
 	*named = t->a->refused.name != NULL && t->a->refused.value > 0;
 	adapter_free(t->a);
 	if (!error && t->config.name)
-		t->ops->unlink(t->name);
+		t->ops->unlink(t->ops, t->name);
 	t->config.message_size = t->config.depth = 0;
 	return error;
 }
@@ -653,9 +667,10 @@ fill_up(struct test *t, size_t length)
 	int64_t before;
 	int error = 0;
 
+	/* The first may have to wait: some libraries connect when they like. */
 	while (sent < STREAM_MESSAGES && !error) {
 		fill(t, sent, length);
-		error = t->ops->send(t->a, &msg, 0);
+		error = t->ops->send(t->a, &msg, sent ? 0 : PATIENCE);
 		sent += !error;
 	}
 	ok(sent > 0 && (error == -EAGAIN || (!bounded && !error)),
@@ -943,123 +958,241 @@ flush_is_a_rendezvous(struct test *t)
 
 /* -------------------------------------------------- more than two processes */
 
-#define SHARE 200 /* messages of each sender, or to each receiver */
+#define SHARE 200 /* messages of each sender */
+#define LOSSY_SHARE 20 /* all of them fit into the receiver's buffer */
+
+/* What several processes know of each other, in memory that they share. */
+struct crowd {
+	char name[ADAPTER_NAME_MAX];
+	uint32_t share, expected; /* messages: of each sender, to come in all */
+	uint32_t begun; /* all have joined */
+	uint32_t met; /* receivers that have got a message */
+	uint32_t tried; /* who is one too many has tried to join */
+	uint32_t came; /* messages, to all receivers together */
+	uint32_t times[3 * SHARE]; /* each; the last are of one too many */
+};
+
+static struct crowd *crowd;
+
+/* Wait until a count of the crowd has reached so many. */
+static bool
+reached(const uint32_t *count, uint32_t least)
+{
+	int64_t end = adapter_now() + PATIENCE;
+
+	while (__atomic_load_n(count, __ATOMIC_ACQUIRE) < least) {
+		if (adapter_now() > end)
+			return false;
+		poll(NULL, 0, 1);
+	}
+	return true;
+}
+
+static bool
+all_came(void)
+{
+	return __atomic_load_n(&crowd->came, __ATOMIC_ACQUIRE) >=
+	       crowd->expected;
+}
 
 static int
-send_share(struct test *t)
+send_number(struct test *t, uint32_t number, int64_t timeout_ns)
 {
-	struct adapter_msg msg;
+	struct adapter_msg msg = message(
+		t, can(t, ADAPTER_FIXED_SIZE) ? length_of(t, 0) : (size_t)64);
+
+	fill(t, number, msg.length);
+	return t->ops->send(t->a, &msg, timeout_ns);
+}
+
+/* Slowly until each receiver has one: some libraries connect when they like.
+   Halfway, let one too many try; stay until all has come. */
+static int
+send_share(struct test *t, uint32_t sender)
+{
 	uint32_t i;
 
-	for (i = t->who * SHARE; i < (t->who + 1) * SHARE; i++) {
-		msg = message(t, can(t, ADAPTER_FIXED_SIZE) ? length_of(t, i)
-							    : 64);
-		fill(t, i, msg.length);
-		if (t->ops->send(t->a, &msg, PATIENCE))
+	for (i = 0; i < crowd->share; i++) {
+		if (i == crowd->share / 2 && !reached(&crowd->tried, 1))
 			return 1;
+		if (send_number(t, sender * SHARE + i, PATIENCE))
+			return 2;
+		if (__atomic_load_n(&crowd->met, __ATOMIC_RELAXED) <
+		    t->receivers)
+			poll(NULL, 0, 5);
 	}
-	return 0;
+	return reached(&crowd->came, crowd->expected) ? 0 : 3;
 }
 
-/* When all have joined; then stay until the receiver has had all. Both hear
-   the same byte, and that the other end is closed. */
-static int
-send_share_when_told(struct test *t)
-{
-	struct pollfd ended = { .fd = t->in };
-
-	return !heard(t, PATIENCE) || send_share(t) ||
-	       poll(&ended, 1, (int)(PATIENCE / 1000000)) != 1;
-}
-
-/* All of both, each sender's in its order. */
-static void
-several_senders(struct test *t)
-{
-	uint32_t next[2] = { 0, SHARE }, index = 0, i;
-	struct adapter_msg msg = message(t, 0);
-	bool good;
-
-	if (!can(t, ADAPTER_MANY_SENDERS))
-		return;
-	t->children = 2;
-	good = meet(t, any_way(t), ADAPTER_RECEIVER, send_share_when_told);
-	tell(t);
-	for (i = 0; i < 2 * SHARE && good; i++) {
-		good = t->ops->recv(t->a, &msg, PATIENCE) == 0 &&
-		       msg.length >= sizeof(index);
-		if (good)
-			memcpy(&index, t->data, sizeof(index));
-		good = good && index < 2 * SHARE &&
-		       index == next[index / SHARE]++ &&
-		       filled(t, index, msg.length);
-	}
-	is_int(part(t) + !good, 0, "%s: two senders at a time", t->ops->name);
-}
-
-/* Says who it is for each that came or is known to be lost, until all have. */
+/* Each sender's in its order. After the first, wait until the other receiver
+   has one, too; after all, no more may come. */
 static int
 recv_share(struct test *t)
 {
 	struct adapter_msg msg = message(t, 0);
-	uint64_t came = 0, said = 0;
-	uint32_t index, next = 0;
-	bool last = false;
+	uint32_t next[3] = { 0, SHARE, 2 * SHARE }, index, got = 0;
+	int64_t end = adapter_now() + 2 * PATIENCE;
+	bool last;
 	int error;
 
 	for (;;) {
+		last = all_came();
 		error = t->ops->recv(t->a, &msg, MOMENT);
-		if (error && last)
-			return error == -ETIMEDOUT || error == -EPIPE ? 0 : 2;
-		if (error == -ETIMEDOUT) {
-			last = heard(t, 0); /* then a last look */
+		if (error == -ETIMEDOUT && !last && adapter_now() < end)
 			continue;
-		}
-		if (error)
-			return 3;
+		if (error == -ETIMEDOUT || error == -EPIPE)
+			return all_came() ? 0 : 1;
 		memcpy(&index, t->data, sizeof(index));
-		if (index < next || !filled(t, index, msg.length))
-			return 1;
-		next = index + 1;
-		for (came++; said < came + t->a->lost; said++)
-			if (write(t->out, t->who ? "1" : "0", 1) != 1)
-				return 4;
+		if (error || msg.length < sizeof(index) || index >= 3 * SHARE ||
+		    index < next[index / SHARE] ||
+		    !filled(t, index, msg.length))
+			return 2;
+		next[index / SHARE] = index + 1;
+		__atomic_fetch_add(&crowd->times[index], 1, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&crowd->came, 1, __ATOMIC_RELEASE);
+		if (got++)
+			continue;
+		__atomic_fetch_add(&crowd->met, 1, __ATOMIC_RELEASE);
+		if (!reached(&crowd->met, t->receivers))
+			return 3;
 	}
 }
 
-static void
-several_receivers(struct test *t)
+/* Who is one too many, in mid-stream: must be refused or meet nobody. */
+static int
+intrude(struct test *t)
 {
-	bool all = can(t, ADAPTER_BROADCAST), good;
-	int in;
-	uint32_t came[2] = { 0, 0 }, expected = all ? 2 * SHARE : SHARE, i;
-	int status;
-	char who;
+	bool sends = t->too_many == ADAPTER_SENDER, last = false;
+	struct adapter_msg msg = message(t, 0);
+	int64_t end = adapter_now() + 2 * PATIENCE;
+	int got = 0, error, i;
 
-	if (!all && !can(t, ADAPTER_MANY_RECEIVERS))
-		return;
-	t->children = 2;
-	good = meet(t, any_way(t), ADAPTER_SENDER, recv_share);
-	t->who = 0;
-	good = good && send_share(t) == 0;
-	for (i = 0; i < expected && good; i++) {
-		good = heard(t, PATIENCE) && read(t->in, &who, 1) == 1;
-		if (good)
-			came[who == '1']++;
+	if (!reached(&crowd->met, 1))
+		return 1;
+	t->config.name = crowd->name;
+	t->config.roles = t->too_many;
+	t->a = adapter_new(t->ops);
+	error = t->ops->attach(t->a, &t->config, 10 * MOMENT);
+	printf("# %s: %s too many: %s\n", t->ops->name,
+	       sends ? "a sender" : "a receiver",
+	       error ? strerror(-error) : "meets nobody");
+	for (i = 0; !error && sends && i < 5; i++)
+		error = send_number(t, 2 * SHARE + (uint32_t)i, MOMENT);
+	__atomic_store_n(&crowd->tried, 1, __ATOMIC_RELEASE);
+	while (!error && !sends && !last) {
+		last = all_came() || adapter_now() > end;
+		got += t->ops->recv(t->a, &msg, MOMENT) == 0;
 	}
-	/* No message comes to a second one. */
-	in = dup(t->in);
-	status = part(t);
-	good = good && read(in, &who, 1) == 0;
-	close(in);
-	ok(status == 0 && good, "%s: two receivers get %u and %u of %u",
-	   t->ops->name, came[0], came[1], SHARE);
+	adapter_free(t->a);
+	return got ? 2 : 0;
+}
+
+/* How often each message is to come. */
+static uint32_t
+times_of(const struct test *t, uint32_t index)
+{
+	if (index / SHARE >= t->senders || index % SHARE >= crowd->share)
+		return 0;
+	return can(t, ADAPTER_BROADCAST) ? t->receivers : 1;
+}
+
+static int
+take_part(struct test *t)
+{
+	if (!reached(&crowd->begun, 1))
+		return 4;
+	return t->config.roles == ADAPTER_SENDER ? send_share(t, t->who)
+						 : recv_share(t);
+}
+
+/* Senders and receivers at once, this process, the creator, among them. */
+static void
+crowd_meets(struct test *t)
+{
+	unsigned role = t->config.roles;
+	uint32_t i;
+	pid_t intruder = 0;
+	bool good;
+
+	crowd = (struct crowd *)mmap(NULL, sizeof(*crowd),
+				     PROT_READ | PROT_WRITE,
+				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (crowd == MAP_FAILED)
+		bail("mmap failed");
+	crowd->share = can(t, ADAPTER_LOSSY) ? LOSSY_SHARE : SHARE;
+	for (i = 0; i < 3 * SHARE; i++)
+		crowd->expected += times_of(t, i);
+	crowd->tried = !t->too_many;
+	if (t->too_many)
+		intruder = tap_fork();
+	if (t->too_many && intruder == 0)
+		_exit(intrude(t));
+	t->children = (int)(t->senders + t->receivers) - 1;
+	good = meet(t, any_way(t), role, take_part);
+	memcpy(crowd->name, t->name, sizeof(crowd->name));
+	__atomic_store_n(&crowd->begun, 1, __ATOMIC_RELEASE);
+	t->who = t->senders - 1; /* the last sender, if it is one */
+	good = good && take_part(t) == 0;
+	good = part(t) == 0 && good;
+	good = (!intruder || tap_wait(intruder) == 0) && good;
+	for (i = 0; i < 3 * SHARE; i++)
+		good = good && crowd->times[i] == times_of(t, i);
+	ok(good, "%s: creator %s, %u to %u%s: each message comes %s",
+	   t->ops->name, role == ADAPTER_SENDER ? "sends" : "receives",
+	   t->senders, t->receivers,
+	   t->too_many == ADAPTER_SENDER     ? ", a sender too many"
+	   : t->too_many == ADAPTER_RECEIVER ? ", a receiver too many"
+					     : "",
+	   can(t, ADAPTER_BROADCAST) ? "to each once" : "once");
+	munmap(crowd, sizeof(*crowd));
+}
+
+/* Does it declare that there can be two of this role? */
+static bool
+takes_two(const struct test *t, unsigned role)
+{
+	unsigned many = role == ADAPTER_SENDER
+				? (unsigned)ADAPTER_MANY_SENDERS
+				: ADAPTER_MANY_RECEIVERS | ADAPTER_BROADCAST;
+
+	return can(t, many) &&
+	       !(role == t->config.roles &&
+		 can(t, ADAPTER_CREATOR_ALONE | ADAPTER_FORK_ONLY));
+}
+
+/* As many of both as it declares; one more of a role finds no place. */
+static void
+several_at_once(struct test *t)
+{
+	unsigned creator;
+
+	for (creator = ADAPTER_SENDER; creator <= ADAPTER_RECEIVER; creator++) {
+		bool senders, receivers;
+
+		t->config.roles = creator;
+		senders = takes_two(t, ADAPTER_SENDER);
+		receivers = takes_two(t, ADAPTER_RECEIVER);
+		for (t->senders = 1; t->senders <= 1u + senders; t->senders++)
+			for (t->receivers = 1; t->receivers <= 1u + receivers;
+			     t->receivers++)
+				if (t->senders + t->receivers > 2)
+					apart(crowd_meets, t);
+		t->senders = t->receivers = 1;
+		t->too_many = ADAPTER_SENDER;
+		if (can(t, ADAPTER_NAMED) && !senders)
+			apart(crowd_meets, t);
+		t->too_many = ADAPTER_RECEIVER;
+		if (can(t, ADAPTER_NAMED) && !receivers)
+			apart(crowd_meets, t);
+		t->too_many = 0;
+	}
 }
 
 /* ------------------------------------------------------- the peer goes away */
 
 #define SOME 5
-#define LATE (5 * ADAPTER_SECOND) /* 1 s is promised; the machine may be slow */
+#define PROMISED ADAPTER_SECOND /* a dead peer is noticed in this */
+#define LATE (5 * ADAPTER_SECOND) /* where nobody knows when it was dead */
 
 static int
 send_some(struct test *t)
@@ -1244,31 +1377,50 @@ stream_one(struct test *t, uint32_t number, int64_t timeout_ns)
 	return error || filled(t, number, msg.length) ? error : -EBADMSG;
 }
 
-/* The peer is killed at any moment, while messages flow. */
+/* Kill the child; it is dead afterwards, though not reaped yet. */
+static void
+kill_and_see(pid_t child)
+{
+	siginfo_t info;
+
+	kill(child, SIGKILL);
+	while (waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT))
+		if (errno != EINTR)
+			bail("waitid failed");
+}
+
+/*
+ * The peer is killed at any moment, while messages flow. Counted is from its
+ * death on; for a receiver from where nothing is left of what it had sent.
+ */
 static void
 killed_in_mid_stream(struct test *t)
 {
 	bool told = can(t, ADAPTER_PEER_DEATH), endless, good;
 	bool sends = t->config.roles == ADAPTER_SENDER;
 	uint32_t i = 0, before = 1 + (uint32_t)(tap_random() % 200);
-	int64_t killed = 0, took;
+	int64_t since = 0, took;
+	bool killed = false;
 	int error = 0;
 
 	good = meet(t, any_way(t), t->config.roles,
 		    sends ? recv_for_ever : send_for_ever);
 	for (; good && !error && i < STREAM_MESSAGES; i++) {
+		if (!sends)
+			since = adapter_now();
 		error = stream_one(t, i, told || !killed ? PATIENCE : MOMENT);
 		if (i == before) {
-			kill(t->child[0], SIGKILL);
-			killed = adapter_now();
+			kill_and_see(t->child[0]);
+			killed = true;
+			since = adapter_now();
 		}
 	}
-	took = adapter_now() - killed;
+	took = adapter_now() - since;
 	endless = sends &&
 		  (can(t, ADAPTER_LOSSY) ||
 		   !(t->a->limits.depth.name || t->a->limits.bytes.name));
 	good = good && killed &&
-	       (told ? error == -EPIPE && took < LATE
+	       (told ? error == -EPIPE && took < PROMISED
 		     : error == -ETIMEDOUT || error == -EPIPE ||
 				(endless && !error));
 	printf("# %s: %s after %u of %u messages, %" PRId64 " us\n",
@@ -1333,7 +1485,7 @@ messages_outlive_processes(struct test *t)
 		}
 		is_int(tap_wait(child), 0, "%s: what it sent comes later",
 		       t->ops->name);
-		t->ops->unlink(t->name);
+		t->ops->unlink(t->ops, t->name);
 	}
 }
 
@@ -1429,8 +1581,10 @@ stranger_is_refused(struct test *t)
 	adapter_free(second);
 	is_int(error, -EEXIST, "%s: a second creator is refused", t->ops->name);
 	adapter_free(t->a);
-	is_int(t->ops->unlink(t->name), 0, "%s: the name goes", t->ops->name);
-	is_int(t->ops->unlink(t->name), -ENOENT, "%s: only once", t->ops->name);
+	is_int(t->ops->unlink(t->ops, t->name), 0, "%s: the name goes",
+	       t->ops->name);
+	is_int(t->ops->unlink(t->ops, t->name), -ENOENT, "%s: only once",
+	       t->ops->name);
 	t->a = adapter_new(t->ops);
 	is_int(t->ops->attach(t->a, &t->config, 0), -ENOENT,
 	       "%s: attach to no name", t->ops->name);
@@ -1470,12 +1624,12 @@ name_is_its_own(struct test *t)
 			taken++;
 		} else {
 			adapter_free(other);
-			ops->unlink(t->name);
+			ops->unlink(ops, t->name);
 		}
 	}
 	adapter_free(t->a);
 	if (!error)
-		error = t->ops->unlink(t->name);
+		error = t->ops->unlink(t->ops, t->name);
 	is_int((int)taken - error, 0,
 	       "%s: all others can have the same name beside it", t->ops->name);
 }
@@ -1508,7 +1662,7 @@ use_up(struct test *t, void (*exhaust)(void), const char *limit)
 	else
 		printf("# %s: %s\n", t->ops->name, strerror(-error));
 	if (t->a->open && t->config.name)
-		t->ops->unlink(t->name);
+		t->ops->unlink(t->ops, t->name);
 	/* Refused by its name, or never in need of it. */
 	_exit(error == 0 || error == -EAGAIN || error == -EPIPE ||
 			      t->a->refused.name
@@ -1694,8 +1848,7 @@ keeps_the_contract(const struct adapter_ops *ops)
 		descriptors_pass,
 		works_in_place,
 		flush_is_a_rendezvous,
-		several_senders,
-		several_receivers,
+		several_at_once,
 		peer_goes_away,
 		peer_is_killed_in_mid_stream,
 		messages_outlive_processes,

@@ -3,7 +3,8 @@
  * adapter.h - one thin interface over every way that processes exchange
  * messages, so that one can be swapped for another by its name.
  *
- *	struct adapter *a = adapter_new(adapter_find("fifo"));
+ *	const struct adapter_ops *fifo = adapter_find("fifo");
+ *	struct adapter *a = adapter_new(fifo);
  *	struct adapter_config config = { .name = "demo",
  *					 .roles = ADAPTER_SENDER };
  *	struct adapter_msg msg = { .data = "hello", .length = 5 };
@@ -14,7 +15,7 @@
  *		fprintf(stderr, "%s (%s is %" PRIu64 ")\n", strerror(-error),
  *			a->refused.name, a->refused.value);
  *	adapter_free(a);			 // closes too
- *	error = adapter_find("fifo")->unlink("demo");
+ *	error = fifo->unlink(fifo, "demo");
  *
  * A mechanism is one header. It offers the operations below as static inline
  * functions named adapter_<mechanism>_<operation>, to be called directly where
@@ -160,7 +161,7 @@ struct adapter_ops {
 	/* Give back what this process holds; the name stays. */
 	void (*close)(struct adapter *a);
 	/* Remove the name; NULL for FORK_ONLY. -ENOENT if it is not there. */
-	int (*unlink)(const char *name);
+	int (*unlink)(const struct adapter_ops *ops, const char *name);
 
 	/* Receive the next message with msg->tag. */
 	int (*recv_tag)(struct adapter *a, struct adapter_msg *msg,

@@ -68,14 +68,14 @@ adapter_address_drop(struct adapter_address *d)
 }
 
 static inline int
-adapter_address_unlink(const char *name, const char *suffix)
+adapter_address_unlink(const struct adapter_ops *ops, const char *name)
 {
 	struct adapter_address d = { .mine = true };
 
-	if (adapter_lookup(name, suffix, &d.number) == 0 &&
-	    adapter_address_path(&d, name, suffix) == 0)
+	if (adapter_lookup(name, ops->name, &d.number) == 0 &&
+	    adapter_address_path(&d, name, ops->name) == 0)
 		adapter_address_drop(&d);
-	return adapter_unlink_path(name, suffix);
+	return adapter_unlink_path(ops, name);
 }
 
 #endif

@@ -219,18 +219,6 @@ adapter_ck_ring_flush(struct adapter *a, int64_t timeout_ns)
 	return error;
 }
 
-static inline int
-adapter_ck_ring_spsc_unlink(const char *name)
-{
-	return adapter_segment_unlink(name, "ck_ring_spsc");
-}
-
-static inline int
-adapter_ck_ring_mpmc_unlink(const char *name)
-{
-	return adapter_segment_unlink(name, "ck_ring_mpmc");
-}
-
 #define ADAPTER_CK_RING(kind, more)                                         \
 	.caps = ADAPTER_NAMED | ADAPTER_PEER_DEATH | ADAPTER_PERSISTENT |   \
 		ADAPTER_TAGS | (more),                                      \
@@ -238,8 +226,7 @@ adapter_ck_ring_mpmc_unlink(const char *name)
 	.create = adapter_ck_ring_create, .attach = adapter_ck_ring_attach, \
 	.after_fork = adapter_shm_after_fork, .send = adapter_ck_ring_send, \
 	.recv = adapter_ck_ring_recv, .limits = adapter_ck_ring_limits,     \
-	.close = adapter_ck_ring_close,                                     \
-	.unlink = adapter_ck_ring_##kind##_unlink,                          \
+	.close = adapter_ck_ring_close, .unlink = adapter_segment_unlink,   \
 	.flush = adapter_ck_ring_flush
 
 #else

@@ -137,7 +137,7 @@ adapter_done_named(struct adapter *a, const struct adapter_config *config,
 		   int error)
 {
 	if (error && config->name)
-		a->ops->unlink(config->name);
+		a->ops->unlink(a->ops, config->name);
 	return adapter_done(a, error);
 }
 
@@ -171,6 +171,15 @@ adapter_descriptors_left(struct adapter *a, int count)
 		error = adapter_descriptors_left(a, count - 1);
 	adapter_close_fd(a, &fd);
 	return error;
+}
+
+/** Which limit an EMFILE means: that of descriptors, or this one. */
+static inline int
+adapter_refuse_emfile(struct adapter *a, const char *name, uint64_t value)
+{
+	int error = adapter_descriptors_left(a, 1);
+
+	return error ? error : adapter_refuse(a, -EMFILE, name, value);
 }
 
 /** The roles of the side opposite to roles. */

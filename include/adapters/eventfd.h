@@ -185,12 +185,6 @@ adapter_eventfd_pollfd(struct adapter *a, struct pollfd *out)
 	return error ? error : e->held;
 }
 
-static inline int
-adapter_eventfd_unlink(const char *name)
-{
-	return adapter_unlink_path(name, "eventfd");
-}
-
 static const struct adapter_ops adapter_eventfd_ops = {
 	.name = "eventfd",
 	.summary = "eventfd counters around shared memory",
@@ -205,7 +199,7 @@ static const struct adapter_ops adapter_eventfd_ops = {
 	.recv = adapter_eventfd_recv,
 	.limits = adapter_buffer_limits,
 	.close = adapter_counted_close,
-	.unlink = adapter_eventfd_unlink,
+	.unlink = adapter_unlink_path,
 	.reserve = adapter_eventfd_reserve,
 	.commit = adapter_eventfd_commit,
 	.peek = adapter_eventfd_peek,

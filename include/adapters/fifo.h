@@ -8,7 +8,7 @@
  *
  * Use it to connect programs that share no ancestor, above all with shell
  * tools. Do not use it for both directions (a local socket does that), nor
- * where more than one receiver reads.
+ * where more than one receiver reads: the second one is refused (flock).
  *
  * When the last sender has left, the receiver reads the rest and gets -EPIPE;
  * if another one comes later, recv works again. Without a receiver send
@@ -20,6 +20,8 @@
 
 #include "names.h"
 #include "pipe.h"
+
+#include <sys/file.h>
 
 struct adapter_fifo {
 	struct adapter base;
@@ -59,6 +61,9 @@ adapter_fifo_open(struct adapter *a, int64_t deadline)
 					: -(why == ENXIO ? EAGAIN : why);
 	}
 	error = fstat(fd, &is) ? -errno : S_ISFIFO(is.st_mode) ? 0 : -EPROTO;
+	/* Two receivers would take parts of each other's frames. */
+	if (!error && !sends && ADAPTER_SYS(a, flock(fd, LOCK_EX | LOCK_NB)))
+		error = errno == EWOULDBLOCK ? -EBUSY : adapter_error(a);
 	if (!error)
 		error = adapter_pipe_in_force(a, f->size, fd);
 	if (error) {
@@ -173,12 +178,6 @@ adapter_fifo_pollfd(struct adapter *a, struct pollfd *out)
 				     out);
 }
 
-static inline int
-adapter_fifo_unlink(const char *name)
-{
-	return adapter_unlink_path(name, "fifo");
-}
-
 static const struct adapter_ops adapter_fifo_ops = {
 	.name = "fifo",
 	.summary = "named pipe",
@@ -192,7 +191,7 @@ static const struct adapter_ops adapter_fifo_ops = {
 	.recv = adapter_fifo_recv,
 	.limits = adapter_pipe_limits,
 	.close = adapter_fifo_close,
-	.unlink = adapter_fifo_unlink,
+	.unlink = adapter_unlink_path,
 	.flush = adapter_fifo_flush,
 	.pollfd = adapter_fifo_pollfd,
 };

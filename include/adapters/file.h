@@ -28,8 +28,7 @@
 
 #include "regular.h"
 #include "stream.h"
-
-#include <sys/inotify.h>
+#include "watch.h"
 
 #define ADAPTER_FILE_MESSAGE 65536
 
@@ -74,36 +73,6 @@ adapter_file_begin(struct adapter *a, const struct adapter_config *config)
 	return error;
 }
 
-/** A receiver is told of each write to the file. */
-static inline int
-adapter_file_watch(struct adapter *a)
-{
-	struct adapter_file *f = (struct adapter_file *)a;
-	char path[32];
-	int error;
-
-	f->notify = ADAPTER_SYS(a, inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-	if (f->notify < 0 && errno == EMFILE) { /* which tells two limits */
-		error = adapter_descriptors_left(a, 1);
-		return error ? error
-			     : adapter_refuse(
-				       a, -EMFILE,
-				       "fs.inotify.max_user_instances",
-				       adapter_sysctl(
-					       "fs/inotify/max_user_instances",
-					       128));
-	}
-	if (f->notify < 0)
-		return adapter_error(a);
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);
-	if (ADAPTER_SYS(a, inotify_add_watch(f->notify, path, IN_MODIFY)) >= 0)
-		return 0;
-	if (errno != ENOSPC)
-		return adapter_error(a);
-	return adapter_refuse(a, -ENOSPC, "fs.inotify.max_user_watches",
-			      adapter_sysctl("fs/inotify/max_user_watches", 0));
-}
-
 /** The end of create and attach, once the file is open or an error. */
 static inline int
 adapter_file_opened(struct adapter *a, int fd)
@@ -118,7 +87,7 @@ adapter_file_opened(struct adapter *a, int fd)
 		error = -EPROTO;
 	else
 		error = adapter_stream_buffers(a, &f->stream);
-	return error ? error : adapter_file_watch(a);
+	return error ? error : adapter_watch(a, fd, &f->notify);
 }
 
 static inline int
@@ -198,15 +167,13 @@ adapter_file_fill(struct adapter *a)
 {
 	struct adapter_file *f = (struct adapter_file *)a;
 	struct adapter_stream *s = &f->stream;
-	char events[512];
 	uint64_t end = 0;
 	size_t room;
 	ssize_t n;
 	int error, unlocked;
 
 	/* First: the event of a later message must stay. */
-	while (ADAPTER_SYS(a, read(f->notify, events, sizeof(events))) > 0)
-		;
+	adapter_watch_forget(a, f->notify);
 	error = adapter_regular_lock(a, f->fd, F_RDLCK, 0, true);
 	if (error)
 		return error;
@@ -216,10 +183,7 @@ adapter_file_fill(struct adapter *a)
 		return error ? error : unlocked;
 	if (end <= f->position)
 		return -EAGAIN;
-	s->unread_end -= s->unread_start;
-	memmove(s->unread, s->unread + s->unread_start, s->unread_end);
-	s->unread_start = 0;
-	room = s->unread_size - s->unread_end;
+	room = adapter_stream_room(s);
 	if (room > end - f->position)
 		room = end - f->position;
 	n = ADAPTER_SYS(a, pread(f->fd, s->unread + s->unread_end, room,
@@ -258,12 +222,6 @@ adapter_file_pollfd(struct adapter *a, struct pollfd *out)
 	return ready;
 }
 
-static inline int
-adapter_file_unlink(const char *name)
-{
-	return adapter_unlink_path(name, "file");
-}
-
 static const struct adapter_ops adapter_file_ops = {
 	.name = "file",
 	.summary = "a file, appended to and followed",
@@ -277,7 +235,7 @@ static const struct adapter_ops adapter_file_ops = {
 	.recv = adapter_file_recv,
 	.limits = adapter_file_limits,
 	.close = adapter_file_close,
-	.unlink = adapter_file_unlink,
+	.unlink = adapter_unlink_path,
 	.pollfd = adapter_file_pollfd,
 };
 

@@ -209,12 +209,6 @@ adapter_mmap_file_flush(struct adapter *a, int64_t timeout_ns)
 	return error;
 }
 
-static inline int
-adapter_mmap_file_unlink(const char *name)
-{
-	return adapter_unlink_path(name, "mmap_file");
-}
-
 static const struct adapter_ops adapter_mmap_file_ops = {
 	.name = "mmap_file",
 	.summary = "bounded buffer in a mapped file",
@@ -227,7 +221,7 @@ static const struct adapter_ops adapter_mmap_file_ops = {
 	.recv = adapter_mmap_file_recv,
 	.limits = adapter_buffer_limits,
 	.close = adapter_mmap_file_close,
-	.unlink = adapter_mmap_file_unlink,
+	.unlink = adapter_unlink_path,
 	.reserve = adapter_mmap_file_reserve,
 	.commit = adapter_mmap_file_commit,
 	.peek = adapter_mmap_file_peek,

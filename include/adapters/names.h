@@ -28,12 +28,12 @@ adapter_path(char path[ADAPTER_PATH_MAX], const char *name, const char *suffix)
 	return n < ADAPTER_PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
-/** Remove the file that adapter_path names. */
+/** Remove the mechanism's file of this name. */
 static inline int
-adapter_unlink_path(const char *name, const char *suffix)
+adapter_unlink_path(const struct adapter_ops *ops, const char *name)
 {
 	char path[ADAPTER_PATH_MAX];
-	int error = adapter_path(path, name, suffix);
+	int error = adapter_path(path, name, ops->name);
 
 	if (error)
 		return error;

@@ -79,7 +79,9 @@ adapter_nng_start(struct adapter *a, bool listen, int64_t deadline)
 	if (error)
 		return error;
 	n->library.owner = getpid();
-	if (nng_pipe_notify(n->socket, NNG_PIPE_EV_ADD_POST, adapter_nng_pipe,
+	if (nng_pipe_notify(n->socket, NNG_PIPE_EV_ADD_PRE, adapter_nng_pipe,
+			    n) ||
+	    nng_pipe_notify(n->socket, NNG_PIPE_EV_ADD_POST, adapter_nng_pipe,
 			    n) ||
 	    nng_pipe_notify(n->socket, NNG_PIPE_EV_REM_POST, adapter_nng_pipe,
 			    n) ||
@@ -211,12 +213,6 @@ adapter_nng_pollfd(struct adapter *a, struct pollfd *out)
 	return error;
 }
 
-static inline int
-adapter_nng_unlink(const char *name)
-{
-	return adapter_address_unlink(name, "nng");
-}
-
 #define ADAPTER_NNG                                                         \
 	.caps = ADAPTER_NAMED | ADAPTER_BIDIR | ADAPTER_POLLABLE |          \
 		ADAPTER_TIMED | ADAPTER_PEER_DEATH | ADAPTER_TAGS,          \
@@ -224,7 +220,7 @@ adapter_nng_unlink(const char *name)
 	.attach = adapter_nng_attach, .after_fork = adapter_nng_after_fork, \
 	.send = adapter_nng_send, .recv = adapter_nng_recv,                 \
 	.limits = adapter_nng_limits, .close = adapter_nng_close,           \
-	.unlink = adapter_nng_unlink, .pollfd = adapter_nng_pollfd
+	.unlink = adapter_address_unlink, .pollfd = adapter_nng_pollfd
 
 #else
 #define ADAPTER_NNG .missing = "libnng-dev"

@@ -19,7 +19,9 @@
 struct adapter_nng {
 	struct adapter_library library;
 	nng_socket socket;
-	int came, left; /* connections, counted by the callbacks */
+	/* What the callbacks tell, in any order but PRE before POST: */
+	bool came; /* a peer: a connection that the protocol took ... */
+	int pipes; /* ... of all those that are there now */
 	uint64_t sent;
 };
 
@@ -55,21 +57,24 @@ static inline void
 adapter_nng_pipe(nng_pipe pipe, nng_pipe_ev event, void *of)
 {
 	struct adapter_nng *n = (struct adapter_nng *)of;
-	bool came = event == NNG_PIPE_EV_ADD_POST;
 
 	(void)pipe;
-	if (came)
+	if (event == NNG_PIPE_EV_ADD_POST) {
 		adapter_library_met(&n->library);
-	__atomic_fetch_add(came ? &n->came : &n->left, 1, __ATOMIC_RELEASE);
+		__atomic_store_n(&n->came, true, __ATOMIC_RELEASE);
+	} else {
+		__atomic_fetch_add(&n->pipes,
+				   event == NNG_PIPE_EV_ADD_PRE ? 1 : -1,
+				   __ATOMIC_RELEASE);
+	}
 }
 
 /** The peer has been here, and is not any more. */
 static inline bool
 adapter_nng_gone(struct adapter_nng *n)
 {
-	int left = __atomic_load_n(&n->left, __ATOMIC_ACQUIRE);
-
-	return left && left == __atomic_load_n(&n->came, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&n->came, __ATOMIC_ACQUIRE) &&
+	       __atomic_load_n(&n->pipes, __ATOMIC_ACQUIRE) == 0;
 }
 
 /** How many messages this process has written to the socket of the peer. */

@@ -10,6 +10,8 @@
 
 #include "socket.h"
 
+#include <netinet/in.h>
+
 struct adapter_packet {
 	uint32_t tag;
 	uint32_t sequence;
@@ -70,6 +72,25 @@ adapter_packet_send(struct adapter *a, const struct adapter_msg *msg,
 	return error ? error : adapter_packet_write(a, msg, -1, deadline);
 }
 
+/** How many packets the sender of this port must have sent before this one,
+    which did not come. */
+static inline uint32_t
+adapter_packet_lost(struct adapter_socket *s, uint16_t port, uint32_t sequence)
+{
+	struct adapter_socket_sender *from = s->senders;
+	uint32_t lost;
+
+	while (from->port != port && from->port &&
+	       from < s->senders + ADAPTER_SOCKET_SENDERS - 1)
+		from++;
+	if (from->port && from->port != port) /* no line left: as it comes */
+		from->next = sequence;
+	from->port = port;
+	lost = sequence - from->next;
+	from->next = sequence + 1;
+	return (int32_t)lost > 0 ? lost : 0;
+}
+
 /** The next packet, or -EPROTOTYPE with what is in s->descriptor. */
 static inline int
 adapter_packet_read(struct adapter *a, struct adapter_msg *msg,
@@ -83,6 +104,7 @@ adapter_packet_read(struct adapter *a, struct adapter_msg *msg,
 		struct cmsghdr align;
 		char space[CMSG_SPACE(sizeof(int))];
 	} control;
+	struct sockaddr_in from = { 0 }; /* of the LOSSY, which are all UDP */
 	struct msghdr m = { .msg_iov = parts, .msg_iovlen = 2 };
 	int error, flags = MSG_CMSG_CLOEXEC;
 	struct cmsghdr *passed;
@@ -91,6 +113,10 @@ adapter_packet_read(struct adapter *a, struct adapter_msg *msg,
 	if (deadline != INT64_MAX)
 		flags |= MSG_DONTWAIT;
 	for (;;) {
+		if (a->ops->caps & ADAPTER_LOSSY) {
+			m.msg_name = &from;
+			m.msg_namelen = sizeof(from);
+		}
 		m.msg_control = control.space;
 		m.msg_controllen = sizeof(control.space);
 		n = ADAPTER_SYS(a, recvmsg(s->fd, &m, flags));
@@ -108,11 +134,9 @@ adapter_packet_read(struct adapter *a, struct adapter_msg *msg,
 			return -EPIPE;
 		if ((size_t)n < sizeof(packet) || (m.msg_flags & MSG_TRUNC))
 			return -EBADMSG;
-		if (a->ops->caps & ADAPTER_LOSSY) {
-			if ((int32_t)(packet.sequence - s->received) > 0)
-				a->lost += packet.sequence - s->received;
-			s->received = packet.sequence + 1;
-		}
+		if (a->ops->caps & ADAPTER_LOSSY)
+			a->lost += adapter_packet_lost(s, from.sin_port,
+						       packet.sequence);
 		passed = CMSG_FIRSTHDR(&m);
 		if (passed || (m.msg_flags & MSG_CTRUNC)) {
 			s->descriptor_next = true;

@@ -55,22 +55,18 @@ adapter_posix_mq_name(char path[ADAPTER_NAME_MAX + 1], const char *name)
 	return 0;
 }
 
-/** Why there is no new queue: EMFILE alone tells two limits. */
+/** Why there is no new queue. */
 static inline int
 adapter_posix_mq_refused(struct adapter *a)
 {
-	int error = -errno;
-
-	if (error == -ENOSPC)
+	if (errno == ENOSPC)
 		return adapter_refuse(
-			a, error, "fs.mqueue.queues_max",
+			a, -ENOSPC, "fs.mqueue.queues_max",
 			adapter_sysctl("fs/mqueue/queues_max", 256));
-	if (error != -EMFILE)
-		return adapter_error(a);
-	error = adapter_descriptors_left(a, 1);
-	return error ? error
-		     : adapter_refuse(a, -EMFILE, "RLIMIT_MSGQUEUE",
-				      adapter_rlimit(RLIMIT_MSGQUEUE));
+	if (errno == EMFILE)
+		return adapter_refuse_emfile(a, "RLIMIT_MSGQUEUE",
+					     adapter_rlimit(RLIMIT_MSGQUEUE));
+	return adapter_error(a);
 }
 
 static inline void
@@ -135,10 +131,9 @@ adapter_posix_mq_attach(struct adapter *a, const struct adapter_config *config,
 		return error;
 	while ((q->queue = ADAPTER_SYS(
 			a, mq_open(path, adapter_posix_mq_access(a)))) < 0) {
-		if (errno != ENOENT)
-			return adapter_error(a);
-		if (adapter_backoff(a, &step, deadline))
-			return deadline ? -ETIMEDOUT : -ENOENT;
+		error = adapter_absent(a, &step, deadline);
+		if (error)
+			return error;
 	}
 	if (ADAPTER_SYS(a, mq_getattr(q->queue, &shape)))
 		return adapter_done(a, adapter_error(a));
@@ -237,11 +232,12 @@ adapter_posix_mq_pollfd(struct adapter *a, struct pollfd *out)
 }
 
 static inline int
-adapter_posix_mq_unlink(const char *name)
+adapter_posix_mq_unlink(const struct adapter_ops *ops, const char *name)
 {
 	char path[ADAPTER_NAME_MAX + 1];
 	int error = adapter_posix_mq_name(path, name);
 
+	(void)ops;
 	if (error)
 		return error;
 	return mq_unlink(path) ? -errno : 0;

@@ -227,12 +227,6 @@ adapter_posix_shm_mutex_recv(struct adapter *a, struct adapter_msg *msg,
 	return error;
 }
 
-static inline int
-adapter_posix_shm_mutex_unlink(const char *name)
-{
-	return adapter_segment_unlink(name, "posix_shm_mutex");
-}
-
 static const struct adapter_ops adapter_posix_shm_mutex_ops = {
 	.name = "posix_shm_mutex",
 	.summary = "POSIX shared memory, robust mutex, condition variables",
@@ -247,7 +241,7 @@ static const struct adapter_ops adapter_posix_shm_mutex_ops = {
 	.recv = adapter_posix_shm_mutex_recv,
 	.limits = adapter_buffer_limits,
 	.close = adapter_shm_close,
-	.unlink = adapter_posix_shm_mutex_unlink,
+	.unlink = adapter_segment_unlink,
 	.flush = adapter_shm_flush,
 };
 

@@ -189,12 +189,6 @@ adapter_posix_shm_sem_recv(struct adapter *a, struct adapter_msg *msg,
 				   timeout_ns);
 }
 
-static inline int
-adapter_posix_shm_sem_unlink(const char *name)
-{
-	return adapter_segment_unlink(name, "posix_shm_sem");
-}
-
 static const struct adapter_ops adapter_posix_shm_sem_ops = {
 	.name = "posix_shm_sem",
 	.summary = "POSIX shared memory, two semaphores",
@@ -208,7 +202,7 @@ static const struct adapter_ops adapter_posix_shm_sem_ops = {
 	.recv = adapter_posix_shm_sem_recv,
 	.limits = adapter_buffer_limits,
 	.close = adapter_shm_close,
-	.unlink = adapter_posix_shm_sem_unlink,
+	.unlink = adapter_segment_unlink,
 	.reserve = adapter_posix_shm_sem_reserve,
 	.commit = adapter_posix_shm_sem_commit,
 	.peek = adapter_posix_shm_sem_peek,

@@ -22,107 +22,9 @@
 #ifndef ADAPTER_PROCESS_VM_H
 #define ADAPTER_PROCESS_VM_H
 
-#include "posix_shm_sem.h"
-#include "vm_memory.h"
-
-#include <limits.h>
+#include "vm_ring.h"
 
 static const struct adapter_ops adapter_process_vm_ops;
-
-#define ADAPTER_VM_MESSAGE 65536
-#define ADAPTER_VM_DEPTH 64
-#define ADAPTER_VM_DEPTH_MAX (1 << 20)
-
-static inline int
-adapter_process_vm_limits(struct adapter_limits *limits)
-{
-	*limits = (struct adapter_limits){
-		.message = { "INT_MAX", INT_MAX },
-		.depth = { "descriptions of process_vm", ADAPTER_VM_DEPTH_MAX },
-		.tag = { "UINT32_MAX", UINT32_MAX },
-	};
-	return 0;
-}
-
-static inline int
-adapter_process_vm_unlink(const char *name)
-{
-	return adapter_segment_unlink(name, "process_vm");
-}
-
-/* The ring's endpoint: a posix_shm_sem of another name. */
-static const struct adapter_ops adapter_vm_ring_ops = {
-	.name = "process_vm",
-	.caps = ADAPTER_NAMED,
-	.size = sizeof(struct adapter_shm),
-	.limits = adapter_buffer_limits,
-	.close = adapter_shm_close,
-	.unlink = adapter_process_vm_unlink,
-};
-
-static inline struct adapter *
-adapter_vm_ring(struct adapter *a)
-{
-	return &((struct adapter_process_vm *)a)->ring.base;
-}
-
-/** After calls for the ring: its system calls are ours. */
-static inline int
-adapter_vm_counted(struct adapter *a, int result)
-{
-	a->syscalls += adapter_vm_ring(a)->syscalls;
-	adapter_vm_ring(a)->syscalls = 0;
-	return result;
-}
-
-static inline void
-adapter_process_vm_close(struct adapter *a)
-{
-	struct adapter_process_vm *v = (struct adapter_process_vm *)a;
-
-	if (v->memory && a->roles == ADAPTER_SENDER &&
-	    adapter_segment_mine(&v->ring.segment))
-		adapter_vm_leave(a);
-	if (v->ring.base.open)
-		adapter_shm_close(&v->ring.base);
-	if (v->memory)
-		ADAPTER_SYS(a, munmap(v->memory, v->memory_size));
-	v->memory = NULL;
-	a->open = false;
-}
-
-/** Attach within the time-out, or create if there is none (NULL). */
-static inline int
-adapter_vm_open(struct adapter *a, const struct adapter_config *config,
-		const int64_t *timeout_ns)
-{
-	int error =
-		adapter_begin(a, config, ADAPTER_VM_MESSAGE, ADAPTER_VM_DEPTH);
-	struct adapter *ring = adapter_vm_ring(a);
-	struct adapter_config pieces = *config;
-
-	pieces.message_size = sizeof(struct adapter_vm_piece);
-	pieces.depth = a->limits.depth.value;
-	ring->ops = &adapter_vm_ring_ops;
-	if (!error)
-		error = timeout_ns
-				? adapter_posix_shm_sem_attach(ring, &pieces,
-							       *timeout_ns)
-				: adapter_posix_shm_sem_create(ring, &pieces);
-	if (error && ring->refused.name)
-		a->refused = ring->refused;
-	if (!error) {
-		a->limits.depth.value = ring->limits.depth.value;
-		error = a->limits.depth.value > ADAPTER_VM_DEPTH_MAX ||
-					ring->limits.message.value !=
-						pieces.message_size
-				? -EPROTO
-				: adapter_vm_memory(a);
-		if (error && !timeout_ns && config->name)
-			adapter_process_vm_unlink(config->name);
-	}
-	return adapter_vm_counted(a, adapter_done(a, error));
-}
 
 static inline int
 adapter_process_vm_create(struct adapter *a,
@@ -268,7 +170,7 @@ static const struct adapter_ops adapter_process_vm_ops = {
 	.recv = adapter_process_vm_recv,
 	.limits = adapter_process_vm_limits,
 	.close = adapter_process_vm_close,
-	.unlink = adapter_process_vm_unlink,
+	.unlink = adapter_segment_unlink,
 	.reserve = adapter_process_vm_reserve,
 	.commit = adapter_process_vm_commit,
 	.peek = adapter_process_vm_peek,

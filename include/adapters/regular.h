@@ -120,10 +120,9 @@ adapter_regular_attach(struct adapter *a, const struct adapter_config *config,
 		return error;
 	while ((fd = ADAPTER_SYS(
 			a, open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW))) < 0) {
-		if (errno != ENOENT)
-			return adapter_error(a);
-		if (adapter_backoff(a, &step, deadline))
-			return deadline ? -ETIMEDOUT : -ENOENT;
+		error = adapter_absent(a, &step, deadline);
+		if (error)
+			return error;
 	}
 	if (ADAPTER_SYS(a, pread(fd, &head, sizeof(head), 0)) != sizeof(head) ||
 	    head.magic != ADAPTER_REGULAR_MAGIC) {

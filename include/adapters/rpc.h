@@ -28,7 +28,7 @@
 
 #include "library.h"
 #include "pipe.h"
-#include "rpc_server.h"
+#include "rpc_client.h"
 #include "socket.h"
 
 #include <sys/un.h>
@@ -36,14 +36,6 @@
 #define ADAPTER_RPC_DEPTH 64
 #define ADAPTER_RPC_DEPTH_MAX 65536
 #define ADAPTER_RPC_DESCRIPTORS 8
-
-struct adapter_rpc {
-	struct adapter_library library;
-	CLIENT *client; /* NULL: this is the server */
-	int fd; /* server: of the listener; client: of the connection */
-	uint32_t room, got; /* client: may put so many; last number got */
-	struct adapter_rpc_server server;
-};
 
 static inline int
 adapter_rpc_limits(struct adapter_limits *limits)
@@ -54,91 +46,6 @@ adapter_rpc_limits(struct adapter_limits *limits)
 		.tag = { "UINT32_MAX", UINT32_MAX },
 	};
 	return 0;
-}
-
-/** A call; m is both argument and result. -EPIPE when the server is gone. */
-static inline int
-adapter_rpc_call(struct adapter_rpc *r, rpcproc_t procedure,
-		 struct adapter_rpc_message *m)
-{
-	struct timeval patience = { .tv_sec = 1 };
-	struct adapter_rpc_message argument = *m;
-	enum clnt_stat status;
-
-	*m = (struct adapter_rpc_message){ .length = 0 };
-	status = clnt_call(r->client, procedure, (xdrproc_t)adapter_rpc_xdr,
-			   (caddr_t)&argument, (xdrproc_t)adapter_rpc_xdr,
-			   (caddr_t)m, patience);
-	return status == RPC_SUCCESS	? 0
-	       : status == RPC_TIMEDOUT ? -EAGAIN
-					: -EPIPE;
-}
-
-/** Milliseconds that the server shall wait at most, before it answers. */
-static inline uint32_t
-adapter_rpc_patience(int64_t deadline)
-{
-	int64_t left = adapter_left(deadline);
-
-	return (uint32_t)((left < ADAPTER_SLICE ? left + 999999
-						: ADAPTER_SLICE) /
-			  1000000);
-}
-
-static inline int
-adapter_rpc_put(struct adapter_rpc *r, const struct adapter_msg *msg,
-		int64_t deadline)
-{
-	struct adapter_rpc_message m;
-	int error;
-
-	while (!r->room) {
-		m = (struct adapter_rpc_message){ .tag = adapter_rpc_patience(
-							  deadline) };
-		error = adapter_rpc_call(r, ADAPTER_RPC_ROOM, &m);
-		if (!error)
-			r->room = m.number;
-		if (error && error != -EAGAIN)
-			return error;
-		if (!r->room && adapter_left(deadline) == 0)
-			return adapter_expired(deadline);
-	}
-	m = (struct adapter_rpc_message){ .tag = msg->tag,
-					  .length = (u_int)msg->length,
-					  .data = (char *)msg->data };
-	error = adapter_rpc_call(r, ADAPTER_RPC_PUT, &m);
-	r->room = error ? 0 : m.number;
-	return error == -EAGAIN ? 0 : error; /* under way, with room for it */
-}
-
-static inline int
-adapter_rpc_get(struct adapter_rpc *r, struct adapter_msg *msg,
-		int64_t deadline)
-{
-	struct adapter_rpc_message m;
-	int error;
-
-	for (;;) {
-		m = (struct adapter_rpc_message){
-			.number = r->got, .tag = adapter_rpc_patience(deadline)
-		};
-		error = adapter_rpc_call(r, ADAPTER_RPC_GET, &m);
-		if (error && error != -EAGAIN)
-			return error;
-		if (m.length)
-			break;
-		if (adapter_left(deadline) == 0)
-			return adapter_expired(deadline);
-	}
-	r->got = m.number + 1;
-	msg->length = m.length;
-	msg->tag = m.tag;
-	if (m.length > r->library.base.limits.message.value)
-		error = -EBADMSG;
-	else
-		memcpy(msg->data, m.data, m.length);
-	free(m.data);
-	return error;
 }
 
 static inline int
@@ -177,7 +84,7 @@ adapter_rpc_close(struct adapter *a)
 
 	if (r->client)
 		clnt_destroy(r->client);
-	else if (r->server.depth && adapter_library_mine(a))
+	else if (r->server.in.messages && adapter_library_mine(a))
 		adapter_rpc_stop(&r->server);
 	if (adapter_library_mine(a))
 		adapter_address_drop(&r->library.address);
@@ -192,7 +99,6 @@ static inline int
 adapter_rpc_listen(struct adapter *a, const struct sockaddr_un *at)
 {
 	struct adapter_rpc *r = (struct adapter_rpc *)a;
-	int error;
 
 	if (ADAPTER_SYS(
 		    a, bind(r->fd, (const struct sockaddr *)at, sizeof(*at))) ||
@@ -201,12 +107,8 @@ adapter_rpc_listen(struct adapter *a, const struct sockaddr_un *at)
 	r->server = (struct adapter_rpc_server){
 		.library = &r->library,
 		.listener = r->fd,
-		.depth = (uint32_t)a->limits.depth.value,
 	};
-	error = adapter_rpc_start(&r->server);
-	if (error)
-		r->server.depth = 0; /* nothing to stop */
-	return error;
+	return adapter_rpc_start(&r->server, (uint32_t)a->limits.depth.value);
 }
 
 static inline int
@@ -265,12 +167,6 @@ adapter_rpc_after_fork(struct adapter *a, bool child)
 	return adapter_library_after_fork(a, child, adapter_rpc_meet);
 }
 
-static inline int
-adapter_rpc_unlink(const char *name)
-{
-	return adapter_address_unlink(name, "rpc");
-}
-
 #define ADAPTER_RPC                                                         \
 	.caps = ADAPTER_NAMED | ADAPTER_BIDIR | ADAPTER_TIMED |             \
 		ADAPTER_PEER_DEATH | ADAPTER_TAGS,                          \
@@ -278,7 +174,7 @@ adapter_rpc_unlink(const char *name)
 	.attach = adapter_rpc_attach, .after_fork = adapter_rpc_after_fork, \
 	.send = adapter_rpc_send, .recv = adapter_rpc_recv,                 \
 	.limits = adapter_rpc_limits, .close = adapter_rpc_close,           \
-	.unlink = adapter_rpc_unlink
+	.unlink = adapter_address_unlink
 
 #else
 #define ADAPTER_RPC .missing = "libtirpc-dev"

@@ -11,32 +11,14 @@
 #define ADAPTER_RPC_SERVER_H
 
 #include "library.h"
+#include "rpc_message.h"
 
 #include <pthread.h>
-#include <rpc/rpc.h>
 #include <sys/socket.h>
-
-#define ADAPTER_RPC_PROGRAM 0x20736d72 /* of those that users may define */
-#define ADAPTER_RPC_VERSION 1
-
-enum { ADAPTER_RPC_PUT = 1, ADAPTER_RPC_ROOM, ADAPTER_RPC_GET };
-
-struct adapter_rpc_message { /* what PUT brings, GET and ROOM ask and answer */
-	uint32_t number; /* of a message; ROOM, PUT: how many more */
-	uint32_t tag; /* ROOM, GET: milliseconds to wait for one */
-	u_int length; /* 0: none */
-	char *data;
-};
-
-struct adapter_rpc_queue { /* a ring of depth messages */
-	struct adapter_rpc_message *messages;
-	uint32_t first, next;
-};
 
 struct adapter_rpc_server {
 	struct adapter_library *library; /* of whom */
 	int listener;
-	uint32_t depth;
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -45,39 +27,6 @@ struct adapter_rpc_server {
 };
 
 static _Thread_local struct adapter_rpc_server *adapter_rpc_served;
-
-static inline bool_t
-adapter_rpc_xdr(XDR *xdr, struct adapter_rpc_message *m)
-{
-	return xdr_uint32_t(xdr, &m->number) && xdr_uint32_t(xdr, &m->tag) &&
-	       xdr_bytes(xdr, &m->data, &m->length, INT32_MAX);
-}
-
-static inline struct adapter_rpc_message *
-adapter_rpc_at(struct adapter_rpc_server *r, struct adapter_rpc_queue *q,
-	       uint32_t number)
-{
-	return &q->messages[number % r->depth];
-}
-
-static inline bool
-adapter_rpc_full(struct adapter_rpc_server *r, struct adapter_rpc_queue *q)
-{
-	return q->next - q->first >= r->depth;
-}
-
-static inline bool
-adapter_rpc_empty(struct adapter_rpc_queue *q)
-{
-	return q->first == q->next;
-}
-
-static inline void
-adapter_rpc_drop(struct adapter_rpc_server *r, struct adapter_rpc_queue *q)
-{
-	free(adapter_rpc_at(r, q, q->first++)->data);
-	pthread_cond_broadcast(&r->changed);
-}
 
 /** Wait for a change, with the lock held. */
 static inline int
@@ -101,29 +50,31 @@ adapter_rpc_do(struct adapter_rpc_server *r, rpcproc_t procedure,
 
 	switch (procedure) {
 	case ADAPTER_RPC_PUT:
-		if (!adapter_rpc_full(r, &r->in)) {
-			*adapter_rpc_at(r, &r->in, r->in.next++) = *asked;
+		if (!adapter_rpc_full(&r->in)) {
+			adapter_rpc_append(&r->in, *asked);
 			asked->data = NULL; /* kept */
 			pthread_cond_broadcast(&r->changed);
 		}
 		break;
 	case ADAPTER_RPC_ROOM:
-		while (adapter_rpc_full(r, &r->in) && !r->stop &&
+		while (adapter_rpc_full(&r->in) && !r->stop &&
 		       adapter_rpc_change(r, until) == 0)
 			;
 		break;
 	default:
 		if (!adapter_rpc_empty(&r->out) &&
-		    asked->number == r->out.first + 1)
-			adapter_rpc_drop(r, &r->out); /* it has come */
+		    asked->number == r->out.first + 1) { /* it has come */
+			adapter_rpc_drop(&r->out);
+			pthread_cond_broadcast(&r->changed);
+		}
 		while (adapter_rpc_empty(&r->out) && !r->stop &&
 		       adapter_rpc_change(r, until) == 0)
 			;
 		if (!adapter_rpc_empty(&r->out))
-			answer = *adapter_rpc_at(r, &r->out, r->out.first);
+			answer = *adapter_rpc_first(&r->out);
 		return answer;
 	}
-	answer.number = r->depth - (r->in.next - r->in.first);
+	answer.number = r->in.depth - (r->in.next - r->in.first);
 	return answer;
 }
 
@@ -222,13 +173,13 @@ adapter_rpc_serve_out(struct adapter_rpc_server *r,
 		return -ENOMEM;
 	memcpy(m.data, msg->data, msg->length);
 	pthread_mutex_lock(&r->lock);
-	while (!error && adapter_rpc_full(r, &r->out) && !r->gone)
+	while (!error && adapter_rpc_full(&r->out) && !r->gone)
 		error = adapter_rpc_change(r, deadline);
 	if (r->gone)
 		error = -EPIPE;
 	if (!error) {
-		m.number = r->out.next++;
-		*adapter_rpc_at(r, &r->out, m.number) = m;
+		m.number = r->out.next;
+		adapter_rpc_append(&r->out, m);
 		pthread_cond_broadcast(&r->changed);
 	}
 	pthread_mutex_unlock(&r->lock);
@@ -249,14 +200,15 @@ adapter_rpc_serve_in(struct adapter_rpc_server *r, struct adapter_msg *msg,
 	while (!error && adapter_rpc_empty(&r->in))
 		error = r->gone ? -EPIPE : adapter_rpc_change(r, deadline);
 	if (!error) {
-		from = adapter_rpc_at(r, &r->in, r->in.first);
+		from = adapter_rpc_first(&r->in);
 		msg->length = from->length;
 		msg->tag = from->tag;
 		if (from->length && from->length <= most)
 			memcpy(msg->data, from->data, from->length);
 		else
 			error = -EBADMSG;
-		adapter_rpc_drop(r, &r->in);
+		adapter_rpc_drop(&r->in);
+		pthread_cond_broadcast(&r->changed);
 	}
 	pthread_mutex_unlock(&r->lock);
 	return error;
@@ -276,28 +228,21 @@ adapter_rpc_stop(struct adapter_rpc_server *r)
 	pthread_cond_broadcast(&r->changed);
 	pthread_mutex_unlock(&r->lock);
 	pthread_join(r->thread, NULL);
-	while (!adapter_rpc_empty(&r->in))
-		adapter_rpc_drop(r, &r->in);
-	while (!adapter_rpc_empty(&r->out))
-		adapter_rpc_drop(r, &r->out);
+	adapter_rpc_queue_free(&r->in);
+	adapter_rpc_queue_free(&r->out);
 	pthread_cond_destroy(&r->changed);
 	pthread_mutex_destroy(&r->lock);
-	free(r->in.messages);
-	free(r->out.messages);
 }
 
-/** The first three fields are set. */
+/** The first two fields are set. */
 static inline int
-adapter_rpc_start(struct adapter_rpc_server *r)
+adapter_rpc_start(struct adapter_rpc_server *r, uint32_t depth)
 {
 	pthread_condattr_t attributes;
 	sigset_t all, saved;
-	int error;
+	int in = adapter_rpc_queue_new(&r->in, depth);
+	int error = adapter_rpc_queue_new(&r->out, depth);
 
-	r->in.messages = (struct adapter_rpc_message *)calloc(
-		r->depth, sizeof(*r->in.messages));
-	r->out.messages = (struct adapter_rpc_message *)calloc(
-		r->depth, sizeof(*r->out.messages));
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -305,14 +250,14 @@ adapter_rpc_start(struct adapter_rpc_server *r)
 	pthread_condattr_destroy(&attributes);
 	sigfillset(&all); /* signals are for the threads of the caller */
 	pthread_sigmask(SIG_SETMASK, &all, &saved);
-	error = r->in.messages && r->out.messages
-			? -pthread_create(&r->thread, NULL, adapter_rpc_serve,
-					  r)
-			: -ENOMEM;
+	if (!error)
+		error = in;
+	if (!error)
+		error = -pthread_create(&r->thread, NULL, adapter_rpc_serve, r);
 	pthread_sigmask(SIG_SETMASK, &saved, NULL);
 	if (error) {
-		free(r->in.messages);
-		free(r->out.messages);
+		adapter_rpc_queue_free(&r->in);
+		adapter_rpc_queue_free(&r->out);
 	}
 	return error;
 }

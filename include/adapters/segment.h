@@ -46,11 +46,12 @@ adapter_segment_clear(struct adapter_segment *s)
 	*s = (struct adapter_segment){ .fd = -1, .member = -1 };
 }
 
+/** "/<name>.<suffix>", so that all mechanisms may have one of that name. */
 static inline int
 adapter_segment_name(char path[ADAPTER_PATH_MAX], const char *name,
 		     const char *suffix)
 {
-	size_t length = strlen(name);
+	size_t length = name ? strlen(name) : 0;
 
 	if (length == 0 || length >= ADAPTER_NAME_MAX || strchr(name, '/'))
 		return -EINVAL;
@@ -59,10 +60,10 @@ adapter_segment_name(char path[ADAPTER_PATH_MAX], const char *name,
 }
 
 static inline int
-adapter_segment_unlink(const char *name, const char *suffix)
+adapter_segment_unlink(const struct adapter_ops *ops, const char *name)
 {
 	char path[ADAPTER_PATH_MAX];
-	int error = adapter_segment_name(path, name, suffix);
+	int error = adapter_segment_name(path, name, ops->name);
 
 	if (error)
 		return error;

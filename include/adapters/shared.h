@@ -123,8 +123,6 @@ adapter_shm_attach(struct adapter *a, const struct adapter_config *config,
 	int error = adapter_shm_begin(a, config, layout);
 	size_t size;
 
-	if (!error && !config->name)
-		error = -EINVAL;
 	if (!error)
 		error = adapter_segment_attach(a, &m->segment, config->name,
 					       a->ops->name,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * socket.h - what the socket mechanisms share: how two processes meet, the
- * sizes of buffers, frames over streams. Packets are in packet.h.
+ * socket.h - what the socket mechanisms share: how two processes meet, and the
+ * sizes of buffers. Messages over streams are in socket_stream.h, over sockets
+ * that keep their limits in packet.h.
  *
  * Connected types (stream, seqpacket): the creator listens, the other side
  * connects; the creator accepts in its first operation and then closes the
@@ -17,7 +18,12 @@
 
 #include <limits.h>
 
-#define ADAPTER_SOCKET_MESSAGE 65536 /* default of the streams */
+#define ADAPTER_SOCKET_SENDERS 16 /* whose losses one receiver counts */
+
+struct adapter_socket_sender {
+	uint16_t port; /* 0: nobody */
+	uint32_t next; /* sequence number */
+};
 
 struct adapter_socket {
 	struct adapter base;
@@ -32,7 +38,8 @@ struct adapter_socket {
 	bool meet; /* datagrams: take the first as peer */
 	bool descriptor_next; /* a packet with one was received */
 	int descriptor; /* which; -1: there was no room */
-	uint32_t sent, received; /* sequence numbers of packets */
+	uint32_t sent; /* sequence number of packets */
+	struct adapter_socket_sender senders[ADAPTER_SOCKET_SENDERS];
 };
 
 static inline void
@@ -107,19 +114,6 @@ adapter_socket_room(struct adapter *a, int fd)
 	return error;
 }
 
-/** The default limits of a stream: frames of any size are cut by it. */
-static inline int
-adapter_socket_stream_limits(struct adapter_limits *limits)
-{
-	*limits = (struct adapter_limits){
-		.message = { "INT32_MAX - frame header", ADAPTER_STREAM_MAX },
-		.bytes = { "net.core.wmem_max",
-			   adapter_sysctl("net/core/wmem_max", 212992) },
-		.tag = { "UINT32_MAX", UINT32_MAX },
-	};
-	return 0;
-}
-
 /** No descriptor is open yet. */
 static inline void
 adapter_socket_clear(struct adapter_socket *s, int type)
@@ -187,39 +181,6 @@ adapter_socket_peer(struct adapter *a, int64_t deadline)
 			return error;
 	}
 	return 0;
-}
-
-/** Who listens must have met its peer before bytes can flow. */
-static inline int
-adapter_socket_met(struct adapter *a, int64_t timeout_ns)
-{
-	struct adapter_socket *s = (struct adapter_socket *)a;
-
-	return s->listener < 0
-		       ? 0
-		       : adapter_socket_peer(a, adapter_deadline(timeout_ns));
-}
-
-static inline int
-adapter_socket_stream_send(struct adapter *a, const struct adapter_msg *msg,
-			   int64_t timeout_ns)
-{
-	struct adapter_socket *s = (struct adapter_socket *)a;
-	int error = adapter_socket_met(a, timeout_ns);
-
-	return error ? error
-		     : adapter_stream_send(a, &s->stream, msg, timeout_ns);
-}
-
-static inline int
-adapter_socket_stream_recv(struct adapter *a, struct adapter_msg *msg,
-			   int64_t timeout_ns)
-{
-	struct adapter_socket *s = (struct adapter_socket *)a;
-	int error = adapter_socket_met(a, timeout_ns);
-
-	return error ? error
-		     : adapter_stream_recv(a, &s->stream, msg, timeout_ns);
 }
 
 static inline int

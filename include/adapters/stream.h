@@ -14,13 +14,11 @@
 #ifndef ADAPTER_STREAM_H
 #define ADAPTER_STREAM_H
 
-#include "waiting.h"
+#include "bytes.h"
 
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 
 struct adapter_frame {
 	uint32_t length;
@@ -29,32 +27,6 @@ struct adapter_frame {
 
 #define ADAPTER_STREAM_MAX (INT32_MAX - (int)sizeof(struct adapter_frame))
 #define ADAPTER_STREAM_READ 65536 /* bytes to read ahead */
-
-enum adapter_stream_kind {
-	ADAPTER_STREAM_PIPE,
-	ADAPTER_STREAM_SOCKET,
-	ADAPTER_STREAM_SPLICE, /* a pipe that takes pages of ours: vmsplice.h */
-};
-
-struct adapter_stream {
-	int in, out; /* -1: this side does not receive, send */
-	enum adapter_stream_kind kind;
-	bool in_nonblocking, out_nonblocking; /* O_NONBLOCK of a pipe's ends */
-	int passed; /* a descriptor that came with the bytes, or -1 */
-	char *unread; /* received: [unread_start, unread_end) */
-	size_t unread_start, unread_end, unread_size;
-	char *unsent; /* the rest of a frame: [unsent_start, unsent_end) */
-	size_t unsent_start, unsent_end;
-	size_t unsent_mapped; /* bytes to unmap; 0: it is of malloc */
-};
-
-static inline void
-adapter_stream_clear(struct adapter_stream *s, enum adapter_stream_kind kind)
-{
-	*s = (struct adapter_stream){
-		.in = -1, .out = -1, .passed = -1, .kind = kind
-	};
-}
 
 /** Buffers for the roles of a; descriptors may be set before or after. */
 static inline int
@@ -68,57 +40,6 @@ adapter_stream_buffers(struct adapter *a, struct adapter_stream *s)
 	if (!s->unsent)
 		s->unsent = (char *)malloc(frame);
 	return s->unread && s->unsent ? 0 : -ENOMEM;
-}
-
-/** A pipe knows no per-call flag as sockets do: keep O_NONBLOCK as needed. */
-static inline int
-adapter_stream_mode(struct adapter *a, int fd, bool *is, bool nonblocking)
-{
-	if (*is == nonblocking)
-		return 0;
-	if (ADAPTER_SYS(a, fcntl(fd, F_SETFL, nonblocking ? O_NONBLOCK : 0)))
-		return adapter_error(a);
-	*is = nonblocking;
-	return 0;
-}
-
-/** Write at least one byte; how many, or an error. */
-static inline ssize_t
-adapter_stream_write(struct adapter *a, struct adapter_stream *s,
-		     struct iovec *parts, int count, int64_t deadline)
-{
-	bool now = deadline != INT64_MAX;
-	struct msghdr m = { .msg_iov = parts, .msg_iovlen = (size_t)count };
-	ssize_t n;
-	int error;
-
-	for (;;) {
-		if (s->kind == ADAPTER_STREAM_SOCKET) {
-			n = ADAPTER_SYS(
-				a, sendmsg(s->out, &m,
-					   MSG_NOSIGNAL |
-						   (now ? MSG_DONTWAIT : 0)));
-		} else if (s->kind == ADAPTER_STREAM_SPLICE) {
-			n = ADAPTER_SYS(a,
-					vmsplice(s->out, parts, (size_t)count,
-						 now ? SPLICE_F_NONBLOCK : 0));
-		} else {
-			error = adapter_stream_mode(a, s->out,
-						    &s->out_nonblocking, now);
-			if (error)
-				return error;
-			n = ADAPTER_SYS(a, writev(s->out, parts, count));
-		}
-		if (n >= 0)
-			return n;
-		if (errno == EINTR)
-			continue;
-		if (errno != EAGAIN)
-			return adapter_error(a);
-		error = adapter_poll(a, s->out, POLLOUT, deadline);
-		if (error)
-			return error;
-	}
 }
 
 /** Hand over the rest of a frame that was begun. */
@@ -174,61 +95,30 @@ adapter_stream_send(struct adapter *a, struct adapter_stream *s,
 	return error == -EAGAIN || error == -ETIMEDOUT ? 0 : error;
 }
 
+/** Move the unread bytes to the beginning; how much room is behind them. */
+static inline size_t
+adapter_stream_room(struct adapter_stream *s)
+{
+	s->unread_end -= s->unread_start;
+	memmove(s->unread, s->unread + s->unread_start, s->unread_end);
+	s->unread_start = 0;
+	return s->unread_size - s->unread_end;
+}
+
 /** Read at least one byte behind the unread ones. */
 static inline int
 adapter_stream_fill(struct adapter *a, struct adapter_stream *s,
 		    int64_t deadline)
 {
-	bool now = deadline != INT64_MAX;
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec part;
-	struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1 };
+	size_t room = adapter_stream_room(s);
 	ssize_t n;
-	int error;
 
 	adapter_stream_drain(a, s, 0); /* an error is for the next send */
-	memmove(s->unread, s->unread + s->unread_start,
-		s->unread_end - s->unread_start);
-	s->unread_end -= s->unread_start;
-	s->unread_start = 0;
-	part.iov_base = s->unread + s->unread_end;
-	part.iov_len = s->unread_size - s->unread_end;
-	for (;;) {
-		if (s->kind == ADAPTER_STREAM_SOCKET) {
-			m.msg_control = control.space;
-			m.msg_controllen = sizeof(control.space);
-			n = ADAPTER_SYS(
-				a, recvmsg(s->in, &m,
-					   MSG_CMSG_CLOEXEC |
-						   (now ? MSG_DONTWAIT : 0)));
-		} else {
-			error = adapter_stream_mode(a, s->in,
-						    &s->in_nonblocking, now);
-			if (error)
-				return error;
-			n = ADAPTER_SYS(
-				a, read(s->in, part.iov_base, part.iov_len));
-		}
-		if (n >= 0)
-			break;
-		if (errno == EINTR)
-			continue;
-		if (errno != EAGAIN)
-			return adapter_error(a);
-		error = adapter_poll(a, s->in, POLLIN, deadline);
-		if (error)
-			return error;
-	}
-	if (n == 0)
-		return -EPIPE;
+	n = adapter_stream_read(a, s, s->unread + s->unread_end, room,
+				deadline);
+	if (n < 0)
+		return (int)n;
 	s->unread_end += (size_t)n;
-	if (s->kind == ADAPTER_STREAM_SOCKET && CMSG_FIRSTHDR(&m)) {
-		adapter_close_fd(a, &s->passed);
-		memcpy(&s->passed, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(int));
-	}
 	return 0;
 }
 
@@ -253,23 +143,33 @@ adapter_stream_ready(struct adapter *a, struct adapter_stream *s,
 	return have >= sizeof(*frame) + frame->length;
 }
 
+/** Wait for a whole frame, which stays unread. */
+static inline int
+adapter_stream_next(struct adapter *a, struct adapter_stream *s,
+		    struct adapter_frame *frame, int64_t deadline)
+{
+	int ready, error;
+
+	while ((ready = adapter_stream_ready(a, s, frame)) == 0) {
+		error = adapter_stream_fill(a, s, deadline);
+		if (error)
+			return error;
+	}
+	return ready < 0 ? ready : 0;
+}
+
 static inline int
 adapter_stream_recv(struct adapter *a, struct adapter_stream *s,
 		    struct adapter_msg *msg, int64_t timeout_ns)
 {
 	int64_t deadline = adapter_deadline(timeout_ns);
 	struct adapter_frame frame;
-	int ready, error = adapter_check_recv(a, msg);
+	int error = adapter_check_recv(a, msg);
 
+	if (!error)
+		error = adapter_stream_next(a, s, &frame, deadline);
 	if (error)
 		return error;
-	while ((ready = adapter_stream_ready(a, s, &frame)) == 0) {
-		error = adapter_stream_fill(a, s, deadline);
-		if (error)
-			return error;
-	}
-	if (ready < 0)
-		return ready;
 	memcpy(msg->data, s->unread + s->unread_start + sizeof(frame),
 	       frame.length);
 	msg->length = frame.length;

@@ -88,14 +88,24 @@ adapter_sysv_msg_begin(struct adapter *a, const struct adapter_config *config)
 	return q->letter ? 0 : -ENOMEM;
 }
 
-/** The end of create and attach: what is in force. */
+/** Let the queue hold so many messages, unless 0; note what it holds. */
 static inline int
-adapter_sysv_msg_done(struct adapter *a, const struct msqid_ds *state)
+adapter_sysv_msg_room(struct adapter *a, size_t depth)
 {
+	struct adapter_sysv_msg *q = (struct adapter_sysv_msg *)a;
+	struct msqid_ds state;
+
+	if (ADAPTER_SYS(a, msgctl(q->queue, IPC_STAT, &state)))
+		return adapter_sysv_error(a);
+	if (depth) {
+		state.msg_qbytes = depth * a->limits.message.value;
+		if (ADAPTER_SYS(a, msgctl(q->queue, IPC_SET, &state)))
+			return adapter_sysv_error(a);
+	}
 	a->limits.bytes =
-		(struct adapter_limit){ "msg_qbytes", state->msg_qbytes };
+		(struct adapter_limit){ "msg_qbytes", state.msg_qbytes };
 	a->limits.depth = a->limits.bytes; /* a message has at least a byte */
-	return adapter_done(a, 0);
+	return 0;
 }
 
 static inline int
@@ -104,7 +114,6 @@ adapter_sysv_msg_create(struct adapter *a, const struct adapter_config *config)
 	struct adapter_sysv_msg *q = (struct adapter_sysv_msg *)a;
 	int access = (int)adapter_permissions(config);
 	int error = adapter_sysv_msg_begin(a, config);
-	struct msqid_ds state;
 
 	if (error)
 		return adapter_done(a, error);
@@ -112,20 +121,12 @@ adapter_sysv_msg_create(struct adapter *a, const struct adapter_config *config)
 	if (q->queue < 0)
 		return adapter_done(a,
 				    adapter_sysv_refused(a, "kernel/msgmni"));
-	if (ADAPTER_SYS(a, msgctl(q->queue, IPC_STAT, &state)))
-		error = adapter_sysv_error(a);
-	if (!error && config->depth) {
-		state.msg_qbytes = config->depth * a->limits.message.value;
-		if (ADAPTER_SYS(a, msgctl(q->queue, IPC_SET, &state)))
-			error = adapter_sysv_error(a);
-	}
+	error = adapter_sysv_msg_room(a, config->depth);
 	if (!error)
 		error = adapter_publish(a, config, (uint64_t)q->queue);
-	if (error) {
+	if (error)
 		msgctl(q->queue, IPC_RMID, NULL);
-		return adapter_done(a, error);
-	}
-	return adapter_sysv_msg_done(a, &state);
+	return adapter_done(a, error);
 }
 
 static inline int
@@ -134,17 +135,15 @@ adapter_sysv_msg_attach(struct adapter *a, const struct adapter_config *config,
 {
 	struct adapter_sysv_msg *q = (struct adapter_sysv_msg *)a;
 	int error = adapter_sysv_msg_begin(a, config);
-	struct msqid_ds state = { 0 };
 	uint64_t number = 0;
 
 	if (!error)
 		error = adapter_find_number(a, config->name, &number,
 					    adapter_deadline(timeout_ns));
 	q->queue = (int)number;
-	if (!error && ADAPTER_SYS(a, msgctl(q->queue, IPC_STAT, &state)))
-		error = adapter_sysv_error(a);
-	return error ? adapter_done(a, error)
-		     : adapter_sysv_msg_done(a, &state);
+	if (!error)
+		error = adapter_sysv_msg_room(a, 0);
+	return adapter_done(a, error);
 }
 
 /** After a call that failed: 0 when it is worth another try. */
@@ -246,15 +245,15 @@ adapter_sysv_msg_flush(struct adapter *a, int64_t timeout_ns)
 }
 
 static inline int
-adapter_sysv_msg_unlink(const char *name)
+adapter_sysv_msg_unlink(const struct adapter_ops *ops, const char *name)
 {
 	uint64_t number;
-	int error = adapter_lookup(name, "sysv_msg", &number);
+	int error = adapter_lookup(name, ops->name, &number);
 
 	if (error)
 		return error;
 	msgctl((int)number, IPC_RMID, NULL);
-	return adapter_unlink_path(name, "sysv_msg");
+	return adapter_unlink_path(ops, name);
 }
 
 static const struct adapter_ops adapter_sysv_msg_ops = {

@@ -197,16 +197,16 @@ adapter_sysv_shm_flush(struct adapter *a, int64_t timeout_ns)
 }
 
 static inline int
-adapter_sysv_shm_unlink(const char *name)
+adapter_sysv_shm_unlink(const struct adapter_ops *ops, const char *name)
 {
 	uint64_t numbers;
-	int error = adapter_lookup(name, "sysv_shm", &numbers);
+	int error = adapter_lookup(name, ops->name, &numbers);
 
 	if (error)
 		return error;
 	adapter_sysv_segment_remove((int)(numbers >> 32),
 				    (int)(uint32_t)numbers);
-	return adapter_unlink_path(name, "sysv_shm");
+	return adapter_unlink_path(ops, name);
 }
 
 static const struct adapter_ops adapter_sysv_shm_ops = {

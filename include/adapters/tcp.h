@@ -20,6 +20,7 @@
 #define ADAPTER_TCP_H
 
 #include "inet.h"
+#include "socket_stream.h"
 
 static inline int
 adapter_tcp_nodelay(struct adapter *a, int fd)
@@ -100,12 +101,6 @@ adapter_tcp_attach(struct adapter *a, const struct adapter_config *config,
 	return adapter_done(a, error);
 }
 
-static inline int
-adapter_tcp_unlink(const char *name)
-{
-	return adapter_unlink_path(name, "tcp");
-}
-
 static const struct adapter_ops adapter_tcp_ops = {
 	.name = "tcp",
 	.summary = "TCP over the loopback interface",
@@ -119,7 +114,7 @@ static const struct adapter_ops adapter_tcp_ops = {
 	.recv = adapter_socket_stream_recv,
 	.limits = adapter_socket_stream_limits,
 	.close = adapter_socket_close,
-	.unlink = adapter_tcp_unlink,
+	.unlink = adapter_unlink_path,
 	.pollfd = adapter_socket_pollfd,
 };
 

@@ -67,12 +67,6 @@ adapter_udp_attach(struct adapter *a, const struct adapter_config *config,
 	return adapter_done(a, error);
 }
 
-static inline int
-adapter_udp_unlink(const char *name)
-{
-	return adapter_unlink_path(name, "udp");
-}
-
 static const struct adapter_ops adapter_udp_ops = {
 	.name = "udp",
 	.summary = "UDP over the loopback interface",
@@ -85,7 +79,7 @@ static const struct adapter_ops adapter_udp_ops = {
 	.recv = adapter_packet_recv,
 	.limits = adapter_inet_packet_limits,
 	.close = adapter_socket_close,
-	.unlink = adapter_udp_unlink,
+	.unlink = adapter_unlink_path,
 	.pollfd = adapter_socket_pollfd,
 };
 

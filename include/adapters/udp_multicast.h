@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * udp_multicast.h - one sender, any number of receivers, over loopback.
+ * udp_multicast.h - datagrams to any number of receivers, over loopback.
  *
  * A datagram to a group address (239.x.y.z) is copied by the kernel to every
  * socket that has joined the group. The creator chooses group and port and
@@ -9,8 +9,9 @@
  *
  * Use it to publish values to whoever is interested, without knowing whom. Do
  * not use it for what must arrive: it is as lossy as udp.h (each receiver
- * counts in `lost`), and what is sent before a receiver joins does not reach
- * it. Neither side is told that the other has died.
+ * counts in `lost`, for up to 16 senders apart), and what is sent before a
+ * receiver joins does not reach it. Neither side is told that the other has
+ * died.
  */
 #ifndef ADAPTER_UDP_MULTICAST_H
 #define ADAPTER_UDP_MULTICAST_H
@@ -94,17 +95,12 @@ adapter_udp_multicast_attach(struct adapter *a,
 	return adapter_done(a, error);
 }
 
-static inline int
-adapter_udp_multicast_unlink(const char *name)
-{
-	return adapter_unlink_path(name, "udp_multicast");
-}
-
 static const struct adapter_ops adapter_udp_multicast_ops = {
 	.name = "udp_multicast",
 	.summary = "UDP to a group of receivers over loopback",
 	.caps = ADAPTER_NAMED | ADAPTER_POLLABLE | ADAPTER_TIMED |
-		ADAPTER_LOSSY | ADAPTER_BROADCAST | ADAPTER_TAGS,
+		ADAPTER_LOSSY | ADAPTER_MANY_SENDERS | ADAPTER_BROADCAST |
+		ADAPTER_TAGS,
 	.size = sizeof(struct adapter_socket),
 	.create = adapter_udp_multicast_create,
 	.attach = adapter_udp_multicast_attach,
@@ -112,7 +108,7 @@ static const struct adapter_ops adapter_udp_multicast_ops = {
 	.recv = adapter_packet_recv,
 	.limits = adapter_inet_packet_limits,
 	.close = adapter_socket_close,
-	.unlink = adapter_udp_multicast_unlink,
+	.unlink = adapter_unlink_path,
 	.pollfd = adapter_socket_pollfd,
 };
 

@@ -50,7 +50,7 @@ adapter_unix_dgram_create(struct adapter *a,
 	error = adapter_unix_dgram_depth(
 		a, config, config->name && a->roles == ADAPTER_RECEIVER);
 	if (error)
-		a->ops->unlink(config->name);
+		a->ops->unlink(a->ops, config->name);
 	return error;
 }
 
@@ -66,18 +66,12 @@ adapter_unix_dgram_attach(struct adapter *a,
 	return adapter_unix_dgram_depth(a, config, a->roles == ADAPTER_SENDER);
 }
 
-static inline int
-adapter_unix_dgram_unlink(const char *name)
-{
-	return adapter_unlink_path(name, "unix_dgram");
-}
-
 static const struct adapter_ops adapter_unix_dgram_ops = {
 	.name = "unix_dgram",
 	.summary = "local datagram socket",
 	.caps = ADAPTER_BIDIR | ADAPTER_NAMED | ADAPTER_POLLABLE |
 		ADAPTER_FDPASS | ADAPTER_TIMED | ADAPTER_MANY_SENDERS |
-		ADAPTER_TAGS,
+		ADAPTER_CREATOR_ALONE | ADAPTER_TAGS,
 	.size = sizeof(struct adapter_socket),
 	.create = adapter_unix_dgram_create,
 	.attach = adapter_unix_dgram_attach,
@@ -86,7 +80,7 @@ static const struct adapter_ops adapter_unix_dgram_ops = {
 	.recv = adapter_packet_recv,
 	.limits = adapter_unix_packet_limits,
 	.close = adapter_socket_close,
-	.unlink = adapter_unix_dgram_unlink,
+	.unlink = adapter_unlink_path,
 	.send_fd = adapter_unix_send_fd,
 	.recv_fd = adapter_unix_recv_fd,
 	.flush = adapter_unix_flush,

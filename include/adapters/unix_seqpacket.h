@@ -32,12 +32,6 @@ adapter_unix_seqpacket_attach(struct adapter *a,
 	return adapter_unix_attach(a, config, SOCK_SEQPACKET, timeout_ns);
 }
 
-static inline int
-adapter_unix_seqpacket_unlink(const char *name)
-{
-	return adapter_unlink_path(name, "unix_seqpacket");
-}
-
 static const struct adapter_ops adapter_unix_seqpacket_ops = {
 	.name = "unix_seqpacket",
 	.summary = "local socket of whole packets",
@@ -52,7 +46,7 @@ static const struct adapter_ops adapter_unix_seqpacket_ops = {
 	.recv = adapter_packet_recv,
 	.limits = adapter_unix_packet_limits,
 	.close = adapter_socket_close,
-	.unlink = adapter_unix_seqpacket_unlink,
+	.unlink = adapter_unlink_path,
 	.send_fd = adapter_unix_send_fd,
 	.recv_fd = adapter_unix_recv_fd,
 	.flush = adapter_unix_flush,

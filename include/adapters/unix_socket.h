@@ -7,6 +7,7 @@
 #define ADAPTER_UNIX_SOCKET_H
 
 #include "packet.h"
+#include "socket_stream.h"
 
 #include <sys/un.h>
 
@@ -190,19 +191,16 @@ adapter_unix_take(struct adapter *a, int64_t deadline)
 	struct adapter_socket *s = (struct adapter_socket *)a;
 	struct adapter_msg none = { .data = NULL };
 	struct adapter_frame frame;
-	int *from = &s->descriptor, fd, ready;
+	int *from = &s->descriptor, fd;
 	int error = adapter_socket_peer(a, deadline);
 	ssize_t n;
 
 	if (error)
 		return error;
 	if (s->type == SOCK_STREAM) {
-		while (!(ready = adapter_stream_ready(a, &s->stream, &frame)))
-			if ((error = adapter_stream_fill(a, &s->stream,
-							 deadline)))
-				return error;
-		if (ready != -EPROTOTYPE)
-			return ready < 0 ? ready : -EPROTOTYPE;
+		error = adapter_stream_next(a, &s->stream, &frame, deadline);
+		if (error != -EPROTOTYPE) /* none comes next: a message does */
+			return error ? error : -EPROTOTYPE;
 		s->stream.unread_start += sizeof(frame);
 		from = &s->stream.passed;
 	} else if (!s->descriptor_next) {

@@ -35,12 +35,6 @@ adapter_unix_stream_attach(struct adapter *a,
 	return adapter_unix_attach(a, config, SOCK_STREAM, timeout_ns);
 }
 
-static inline int
-adapter_unix_stream_unlink(const char *name)
-{
-	return adapter_unlink_path(name, "unix_stream");
-}
-
 static const struct adapter_ops adapter_unix_stream_ops = {
 	.name = "unix_stream",
 	.summary = "local stream socket",
@@ -55,7 +49,7 @@ static const struct adapter_ops adapter_unix_stream_ops = {
 	.recv = adapter_socket_stream_recv,
 	.limits = adapter_socket_stream_limits,
 	.close = adapter_socket_close,
-	.unlink = adapter_unix_stream_unlink,
+	.unlink = adapter_unlink_path,
 	.send_fd = adapter_unix_send_fd,
 	.recv_fd = adapter_unix_recv_fd,
 	.flush = adapter_unix_flush,

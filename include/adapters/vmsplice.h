@@ -201,10 +201,10 @@ adapter_vmsplice_peek(struct adapter *a, struct adapter_msg *msg,
 	struct adapter_stream *s = &((struct adapter_vmsplice *)a)->stream;
 	int64_t deadline = adapter_deadline(timeout_ns);
 	struct adapter_frame frame;
-	int ready, error = a->roles == ADAPTER_RECEIVER ? 0 : -EBADF;
+	int error = a->roles == ADAPTER_RECEIVER ? 0 : -EBADF;
 
-	while (!error && (ready = adapter_stream_ready(a, s, &frame)) != 1)
-		error = ready ? ready : adapter_stream_fill(a, s, deadline);
+	if (!error)
+		error = adapter_stream_next(a, s, &frame, deadline);
 	if (error)
 		return error;
 	msg->data = s->unread + s->unread_start + sizeof(frame);

@@ -116,4 +116,18 @@ adapter_backoff(struct adapter *a, int64_t *step, int64_t deadline)
 	return 0;
 }
 
+/**
+ * After an open() that failed: 0 when it is worth another try, as the name may
+ * come; -ENOENT or -ETIMEDOUT at the deadline.
+ */
+static inline int
+adapter_absent(struct adapter *a, int64_t *step, int64_t deadline)
+{
+	if (errno != ENOENT)
+		return adapter_error(a);
+	if (adapter_backoff(a, step, deadline))
+		return deadline ? -ETIMEDOUT : -ENOENT;
+	return 0;
+}
+
 #endif

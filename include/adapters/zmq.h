@@ -26,20 +26,9 @@
 
 #ifdef HAVE_ZMQ
 
-#include "library.h"
+#include "zmq_socket.h"
 
-#include <zmq.h>
-
-#define ADAPTER_ZMQ_HANDSHAKE 512 /* more than the library's own needs */
 #define ADAPTER_ZMQ_DEPTH 1000 /* the library's own default */
-#define ADAPTER_ZMQ_DESCRIPTORS 16 /* it aborts when some are missing */
-
-struct adapter_zmq {
-	struct adapter_library library;
-	void *context, *socket, *monitor;
-	bool came;
-	int peers; /* connected now */
-};
 
 static inline int
 adapter_zmq_limits(struct adapter_limits *limits)
@@ -49,75 +38,6 @@ adapter_zmq_limits(struct adapter_limits *limits)
 		.depth = { "INT32_MAX", INT32_MAX },
 		.tag = { "UINT32_MAX", UINT32_MAX },
 	};
-	return 0;
-}
-
-static inline void
-adapter_zmq_close(struct adapter *a)
-{
-	struct adapter_zmq *z = (struct adapter_zmq *)a;
-
-	if (z->context && adapter_library_mine(a)) {
-		if (z->monitor) {
-			zmq_socket_monitor(z->socket, NULL, 0);
-			zmq_close(z->monitor);
-		}
-		if (z->socket)
-			zmq_close(z->socket);
-		while (zmq_ctx_term(z->context) && errno == EINTR)
-			;
-		adapter_address_drop(&z->library.address);
-	}
-	z->context = z->socket = z->monitor = NULL;
-	a->open = false;
-}
-
-static inline int
-adapter_zmq_option(struct adapter_zmq *z, int option, int value)
-{
-	return zmq_setsockopt(z->socket, option, &value, sizeof(value));
-}
-
-/** Start the library; bind to the address or connect to it. */
-static inline int
-adapter_zmq_start(struct adapter *a, bool listen, int64_t deadline)
-{
-	struct adapter_zmq *z = (struct adapter_zmq *)a;
-	int64_t most = ADAPTER_ZMQ_HANDSHAKE + (int64_t)a->limits.message.value;
-	int depth = (int)a->limits.depth.value;
-	char url[ADAPTER_PATH_MAX + 8];
-	int error = adapter_descriptors_left(a, ADAPTER_ZMQ_DESCRIPTORS);
-
-	(void)deadline; /* the library connects when it can */
-	if (error)
-		return error;
-	z->library.owner = getpid();
-	z->context = zmq_ctx_new();
-	if (z->context)
-		z->socket = zmq_socket(z->context,
-				       a->roles == ADAPTER_BOTH	    ? ZMQ_PAIR
-				       : a->roles == ADAPTER_SENDER ? ZMQ_PUSH
-								    : ZMQ_PULL);
-	if (z->socket)
-		z->monitor = zmq_socket(z->context, ZMQ_PAIR);
-	snprintf(url, sizeof(url), "ipc://%s", z->library.address.path);
-	/* IMMEDIATE: queue for living peers only. Where we receive, it would
-	   throw away what is unread when the peer disconnects; then close may
-	   not wait for ever, as the queue for a dead peer stays. */
-	if (!z->monitor ||
-	    adapter_zmq_option(z, ZMQ_IMMEDIATE, a->roles == ADAPTER_SENDER) ||
-	    adapter_zmq_option(z, ZMQ_LINGER,
-			       a->roles == ADAPTER_SENDER ? -1 : 1000) ||
-	    adapter_zmq_option(z, ZMQ_SNDHWM, depth) ||
-	    adapter_zmq_option(z, ZMQ_RCVHWM, depth) ||
-	    zmq_setsockopt(z->socket, ZMQ_MAXMSGSIZE, &most, sizeof(most)) ||
-	    zmq_socket_monitor(z->socket, "inproc://monitor",
-			       ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
-				       ZMQ_EVENT_DISCONNECTED) ||
-	    zmq_connect(z->monitor, "inproc://monitor") ||
-	    (listen ? zmq_bind(z->socket, url) : zmq_connect(z->socket, url)))
-		return adapter_error(a);
-	a->limits.depth.name = NULL; /* of this side only */
 	return 0;
 }
 
@@ -140,44 +60,6 @@ static inline int
 adapter_zmq_after_fork(struct adapter *a, bool child)
 {
 	return adapter_library_after_fork(a, child, adapter_zmq_start);
-}
-
-/** Hear what the monitor says. */
-static inline void
-adapter_zmq_news(struct adapter_zmq *z)
-{
-	char frame[ADAPTER_PATH_MAX + 16];
-	uint16_t event;
-
-	/* Each piece of news is two frames: what, and where. */
-	while (zmq_recv(z->monitor, frame, sizeof(frame), ZMQ_DONTWAIT) > 0) {
-		memcpy(&event, frame, sizeof(event));
-		zmq_recv(z->monitor, frame, sizeof(frame), 0);
-		z->peers += event == ZMQ_EVENT_DISCONNECTED ? -1 : 1;
-		z->came = true;
-		adapter_library_met(&z->library);
-	}
-}
-
-/** Wait for events of the socket; -EPIPE when the peers have gone. */
-static inline int
-adapter_zmq_wait(struct adapter *a, short events, int64_t deadline)
-{
-	struct adapter_zmq *z = (struct adapter_zmq *)a;
-	zmq_pollitem_t items[] = { { z->socket, 0, events, 0 },
-				   { z->monitor, 0, ZMQ_POLLIN, 0 } };
-	int64_t left = adapter_left(deadline);
-
-	adapter_zmq_news(z);
-	if (z->came && z->peers <= 0)
-		return -EPIPE;
-	if (left == 0)
-		return adapter_expired(deadline);
-	if (zmq_poll(items, 2,
-		     left == INT64_MAX ? -1 : (left + 999999) / 1000000) < 0 &&
-	    errno != EINTR)
-		return adapter_error(a);
-	return 0;
 }
 
 static inline int
@@ -255,12 +137,6 @@ adapter_zmq_pollfd(struct adapter *a, struct pollfd *out)
 	return (events & ZMQ_POLLIN) != 0;
 }
 
-static inline int
-adapter_zmq_unlink(const char *name)
-{
-	return adapter_address_unlink(name, "zmq");
-}
-
 #define ADAPTER_ZMQ                                                            \
 	.caps = ADAPTER_NAMED | ADAPTER_BIDIR | ADAPTER_POLLABLE |             \
 		ADAPTER_TIMED | ADAPTER_PEER_DEATH | ADAPTER_MANY_SENDERS |    \
@@ -269,7 +145,7 @@ adapter_zmq_unlink(const char *name)
 	.attach = adapter_zmq_attach, .after_fork = adapter_zmq_after_fork,    \
 	.send = adapter_zmq_send, .recv = adapter_zmq_recv,                    \
 	.limits = adapter_zmq_limits, .close = adapter_zmq_close,              \
-	.unlink = adapter_zmq_unlink, .pollfd = adapter_zmq_pollfd
+	.unlink = adapter_address_unlink, .pollfd = adapter_zmq_pollfd
 
 #else
 #define ADAPTER_ZMQ .missing = "libzmq3-dev"
