@@ -20,11 +20,14 @@
 #define YIELD (1u << WAIT_YIELD)
 #define BLOCK (1u << WAIT_BLOCK)
 #define HYBRID (1u << WAIT_HYBRID)
+#define BEST (SPIN | YIELD | BLOCK) /* the best of these that a side has */
 #define IDLE_SECONDS 3 /* to be idle, but for a message each */
 #define LARGE (64 << 10) /* bytes: told as bytes a second */
 #define IDLE 62 /* participants beside the two that work */
 
-/* Libraries and techniques to choose from. */
+/* Libraries and techniques to choose from. Where a peer's message is read in
+ * place, ours may be, too. */
+#define SPSC_OURS "shmring-spsc,shmring-spsc-zero"
 #define SPSC_LIBRARIES "boost-spsc,ck-spsc,rte-spsc,moody-spsc,moody-circular"
 #define SPSC_OTHERS SPSC_LIBRARIES ",cached-apart"
 #define SPSC_PEERS SPSC_OTHERS ",cached-together"
@@ -71,20 +74,20 @@ static const struct bar {
 } bars[] = {
 #define ONE_BY_ONE                                                           \
 	.figure = "SPSC throughput, one at a time", .mode = MODE_THROUGHPUT, \
-	.sense = FASTER, .metric = METRIC_NS, OURS(SPIN)
+	.sense = FASTER, .metric = METRIC_NS, .ours = WHO(SPSC_OURS, BEST)
 	{ ONE_BY_ONE, .limit = 1.5, .than = "best peer but cached-together",
-	  SIZES(8, 16), THEIRS(SPSC_OTHERS, SPIN) },
+	  SIZES(8, 16), THEIRS(SPSC_OTHERS, BEST) },
 	{ ONE_BY_ONE, .limit = 1.0, .than = "cached-together", SIZES(8, 16),
-	  THEIRS("cached-together", SPIN) },
+	  THEIRS("cached-together", BEST) },
 	{ ONE_BY_ONE, .limit = 1.5, .than = "best peer",
-	  SIZES(64, 256, 1024, 4096), THEIRS(SPSC_PEERS, SPIN) },
+	  SIZES(64, 256, 1024, 4096), THEIRS(SPSC_PEERS, BEST) },
 #define BATCHES(n)                                                             \
 	{                                                                      \
 		.figure = "SPSC throughput, batches of " #n,                   \
 		.mode = MODE_THROUGHPUT, .sense = FASTER, .metric = METRIC_NS, \
 		.batch = n, .limit = 2, .than = "best peer's batch",           \
-		SIZES(8, 64), OURS(SPIN),                                      \
-		THEIRS("rte-spsc,moody-concurrent", SPIN)                      \
+		SIZES(8, 64), OURS(SPIN | YIELD),                              \
+		THEIRS("rte-spsc,boost-spsc,moody-concurrent", SPIN | YIELD)   \
 	}
 	BATCHES(16),
 	BATCHES(64),
@@ -95,7 +98,7 @@ static const struct bar {
 	  .limit = 0.9,
 	  .than = "one memcpy",
 	  SIZES(64 << 10, 256 << 10, 1 << 20, 8 << 20),
-	  .ours = WHO("shmring-spsc-zero", SPIN),
+	  .ours = WHO("shmring-spsc-zero", BEST),
 	  THEIRS("memcpy", SPIN) },
 #define ROUND_TRIP                                                     \
 	.figure = "SPSC round trip, spinning", .mode = MODE_PING_PONG, \
@@ -106,29 +109,27 @@ static const struct bar {
 	  .theirs = { "lines-fresh", SPIN, .size = 8 } },
 #define CROWD(n, kind)                                                     \
 	.figure = "MPMC throughput, " #n "x" #n, .pairs = n, .mode = kind, \
-	.metric = METRIC_NS, SIZES(8, 64)
+	.metric = METRIC_NS, SIZES(8, 64), OURS_MANY(BEST)
 	{ CROWD(1, MODE_MANY_TO_MANY), .sense = FASTER, .limit = 1.2,
-	  .than = "best FIFO peer", OURS_MANY(SPIN | YIELD),
-	  THEIRS(MPMC_PEERS, SPIN | YIELD) },
+	  .than = "best FIFO peer", THEIRS(MPMC_PEERS, BEST) },
 	{ CROWD(2, MODE_MANY_TO_MANY), .sense = FASTER, .limit = 1.2,
-	  .than = "best FIFO peer", OURS_MANY(YIELD | BLOCK),
-	  THEIRS(MPMC_PEERS, YIELD) },
+	  .than = "best FIFO peer", THEIRS(MPMC_PEERS, BEST) },
 	{ CROWD(1, MODE_MANY_TO_MANY), .sense = COMPARED,
 	  .than = "the same queue that a killed process blocks",
-	  OURS_MANY(SPIN | YIELD), THEIRS("vyukov", SPIN | YIELD) },
-#define OVERSUBSCRIBED(n)                                                      \
-	{ CROWD(n, MODE_OVERSUBSCRIBED),                                       \
-	  .sense = FASTER,                                                     \
-	  .limit = 3,                                                          \
-	  .than = "best of ck and rte",                                        \
-	  OURS_MANY(YIELD | BLOCK),                                            \
-	  THEIRS(MPMC_RINGS, YIELD) },                                         \
-	{                                                                      \
-		.figure = "MPMC p99.9 of a message, " #n "x" #n, .pairs = n,   \
-		.mode = MODE_OVERSUBSCRIBED, .sense = SLOWER, .limit = 0.1,    \
-		.than = "best of ck and rte", .metric = METRIC_P999,           \
-		SIZES(64), OURS_MANY(YIELD | BLOCK), THEIRS(MPMC_RINGS, YIELD) \
+	  THEIRS("vyukov", BEST) },
+/* A message that waits in a queue: both sides in one way, told with it. */
+#define TAIL(n, way, text)                                                 \
+	{                                                                  \
+		.figure = "MPMC p99.9 of a message, " text ", " #n "x" #n, \
+		.pairs = n, .mode = MODE_OVERSUBSCRIBED, .sense = SLOWER,  \
+		.limit = 0.1, .than = "best of ck and rte",                \
+		.metric = METRIC_P999, SIZES(64), OURS_MANY(way),          \
+		THEIRS(MPMC_RINGS, way)                                    \
 	}
+#define OVERSUBSCRIBED(n)                                             \
+	{ CROWD(n, MODE_OVERSUBSCRIBED), .sense = FASTER, .limit = 3, \
+	  .than = "best of ck and rte", THEIRS(MPMC_RINGS, BEST) },   \
+		TAIL(n, YIELD, "yielding"), TAIL(n, SPIN, "spinning")
 	OVERSUBSCRIBED(4),
 	OVERSUBSCRIBED(8),
 #define KEPT                                                 \
@@ -165,10 +166,9 @@ static const struct bar {
 	  OURS(HYBRID) },
 #define SYSTEMS                                                        \
 	.mode = MODE_THROUGHPUT, .sense = FASTER, .metric = METRIC_NS, \
-	.than = "best of pipe, socket, mq", SIZES(64),                 \
-	THEIRS(SYSTEM, SPIN | BLOCK)
+	.than = "best of pipe, socket, mq", SIZES(64), THEIRS(SYSTEM, BEST)
 	{ SYSTEMS, .figure = "SPSC throughput, spinning", .limit = 50,
-	  OURS(SPIN) },
+	  OURS(SPIN | YIELD) },
 	{ SYSTEMS, .figure = "SPSC throughput, blocking", .limit = 10,
 	  OURS(BLOCK) },
 	{ .figure = "MPMC 1x1 with 64 attached",

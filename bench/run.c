@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define WARM_FIRST 64 /* messages of the first warm-up segment */
+#define WARM_FIRST 64 /* messages of the first warm-up segment, at most */
 #define WARM_GROWTH 4 /* each has so many times more */
 #define FILL_LOSSY 2000 /* messages sent where nothing says "full" */
 
@@ -95,19 +95,23 @@ elapsed(const struct worker *w)
 	return (double)(end - begin);
 }
 
-/** Grow the segments until the time for warming up has passed; then tell how
+/** Grow the segments until the time for warming up has passed and a stream has
+ * been once around the ring, so that all its memory is there; then tell how
  * many messages of each sender fill the time to measure, at the last rate. */
 static uint64_t
 warm_up(struct worker *w)
 {
 	const struct job *job = w->job;
-	uint64_t n, most = VERIFY_MOST / job->senders;
+	uint64_t n, done = 0, most = VERIFY_MOST / job->senders;
+	uint64_t ring = job->mode == MODE_PING_PONG ? 0 : bench_depth(job);
 	int64_t begin = bench_now();
 	double wanted;
 
-	for (n = WARM_FIRST; n <= most; n *= WARM_GROWTH) {
+	n = bench_depth(job) < WARM_FIRST ? bench_depth(job) : WARM_FIRST;
+	for (; n <= most; n *= WARM_GROWTH) {
 		lead_segment(w, SEGMENT_WARM, n);
-		if (bench_now() - begin >= job->warmup / 2)
+		done += n * job->senders;
+		if (bench_now() - begin >= job->warmup / 2 && done > ring)
 			break;
 	}
 	if (job->count)
