@@ -73,6 +73,15 @@ loop_full(const struct worker *w, int error)
 	loop_pause(w);
 }
 
+/** Damage a message where only the asked for verification sees it. */
+LOOP void
+loop_flip(const struct worker *w, void *message, size_t size)
+{
+	size_t at = w->level > VERIFY_SEQ ? size / 2 : size - 1;
+
+	((unsigned char *)message)[at] ^= 4;
+}
+
 /** Send message number index; careful: with stamp, schedule and damage. */
 LOOP void
 loop_send_one(const struct loop_ops *ops, struct worker *w, size_t size,
@@ -92,10 +101,12 @@ loop_send_one(const struct loop_ops *ops, struct worker *w, size_t size,
 	if (stamped)
 		memcpy((char *)message + 8, &stamp, sizeof(stamp));
 	if (careful && w->flip)
-		((unsigned char *)message)[w->full ? size / 2 : size - 1] ^= 4;
+		loop_flip(w, message, size);
 	while ((error = own ? ops->put_wait(&w->out, size)
 			    : ops->put(&w->out, size)))
 		loop_full(w, error);
+	if (careful && w->flip && !ops->in_place) /* the next has it, too */
+		loop_flip(w, message, size);
 }
 
 LOOP void

@@ -13,7 +13,7 @@
 #define FILL_MOST 100000 /* to look for a depth */
 
 struct options options = {
-	.job = { .verify = VERIFY_SEQ },
+	.job = { .verify = VERIFY_SUM },
 	.baseline = "pipe",
 };
 
@@ -50,7 +50,8 @@ usage(FILE *out)
 		"(own,0,1,32)\n"
 		"      --place WHERE    none same-core smt llc across\n"
 		"      --cpu-send LIST --cpu-recv LIST   these CPUs\n"
-		"      --verify WHAT    none seq full: while measuring (seq); "
+		"      --verify WHAT    none seq sum full: while measuring "
+		"(sum); "
 		"warming up is\n"
 		"                       always full\n"
 		"      --baseline NAME  for the ratios (pipe)\n"
@@ -256,13 +257,19 @@ parse_place(const char *text)
 static enum verify_level
 parse_verify(const char *text)
 {
-	if (strcmp(text, "none") == 0)
-		return VERIFY_NONE;
-	if (strcmp(text, "full") == 0)
-		return VERIFY_FULL;
-	if (strcmp(text, "seq"))
-		refuse("--verify is none, seq or full", text);
-	return VERIFY_SEQ;
+	static const char *const levels[] = {
+		[VERIFY_NONE] = "none",
+		[VERIFY_SEQ] = "seq",
+		[VERIFY_SUM] = "sum",
+		[VERIFY_FULL] = "full",
+	};
+	int level;
+
+	for (level = VERIFY_NONE; level <= VERIFY_FULL; level++)
+		if (strcmp(text, levels[level]) == 0)
+			return (enum verify_level)level;
+	refuse("--verify is none, seq, sum or full", text);
+	return VERIFY_NONE;
 }
 
 static enum bench_fault

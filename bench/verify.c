@@ -2,8 +2,6 @@
 /* verify.c - what happens to messages that do not come in sequence */
 #include "verify.h"
 
-#define WORD(word, i) (((word) ^ VERIFY_INVERSE) + (i)*VERIFY_STEP)
-
 uint64_t
 verify_begin(struct verifier *v, unsigned senders, uint64_t first,
 	     uint64_t count)
@@ -133,7 +131,7 @@ verify_fill_body(void *message, size_t size, size_t from, uint64_t word)
 	size_t i;
 
 	for (i = from / 8; i < size / 8; i++) {
-		uint64_t w = WORD(word, i);
+		uint64_t w = verify_word_at(word, i);
 
 		memcpy(p + i * 8, &w, 8);
 	}
@@ -151,7 +149,7 @@ verify_check_body(const void *message, size_t size, size_t from, uint64_t word)
 		uint64_t w;
 
 		memcpy(&w, p + i * 8, 8);
-		wrong |= w ^ WORD(word, i);
+		wrong |= w ^ verify_word_at(word, i);
 	}
 	return !wrong;
 }

@@ -42,8 +42,12 @@ for mechanism in shmring-spsc shmring-mpmc pipe; do
 	done
 done
 # shellcheck disable=SC2086
-runs 1 "a byte in the middle: full verification finds it" \
+runs 1 "a byte in the middle: full verification finds it, too" \
 	-m shmring-spsc --fault corrupt --verify full $small
+says " 1 corrupt" "and reports it"
+# shellcheck disable=SC2086
+runs 1 "the last byte: the sequence number's copy finds it" \
+	-m shmring-spsc --fault corrupt --verify seq $small
 says " 1 corrupt" "and reports it"
 # shellcheck disable=SC2086
 runs 1 "two receivers: a lost message is found by both together" \
