@@ -225,7 +225,7 @@ adapter_mechanisms(void)
 			.name = a->name,
 			.summary = a->summary,
 			.missing = a->missing,
-			.caps = CAP_SPIN | CAP_BLOCK | CAP_HYBRID | CAP_SLOW,
+			.caps = CAP_SPIN | CAP_HYBRID | CAP_SLOW,
 			.data = a,
 			.refuses = refuses,
 			.create = create,
@@ -235,6 +235,9 @@ adapter_mechanisms(void)
 			.syscalls = count_syscalls,
 			.run = run,
 		};
+		/* shmring's calls that wait spin first, as hybrid says. */
+		if (strncmp(a->name, "shmring_", 8))
+			made[i].caps |= CAP_BLOCK;
 		for (k = 0; k < sizeof(map) / sizeof(map[0]); k++)
 			if (a->caps & map[k][0])
 				made[i].caps |= map[k][1];
