@@ -86,7 +86,7 @@ static const struct bar {
 		.figure = "SPSC throughput, batches of " #n,                   \
 		.mode = MODE_THROUGHPUT, .sense = FASTER, .metric = METRIC_NS, \
 		.batch = n, .limit = 2, .than = "best peer's batch",           \
-		SIZES(8, 64), OURS(SPIN | YIELD),                              \
+		SIZES(8, 64), OURS(BEST),                                      \
 		THEIRS("rte-spsc,boost-spsc,moody-concurrent", SPIN | YIELD)   \
 	}
 	BATCHES(16),

@@ -82,6 +82,7 @@ enum { /* of a mechanism */
        CAP_BASELINE = 1 << 12, /* a limit of the machine; nothing is sent */
        CAP_SOLO = 1 << 13, /* a baseline of one process */
        CAP_APART = 1 << 14, /* only where asked for by its own name */
+       CAP_BATCH_WAIT = 1 << 15, /* put_n_wait and get_n_wait */
 };
 
 enum bench_fault { /* put into a measurement to see it reported */

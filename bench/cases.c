@@ -256,8 +256,9 @@ add_styles(struct report *report, struct job *job, unsigned waits,
 	for (wait = 0; wait < WAIT_COUNT; wait++) {
 		if (!(waits & 1u << wait) || !(caps & needs[wait]))
 			continue;
-		if (wait == WAIT_BLOCK && job->batch > 1)
-			continue; /* batches look again */
+		if (wait == WAIT_BLOCK && job->batch > 1 &&
+		    !(caps & CAP_BATCH_WAIT))
+			continue;
 		job->style.wait = (enum bench_wait)wait;
 		job->style.pauses = 0;
 		if (wait == WAIT_SPIN)

@@ -33,6 +33,10 @@ struct loop_ops {
 			 size_t n);
 	ssize_t (*get_n)(struct channel *ch, void *messages, size_t size,
 			 size_t n);
+	ssize_t (*put_n_wait)(struct channel *ch, const void *messages,
+			      size_t size, size_t n);
+	ssize_t (*get_n_wait)(struct channel *ch, void *messages, size_t size,
+			      size_t n);
 	bool in_place; /* slot is memory of the mechanism, with old content */
 };
 
@@ -145,8 +149,10 @@ loop_send_careful(const struct loop_ops *ops, struct worker *w, size_t size,
 
 LOOP void
 loop_send_n(const struct loop_ops *ops, struct worker *w, size_t size,
-	    uint64_t first, uint64_t count)
+	    uint64_t first, uint64_t count, bool own)
 {
+	ssize_t (*put)(struct channel *, const void *, size_t, size_t) =
+		own ? ops->put_n_wait : ops->put_n;
 	uint64_t word = verify_word(w->sender, first);
 	size_t i, n, sent, batch = w->job->batch;
 
@@ -156,8 +162,7 @@ loop_send_n(const struct loop_ops *ops, struct worker *w, size_t size,
 			verify_fill(w->out.out + i * size, size, word, w->full,
 				    false);
 		for (sent = 0; sent < n;) {
-			ssize_t done =
-				ops->put_n(&w->out, w->out.out + sent * size,
+			ssize_t done = put(&w->out, w->out.out + sent * size,
 					   size, n - sent);
 
 			if (done > 0)
@@ -198,43 +203,42 @@ loop_receive_one(const struct loop_ops *ops, struct worker *w,
 	return true;
 }
 
+/** The same for a batch. */
+LOOP bool
+loop_receive_some(const struct loop_ops *ops, struct worker *w,
+		  struct verify_tally *t, size_t size, bool own)
+{
+	size_t batch = w->job->batch;
+	ssize_t i, n = own ? ops->get_n_wait(&w->in, w->in.in, size, batch)
+			   : ops->get_n(&w->in, w->in.in, size, batch);
+
+	if (n <= 0) {
+		if (n && n != -EAGAIN)
+			worker_fail(w, (int)n, "receive", &w->in);
+		if (!worker_idle(w, t->moved))
+			return false;
+		loop_pause(w);
+	}
+	for (i = 0; i < n; i++)
+		verify_check(&w->verifier, t, w->in.in + (size_t)i * size, size,
+			     w->level, false);
+	return true;
+}
+
 LOOP void
 loop_receive(const struct loop_ops *ops, struct worker *w, size_t size,
-	     bool own)
+	     bool own, bool batch)
 {
 	struct verify_tally t = w->tally;
 	bool more = true;
 
 	while (more && t.moved != w->expected && !w->verifier.woken)
-		more = loop_receive_one(ops, w, &t, size, own);
+		more = batch ? loop_receive_some(ops, w, &t, size, own)
+			     : loop_receive_one(ops, w, &t, size, own);
 	/* Woken up: the end is near, look around without sleeping. */
 	while (more && t.moved != w->expected)
-		more = loop_receive_one(ops, w, &t, size, false);
-	w->tally = t;
-}
-
-LOOP void
-loop_receive_n(const struct loop_ops *ops, struct worker *w, size_t size)
-{
-	struct verify_tally t = w->tally;
-	size_t batch = w->job->batch;
-	ssize_t i, n;
-
-	while (t.moved != w->expected) {
-		n = ops->get_n(&w->in, w->in.in, size, batch);
-		if (n <= 0) {
-			if (n && n != -EAGAIN)
-				worker_fail(w, (int)n, "receive", &w->in);
-			if (!worker_idle(w, t.moved))
-				break;
-			loop_pause(w);
-			continue;
-		}
-		for (i = 0; i < n; i++)
-			verify_check(&w->verifier, &t,
-				     w->in.in + (size_t)i * size, size,
-				     w->level, false);
-	}
+		more = batch ? loop_receive_some(ops, w, &t, size, false)
+			     : loop_receive_one(ops, w, &t, size, false);
 	w->tally = t;
 }
 
@@ -325,22 +329,26 @@ LOOP void
 loop_stream(const struct loop_ops *ops, struct worker *w, enum bench_part part,
 	    size_t size)
 {
-	bool batch = w->job->batch > 1;
+	bool batch = w->job->batch > 1 && ops->put_n;
 
 	if (part == PART_SEND) {
-		if (ops->put_n && batch)
-			loop_send_n(ops, w, size, w->first, w->count);
+		if (batch && ops->put_n_wait && w->own)
+			loop_send_n(ops, w, size, w->first, w->count, true);
+		else if (batch)
+			loop_send_n(ops, w, size, w->first, w->count, false);
 		else if (ops->put_wait && w->own)
 			loop_send(ops, w, size, w->first, w->count, true);
 		else
 			loop_send(ops, w, size, w->first, w->count, false);
 	} else {
-		if (ops->get_n && batch)
-			loop_receive_n(ops, w, size);
+		if (batch && ops->get_n_wait && w->own)
+			loop_receive(ops, w, size, true, true);
+		else if (batch)
+			loop_receive(ops, w, size, false, true);
 		else if (ops->get_wait && w->own)
-			loop_receive(ops, w, size, true);
+			loop_receive(ops, w, size, true, false);
 		else
-			loop_receive(ops, w, size, false);
+			loop_receive(ops, w, size, false, false);
 	}
 }
 
@@ -393,7 +401,7 @@ loop_run(const struct loop_ops *ops, struct worker *w, enum bench_part part)
 	} else if (part == PART_WAKE) {
 		loop_wake(ops, w, size);
 	} else if (part == PART_DRAIN) {
-		loop_receive(ops, w, size, false);
+		loop_receive(ops, w, size, false, false);
 	} else if (part == PART_SEND && w->fault) {
 		loop_send_faulty(ops, w, size);
 	} else if (part == PART_SEND && w->timed) {

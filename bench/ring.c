@@ -64,15 +64,43 @@ ring_put_n(struct channel *ch, const void *messages, size_t size, size_t n)
 }
 
 LOOP ssize_t
-ring_get_n(struct channel *ch, void *messages, size_t size, size_t n)
+ring_put_n_wait(struct channel *ch, const void *messages, size_t size, size_t n)
 {
 	struct hold *hold = ch->own;
-	ssize_t i, got = shmring_pop_n(&hold->ring, hold->in, n);
+	size_t first = (size_t)((const unsigned char *)messages - ch->out);
 
-	(void)messages;
+	return shmring_push_n_wait(&hold->ring, hold->out + first / size, n,
+				   -1);
+}
+
+/** Each length has been replaced by that of what came. */
+LOOP ssize_t
+ring_got_n(struct hold *hold, size_t size, ssize_t got)
+{
+	ssize_t i;
+
 	for (i = 0; i < got; i++)
 		hold->in[i].iov_len = size;
 	return got;
+}
+
+LOOP ssize_t
+ring_get_n(struct channel *ch, void *messages, size_t size, size_t n)
+{
+	struct hold *hold = ch->own;
+
+	(void)messages;
+	return ring_got_n(hold, size, shmring_pop_n(&hold->ring, hold->in, n));
+}
+
+LOOP ssize_t
+ring_get_n_wait(struct channel *ch, void *messages, size_t size, size_t n)
+{
+	struct hold *hold = ch->own;
+
+	(void)messages;
+	return ring_got_n(hold, size,
+			  shmring_pop_n_wait(&hold->ring, hold->in, n, -1));
 }
 
 /* ------------------------------------------------------------ in place */
@@ -126,6 +154,8 @@ static const struct loop_ops ring_ops = {
 	.done = loop_done_copy,
 	.put_n = ring_put_n,
 	.get_n = ring_get_n,
+	.put_n_wait = ring_put_n_wait,
+	.get_n_wait = ring_get_n_wait,
 };
 
 static const struct loop_ops place_ops = {
@@ -320,9 +350,9 @@ static const uint32_t spsc = SHMRING_SPSC, mpmc = SHMRING_MPMC;
 	}
 
 RING(copy_spsc, "shmring-spsc", "one producer, one consumer", spsc, ring,
-     CAPS_SPSC | CAP_BATCH);
+     CAPS_SPSC | CAP_BATCH | CAP_BATCH_WAIT);
 RING(copy_mpmc, "shmring-mpmc", "any number of both", mpmc, ring,
-     CAPS_MPMC | CAP_BATCH);
+     CAPS_MPMC | CAP_BATCH | CAP_BATCH_WAIT);
 RING(place_spsc, "shmring-spsc-zero", "the same, written and read in place",
      spsc, place, CAPS_SPSC);
 RING(place_mpmc, "shmring-mpmc-zero", "the same, written and read in place",

@@ -89,12 +89,23 @@ done(struct channel *ch)
 	of(ch)->subscriber->release(of(ch)->taken);
 }
 
+constexpr loop_ops
+ops()
+{
+	loop_ops o = {};
+
+	o.slot = slot;
+	o.put = put;
+	o.get = get;
+	o.done = done;
+	o.in_place = true;
+	return o;
+}
+
 void
 run(struct worker *w, enum bench_part part)
 {
-	static constexpr loop_ops o = { slot,	 put,	  get,	   done,
-					nullptr, nullptr, nullptr, nullptr,
-					nullptr, true };
+	static constexpr loop_ops o = ops();
 
 	loop_run(&o, w, part);
 }
