@@ -131,7 +131,7 @@ choose()
 			# An error may have commas and move what is behind it.
 			wrong = get("error")
 			if (wrong != "\"\"")
-				sub(/^[^"]*"/, "", wrong)
+				gsub("\"", "", wrong)
 			else if (get("lost") + get("duplicated") + \
 				 get("reordered") + get("corrupt") > 0)
 				wrong = "messages lost or damaged"
