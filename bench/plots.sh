@@ -1,157 +1,261 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# plots.sh - the diagrams, as SVG, from the figures of one run:
-#	bench/plots.sh [figures.csv]
-# Without figures it measures them first (BENCH_ARGS as for make bench).
+# plots.sh - seven diagrams, as SVG, from the figures of one run:
+#	bench/plots.sh [DIRECTORY]
+# Without arguments it measures first: figures.csv and latency.*.hgrm go into
+# BUILD/plots. With a DIRECTORY it draws the figures that are there. The
+# diagrams go into PLOTS (bench/plots); BENCH_ARGS says how long to measure.
 set -eu
 
-build=${BUILD:-build}
-plots=$build/plots
-figures=${1:-$plots/figures.csv}
+svg=${PLOTS:-bench/plots}
+data=${1:-${BUILD:-build}/plots}
+figures=$data/figures.csv
+
+# What is drawn, in the legend's order: name, colour, point, ways to wait. Each
+# has its colour in all diagrams; those that are never together may share it.
+table='
+shmring-spsc     #d62728  7 spin+block
+shmring-mpmc     #ff7f0e  5 spin+yield+block
+cached-together  #1f77b4  9 spin
+moody-circular   #2ca02c 11 spin
+rte-spsc         #17becf 13 spin
+vyukov           #1f77b4  9 yield
+moody-concurrent #2ca02c 11 yield
+rte-mpmc         #17becf 13 yield
+ck-mpmc          #bcbd22  3 yield
+tbb-bounded      #393b79 15 yield
+posix_shm_mutex  #006d2c  2 block
+pipe             #7f7f7f 12 block
+unix_stream      #8c564b 14 block
+posix_mq         #9467bd  8 block
+zmq              #e377c2 10 block
+memcpy           #000000  1 spin
+lines-fresh      #000000  1 spin'
+pairs=shmring-spsc,shmring-mpmc,cached-together,moody-circular,rte-spsc,pipe,\
+unix_stream,posix_mq,zmq
+crowds=shmring-mpmc,vyukov,moody-concurrent,rte-mpmc,ck-mpmc,tbb-bounded,\
+posix_shm_mutex,posix_mq
 
 if ! command -v gnuplot >/dev/null; then
 	echo "# SKIP plots: no gnuplot"
 	exit "${REQUIRE_ALL:-0}"
 fi
-mkdir -p "$plots"
-if [ $# = 0 ]; then
+
+# measure NAME ARGUMENTS...: a part of the run. Status 1 says that some rows
+# have no figures (choose tells which), all else that there are none.
+measure()
+{
+	name=$1
+	shift
+	echo "# measuring $name"
 	# shellcheck disable=SC2086 # a list of arguments
-	"$build/shmbench" --format csv -o "$figures" --hdr "$plots/latency" \
-		${BENCH_ARGS:-} || echo "# not all rows have figures"
+	"${BUILD:-build}/shmbench" "$@" ${BENCH_ARGS:--r 3 -d 60ms -w 20ms} \
+		--format csv -o "$data/$name.csv" --hdr "$data/latency" \
+		>"$data/$name.txt" || [ $? = 1 ] || {
+		echo "plots: the bench gave no figures" >&2
+		exit 1
+	}
+}
+
+if [ $# = 0 ]; then
+	mkdir -p "$data"
+	rm -f "$data"/*.csv "$data"/*.hgrm
+	measure sizes -m $pairs --mode ping-pong,throughput --wait spin,block \
+		-s 8,64,256,1k,4k,32k
+	measure loads -m $pairs --mode under-load --wait spin,block -s 64 \
+		--rate 10k,30k,100k,300k,1M,3M
+	# More processes than CPUs: who spins there measures the scheduler.
+	measure crowds -m $crowds --mode many-to-many --wait yield,block -s 64 \
+		--pairs 1x1,2x2,4x4,8x8
+	awk '/^mode,/ && header++ { next } { print }' "$data/sizes.csv" \
+		"$data/loads.csv" "$data/crowds.csv" >"$figures"
 fi
+if ! grep -q '^mode,' "$figures"; then
+	echo "plots: no figures in $figures" >&2
+	exit 1
+fi
+mkdir -p "$svg"
+rm -f "$svg"/*.svg # all shall be of one run
 
-# column NAME: its number
-column()
+# fact NAME: what the run says about its machine
+fact()
 {
-	grep -v '^#' "$figures" | head -n 1 | tr , '\n' | grep -nx "$1" |
-		cut -d: -f1
+	sed -n "s/^# $1: //p" "$figures" | head -n 1
 }
+where="$(fact cpu), CPUs: $(fact cpus), $(fact kernel | cut -d. -f1,2), \
+$(fact compiler) $(fact flags), commit $(fact commit)"
 
-# Shown of them: so many that lines can be told apart (PLOT=... for others).
-shown=${PLOT:-shmring-spsc shmring-mpmc cached-together ck-spsc ck-mpmc \
-rte-spsc rte-mpmc boost-spsc moody-spsc iceoryx pipe unix_stream posix_mq tcp \
-zmq lines-fresh memcpy}
-
-# chosen MODES SIZE: the figures to draw, without their header: rows of these
-# modes (a pattern), at the best way to spin, one at a time, without error;
-# SIZE is all, or one: the smallest that the modes have
-chosen()
+# choose FILE X Y COLUMN=VALUE...: the rows, at the best way to spin, as place
+# in the table, colour, point, name, waiting, X, Y. What failed, or lost or
+# damaged messages, is left out and said.
+choose()
 {
-	grep -v '^#' "$figures" | awk -F, -v modes="^($1)\$" -v sizes="$2" \
-		-v shown="$shown" '
+	file=$1
+	x=$2
+	y=$3
+	shift 3
+	awk -F, -v conditions="$*" -v x="$x" -v y="$y" -v table="$table" \
+		-v file="$file" -v out="$data/$file.points" '
+		function get(name) { return $column[name] }
+		# A time in seconds, for gnuplot to choose the unit.
+		function number(name) {
+			return name ~ /_ns$/ ? get(name) / 1e9 : get(name)
+		}
 		BEGIN {
-			n = split(shown, names, " ")
-			for (i = 1; i <= n; i++)
-				show[names[i]] = 1
+			n = split(conditions, condition, " ")
+			lines = split(table, line, "\n")
+			for (i = 1; i <= lines; i++)
+				if (split(line[i], t, " ")) {
+					look[t[1]] = i " " t[2] " " t[3]
+					waits[t[1]] = "+" t[4] "+"
+				}
+			printf "" >out
 		}
-		NR == 1 || $1 !~ modes || !($2 in show) || $6 != 1 ||
-			$10 != 1 || $14 != "\"\"" { next }
-		{
-			line[++rows] = $0
-			size[rows] = $5
-			if (!least || $5 < least)
-				least = $5
-		}
-		END {
-			for (i = 1; i <= rows; i++)
-				if (sizes == "all" || size[i] == least)
-					print line[i]
-		}'
-}
-
-# rows MODES SIZE X Y...: a block for each mechanism and way to wait, sorted by
-# X, so that gnuplot draws a line each
-rows()
-{
-	lines=$(chosen "$1" "$2")
-	shift 2
-	columns=$(for name in "$@"; do column "$name"; done | tr '\n' ' ')
-	echo "$lines" | awk -F, -v columns="$columns" '
-		NF {
-			name = $2 " " $3
-			sub("/.*", "", name)
-			if (!(name in number))
-				number[name] = ++names
-			n = split(columns, c, " ")
-			printf "%d\t%s", number[name], name
-			for (i = 1; i <= n; i++)
-				printf "\t%s", $c[i]
-			print ""
-		}' | sort -t "$(printf '\t')" -k1,1n -k3,3g | awk -F'\t' '
-		$1 != before {
-			printf "%s\"%s\"\n", before ? "\n\n" : "", $2
-			before = $1
+		/^#/ { next }
+		/^mode,/ {
+			for (i = 1; i <= NF; i++)
+				column[$i] = i
+			next
 		}
 		{
-			for (i = 3; i <= NF; i++)
-				printf " %s", $i
-			print ""
-		}'
+			wait = get("waiting")
+			sub("/.*", "", wait)
+			if (!index(waits[get("mechanism")], "+" wait "+") ||
+			    get("best") != 1 || get("batch") != 1)
+				next
+			for (i = 1; i <= n; i++) {
+				split(condition[i], c, "=")
+				if (get(c[1]) != c[2])
+					next
+			}
+			# An error may have commas and move what is behind it.
+			wrong = get("error")
+			if (wrong != "\"\"")
+				gsub("\"", "", wrong)
+			else if (get("lost") + get("duplicated") + \
+				 get("reordered") + get("corrupt") > 0)
+				wrong = "messages lost or damaged"
+			else if (get(x) <= 0 || get(y) <= 0)
+				wrong = "no figure"
+			else {
+				print look[get("mechanism")], get("mechanism"),
+					get("waiting"), number(x), number(y) >out
+				next
+			}
+			printf "# %s leaves out %s, %s, %s x %s, %s bytes: %s\n",
+				file, get("mechanism"), get("waiting"),
+				get("senders"), get("receivers"), get("size"), wrong
+		}' "$figures"
 }
 
-# draw FILE TITLE X-AXIS Y-AXIS STYLE USING [MORE]: a line or points a block
+drawn=0
+missing=0
+
+# draw FILE STYLE TITLE SETTINGS: a line for each name and way to wait
 draw()
 {
-	blocks=$(grep -c '^"' "$plots/$1.dat" || true)
-	if [ "$blocks" = 0 ]; then
+	# Blocks for gnuplot, and what to do with each.
+	clauses=$(sed 's,/[0-9]*,,' "$data/$1.points" |
+		sort -k1,1n -k5,5r -k6,6g |
+		awk -v style="$2" -v file="$data/$1.dat" '
+		BEGIN { printf "" >file }
+		$4 " " $5 != before {
+			before = $4 " " $5
+			ours = $4 ~ /^shmring/
+			block = $5 == "block"
+			printf "%s\"%s\" index %d with %s lc rgb \"%s\" lw %s " \
+				"dt %d %s title \"%s\"", n ? ", " : "", file, n,
+				style, $2, ours ? 4 : 2, block ? 2 : 1,
+				style == "lines" ? "" : "ps " (ours ? 1.1 : 0.9) \
+				" pt " $3 - (ours && block), # not filled
+				$4 (/#000000/ ? " (limit)" : ", " $5)
+			printf "%s# %s\n", n++ ? "\n\n" : "", before >file
+		}
+		{ print $6, $7 >file }')
+	if [ -z "$clauses" ]; then
 		echo "# SKIP $1: no figures for it"
+		missing=1
 		return
 	fi
 	gnuplot <<END
-set terminal svg size 1000,600 background "white"
-set output "$plots/$1.svg"
-set title "$2"
-set xlabel "$3"
-set ylabel "$4"
+set terminal svg size 960,540 dynamic font "sans-serif,14" background "white"
+set output "$svg/$1.svg"
+set termoption noenhanced
+set title "$3"
+set label "$where" at screen 0.01,0.02 font "sans-serif,10" textcolor "#666666"
+set bmargin 5
 set logscale xy
-set format "%.0s%c"
-set grid
-set key outside right noenhanced
-${7:-}
-plot for [i = 0:$((blocks - 1))] "$plots/$1.dat" index i using $6 \
-	with $5 linetype i + 1 linewidth 1.5 dashtype i / 8 + 1 \
-	title columnheader(1)
+set format y "%.0s %cs"
+set grid linecolor "#cccccc"
+set key outside right top Left reverse
+$4
+plot $clauses
 END
-	echo "$plots/$1.svg"
+	drawn=$((drawn + 1))
+	echo "$svg/$1.svg"
 }
 
-# at MODES: the size that one-size diagrams have, for their titles
-at()
-{
-	chosen "$1" one | awk -F, '{ print $5 " bytes"; exit }'
-}
+ways="set label 'solid: spinning' at graph 1.06,0.1
+set label 'dashed: asleep in the kernel' at graph 1.06,0.04"
+sizes="$ways
+set xlabel 'message size'
+set xtics ('8 B' 8, '64 B' 64, '256 B' 256, '1 KiB' 1024, '4 KiB' 4096, \
+'32 KiB' 32768)
+set xrange [6:44000]"
 
-rows ping-pong all size p50_ns p99_ns >"$plots/latency-size.dat"
-draw latency-size "round trip against message size (p50)" "bytes" "ns" \
-	linespoints 1:2
-cp "$plots/latency-size.dat" "$plots/latency99-size.dat"
-draw latency99-size "round trip against message size (p99)" "bytes" "ns" \
-	linespoints 1:3
-rows throughput all size bytes_per_second >"$plots/throughput-size.dat"
-draw throughput-size "throughput against message size" "bytes" \
-	"bytes/s" linespoints 1:2
-rows ping-pong one cpu_send_ns p50_ns >"$plots/latency-cpu.dat"
-draw latency-cpu "round trip (p50) against CPU time, $(at ping-pong)" \
-	"CPU ns a round trip, sender" "ns" points 1:2
-rows under-load one rate p50_ns p99_ns >"$plots/latency-load.dat"
-draw latency-load "latency (p99) against offered load, $(at under-load)" \
-	"messages/s" "ns" linespoints 1:3
-crowds='many-to-many|oversubscribed'
-rows "$crowds" one senders items_per_second >"$plots/throughput-pairs.dat"
-draw throughput-pairs \
-	"throughput against producers x consumers, $(at "$crowds")" \
-	"producers (as many consumers)" "messages/s" linespoints 1:2 \
-	'set xtics (1, 2, 4, 8)'
+# The distribution: of each row its histogram, against 1 / (1 - percentile).
+choose latency-distribution size p50_ns mode=ping-pong size=8
+while read -r place colour point name style _; do
+	file=$data/latency.ping-pong-$name-$(echo "$style" | tr / -)-8.hgrm
+	awk -v line="$place $colour $point $name $style" \
+		'NF == 4 && $1 > 0 { print line, $4, $1 / 1e9 }' "$file"
+done <"$data/latency-distribution.points" >"$data/steps"
+mv "$data/steps" "$data/latency-distribution.points"
+draw latency-distribution lines "Distribution of round trips, 8 bytes" "$ways
+set xlabel 'percentile'
+set xtics ('0' 1, '50' 2, '90' 10, '99' 100, '99.9' 1e3, '99.99' 1e4, \
+'99.999' 1e5, '99.9999' 1e6)
+set ylabel 'round trip'"
 
-# The distributions: latency against 1 / (1 - percentile).
-chosen ping-pong one | awk -F, '{ print $2 "-" $3 "-" $5 }' | tr / - |
-	while read -r row; do
-		file=$plots/latency.ping-pong-$row.hgrm
-		[ -e "$file" ] || continue
-		printf '"%s"\n' "${row%-*}"
-		awk 'NF == 4 && $1 + 0 > 0 { print $4, $1 } END { print "\n" }' \
-			"$file"
-	done >"$plots/latency-distribution.dat"
-draw latency-distribution "distribution of round trips, $(at ping-pong)" \
-	"percentile" "ns" lines 1:2 \
-	'set xtics ("0" 1, "90" 10, "99" 100, "99.9" 1e3, "99.99" 1e4, "99.999" 1e5)'
+for p in p50 p99; do
+	choose latency-size-$p size ${p}_ns mode=ping-pong
+	draw latency-size-$p linespoints \
+		"Round trip against message size, $p" "$sizes
+set ylabel 'round trip, $p'"
+done
+
+choose throughput-size size bytes_per_second mode=throughput
+draw throughput-size linespoints \
+	"Throughput against message size, one at a time" "$sizes
+set ylabel 'received a second'
+set format y '%.0s %cB/s'"
+
+# The sender watches the clock between two messages: its CPU time says nothing.
+choose latency-cpu cpu_receive_ns p50_ns mode=under-load rate=10000
+draw latency-cpu points \
+	"Latency against CPU time a message, 64 bytes, 10,000 messages/s" "
+set xlabel 'CPU time of the receiver a message'
+set format x '%.0s %cs'
+set ylabel 'one way, p50'"
+
+choose latency-load rate p99_ns mode=under-load
+draw latency-load linespoints "Latency against offered load, 64 bytes" "$ways
+set xlabel 'messages offered a second'
+set format x '%.0s%c/s'
+set ylabel 'from when it was due until received, p99'"
+
+choose throughput-pairs senders items_per_second mode=many-to-many
+draw throughput-pairs linespoints \
+	"Throughput against producers x consumers, 64 bytes" "
+$(echo "$ways" | sed s/spinning/yielding/)
+set xlabel 'producers x consumers'
+set xtics ('1 x 1' 1, '2 x 2' 2, '4 x 4' 4, '8 x 8' 8)
+set xrange [0.8:10]
+set ylabel 'messages received a second'
+set format y '%.0s%c/s'"
+
+if [ $drawn = 0 ]; then
+	echo "plots: no row of $figures can be drawn" >&2
+	exit 1
+fi
+[ $missing = 0 ] || exit "${REQUIRE_ALL:-0}"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Description: the bench reports damage, refuses what it cannot do, counts
-# system calls as strace does, and writes the JSON that it promises
+# system calls as strace does, writes the JSON that it promises, draws diagrams
 # shellcheck source=tests/tap.sh
 . tests/tap.sh
 
@@ -192,6 +192,60 @@ is "$(grep -c '^| SPSC throughput, in place, .* x\*\* (' "$tmp/output")" 4 \
 	"a line each, with its figure"
 grep -q '^#\[Mean' "$tmp/h.ping-pong-pipe-block-8.hgrm"
 ok $? "each row with latencies has a histogram file"
+
+# The diagrams of a run of a moment, drawn, and drawn again without measuring.
+plots()
+{
+	PLOTS=$tmp/svg $limit bench/plots.sh "$@" >"$tmp/output" 2>&1
+}
+
+# Well formed, and of the first mechanism more than its mark in the legend.
+good_diagrams()
+{
+	for svg in "$tmp"/svg/*.svg; do
+		perl -0777 -ne 'while (m{<(/?)([\w:]+)[^>]*?(/?)>}g) {
+				if ($1) { pop(@open) eq $2 or exit 1 }
+				elsif (!$3) { push @open, $2 }
+			}
+			exit !(/<\/svg>\s*$/ && !@open &&
+				/"gnuplot_plot_1"(.*?)<g id=/s && $1 =~
+				/<use .*<use |M[\d.]+,.*M[\d.]+,/s)' \
+			"$svg" || echo "# $svg" >&2
+	done 2>"$tmp/bad"
+	cat "$tmp/bad"
+	[ ! -s "$tmp/bad" ] && [ "$(find "$tmp/svg" -name '*.svg' | wc -l)" = 7 ]
+}
+
+PATH=/nonexistent REQUIRE_ALL=0 /bin/sh bench/plots.sh >"$tmp/output"
+is "$? $(cat "$tmp/output")" "0 # SKIP plots: no gnuplot" \
+	"plots: without gnuplot a visible skip"
+PATH=/nonexistent REQUIRE_ALL=1 /bin/sh bench/plots.sh >"$tmp/output"
+is $? 1 "which is a failure where all is required"
+if command -v gnuplot >/dev/null; then
+	mkdir "$tmp/build"
+	ln -s "$(realpath "$bench")" "$tmp/build/shmbench"
+	BUILD=$tmp/build BENCH_ARGS="-m shmring-spsc,shmring-mpmc,pipe -n 100 \
+		-w 1ns -r 1 --pause 1" plots
+	ok $? "plots: a run of a moment" || sed 's/^/# /' "$tmp/output"
+	good_diagrams
+	ok $? "gives seven diagrams, each with a line"
+	rm -r "$tmp/svg"
+	sed -i '/^throughput,pipe,.*,64,1,/s/""/"FAILED: by, hand"/' \
+		"$tmp/build/plots/figures.csv"
+	plots "$tmp/build/plots" && good_diagrams
+	ok $? "the same from what it left, with no new run"
+	says "throughput-size leaves out pipe, .* 64 bytes: FAILED: by" \
+		"without what failed, which it says"
+	sed -i '/^#/b; /^mode,/!d' "$tmp/build/plots/figures.csv"
+	! plots "$tmp/build/plots"
+	ok $? "with no figures it fails"
+	says "no row of .* can be drawn" "and says so"
+	! BUILD=$tmp/build BENCH_ARGS="--nothing" plots
+	ok $? "without a bench that works, too"
+	says "the bench gave no figures" "and says that"
+else
+	skip "no gnuplot: no diagrams"
+fi
 
 # Whatever happens, nothing is left behind.
 left_behind()
