@@ -363,6 +363,10 @@ doubt_what_comes_in_time(void)
 	doubt_writer(0);
 	is_state(0, 1, SHMRING__S_LIVE, "it came");
 	is_int(shmring_commit(&writer[0], 8), 0, "and counts");
+	arm(&at_heavy, NULL, arrive);
+	doubt_writer(1);
+	ok(at_heavy.step, "what was there before costs no fence");
+	at_heavy.step = NULL;
 	pop_some(&reader[0], 1, 2);
 	leave();
 }
@@ -423,6 +427,8 @@ tell_of_every_cause(void)
 	shmring__attend(any, SHMRING__DOUBT, 0);
 	ok(any->notice->attn != before, "and of one more");
 	shmring_abort(&writer[0]);
+	is_int(*shmring__a(any, 0) >> any->length_bits, 2,
+	       "a slot that is handed back is free");
 	leave();
 }
 
@@ -662,6 +668,8 @@ adopt_orphans(void)
 	is_int(recover(&reader[1], SHMRING__READ), 1, "it has let go");
 	revive(&reader[1], SHMRING_CONSUMER);
 	is_marked(&reader[1], pop_number(&reader[1]), 2);
+	is_int(reader[1].line[SHMRING__READ]->adopts, SHMRING__NONE,
+	       "which it does not hold any more");
 	is_int(pop_number(&reader[1]), -EAGAIN, "no more");
 	ok(!attention(SHMRING__ORPHAN), "attn says so");
 	leave();
@@ -1250,6 +1258,40 @@ wake_all_at_the_end(void)
 }
 
 static void
+sleep_and_note(void)
+{
+	/* the first one was woken, and a stream has begun */
+	if (++sleeps == 1)
+		any->notice->data = 0;
+	short_sleeps = short_sleeps * 2 +
+		       (sleep_until - clock_ns == SHMRING__FIRST_SLEEP_NS);
+	if (sleeps == 3)
+		push_one();
+	else
+		arm(&at_sleep, NULL, sleep_and_note);
+}
+
+/* A wake-up may be missed in a sleep before which the word did not tell of a
+ * waiter already: that is a short one. */
+static void
+sleep_shortly_once(void)
+{
+	int64_t number;
+
+	make(SLOTS);
+	shmring_set_spin(&reader[0], 0);
+	sleeps = short_sleeps = 0;
+	arm(&at_sleep, NULL, sleep_and_note);
+	is_int(shmring_pop_wait(&reader[0], &number, 8, -1), 8, "it comes");
+	is_int(short_sleeps, 6, "short as long as a wake-up may be missed");
+	sleeps = 2;
+	arm(&at_sleep, NULL, sleep_and_note);
+	is_int(shmring_pop_wait(&reader[0], &number, 8, -1), 8, "it comes");
+	is_int(short_sleeps, 12, "not any more");
+	leave();
+}
+
+static void
 sleep_while_all_die(void)
 {
 	clock_ns += SHMRING_SLICE_NS;
@@ -1398,11 +1440,37 @@ tell_of_all_space_when_empty(void)
 	pop_some(&ring, 0, 5);
 	is_int(pop_number(&ring), -EAGAIN, "empty");
 	ok(!(ring.notice->space & SHMRING__WAITS), "the writer is woken");
+	is_int(*ring.taken, *ring.head, "and told of all the space");
 	push_some(&ring, 0, 1);
 	ring.notice->space |= SHMRING__WATCHES;
 	pop_some(&ring, 0, 0);
 	ok(!(ring.notice->space & SHMRING__WATCHES), "who watches each time");
 	shmring_close(&ring);
+}
+
+static void
+look_for_a_part(void)
+{
+	pop_empty();
+	is_int(*any->tail, 0, "nor does tail tell of a part");
+}
+
+/* The room for the first is known, for the next the writer has to look. */
+static void
+send_a_batch_at_once(void)
+{
+	uint64_t numbers[] = { 0, 1, 2 };
+	struct iovec batch[3];
+
+	ring_make(&reader[0], SHMRING_SPSC, 64, 8);
+	for (int i = 0; i < 3; i++)
+		batch[i] = (struct iovec){ &numbers[i], 8 };
+	reader[0].credit = 16 + 8;
+	arm(&at_load, any->taken, look_for_a_part);
+	is_int(shmring_push_n(&reader[0], batch, 3), 3, "a batch");
+	ok(!at_load.step, "somebody looked meanwhile");
+	pop_some(&reader[0], 0, 2);
+	shmring_close(&reader[0]);
 }
 
 /* Not long enough to reach beyond what is published. */
@@ -1472,6 +1540,7 @@ main(void)
 	wake_who_comes_meanwhile();
 	pass_on_the_wake();
 	wait_for_who_may_be_stopped();
+	sleep_shortly_once();
 	wake_all_at_the_end();
 	learn_of_a_death_after_each_sleep();
 	believe_only_both_proofs();
@@ -1480,6 +1549,7 @@ main(void)
 	refuse_a_retired_ring();
 	take_over_a_full_ring();
 	tell_of_all_space_when_empty();
+	send_a_batch_at_once();
 	refuse_a_record(SHMRING_PRODUCER);
 	refuse_a_record(SHMRING_CONSUMER);
 	return tap_done();

@@ -94,13 +94,19 @@ send_a_part(struct shmring *ring)
 
 /* What was written into a reservation and then not sent, since it was given up,
  * sent in part, or its owner died, must not be taken for a header: not behind
- * the next messages, whatever their sizes. */
+ * the next messages, whatever their sizes, one by one or in a batch. */
 static void
 send_less_than_reserved(void (*give_up)(struct shmring *), const char *what)
 {
+	uint64_t numbers[50];
+	struct iovec batch[50];
 	struct shmring ring;
 	int wrong = 0;
 
+	for (uint64_t n = 0; n < 50; n++) {
+		numbers[n] = n;
+		batch[n] = (struct iovec){ &numbers[n], 8 };
+	}
 	ring_make(&ring, SHMRING_SPSC, 64, 1024);
 	for (uint64_t i = 0; i < 4000; i++) {
 		uint64_t *place = shmring_reserve(&ring, 1024);
@@ -108,7 +114,10 @@ send_less_than_reserved(void (*give_up)(struct shmring *), const char *what)
 		for (int j = 0; j < 128; j++)
 			place[j] = 9; /* as if 8 bytes followed */
 		give_up(&ring);
-		for (uint64_t n = 0; n < i % 50; n++)
+		if (i / 50 % 2)
+			wrong += shmring_push_n(&ring, batch, i % 50) !=
+				 (ssize_t)(i % 50);
+		for (uint64_t n = 0; n < i % 50 && !(i / 50 % 2); n++)
 			wrong += push_number(&ring, n) != 0;
 		if (give_up == send_a_part)
 			wrong += pop_number(&ring) != 9;
@@ -120,21 +129,24 @@ send_less_than_reserved(void (*give_up)(struct shmring *), const char *what)
 	shmring_close(&ring);
 }
 
-/* As if killed between publication and the store of tail: a successor must
- * not write over what was published. */
+/* As if killed between publication and the store of tail, in a batch: a
+ * successor must not write over what was published. By then some of it has been
+ * read. */
 static void
-resume_behind_the_last(void)
+resume_behind_the_last(int read)
 {
 	struct shmring ring;
 
 	ring_make(&ring, SHMRING_SPSC, 64, 8);
 	for (uint64_t i = 0; i < 3; i++)
 		push_number(&ring, i);
-	*ring.tail = 16;
+	for (int i = 0; i < read; i++)
+		pop_number(&ring);
+	*ring.tail = 0;
 	ring_reopen(&ring);
-	is_int(*ring.tail, 48, "a new writer walks to the end");
+	is_int(*ring.tail, 48, "%d read: a new writer walks to the end", read);
 	push_number(&ring, 3);
-	for (int i = 0; i < 4; i++)
+	for (int i = read; i < 4; i++)
 		is_int(pop_number(&ring), i, "and writes behind it");
 	shmring_close(&ring);
 }
@@ -194,6 +206,35 @@ refuse_damaged_start(uint64_t tail, uint64_t head, uint64_t taken,
 	close(fd);
 }
 
+/* A walk over records comes to an end after a lap, whatever they are. */
+static void
+refuse_more_than_a_lap(void)
+{
+	struct shmring ring, successor;
+	int fd;
+
+	ring_make(&ring, SHMRING_SPSC, 64, 16);
+	for (uint64_t i = 0; i < ring.geometry.capacity; i += 24)
+		*shmring__header_at(&ring, i) = 1 + 16;
+	*ring.head = 8; /* which is not the start of one */
+	fd = dup(shmring_fd(&ring));
+	shmring_close(&ring);
+	is_int(shmring_open_fd(&successor, fd, SHMRING_BOTH), -EBADMSG,
+	       "refused: records for more than a lap");
+	close(fd);
+}
+
+static void
+align_every_position(void)
+{
+	struct shmring ring;
+
+	ring_make(&ring, SHMRING_SPSC, 64, 8);
+	is_int((uintptr_t)shmring__header_at(&ring, 8 + 5) % 8, 0,
+	       "a position that no honest peer wrote is aligned");
+	shmring_close(&ring);
+}
+
 int
 main(void)
 {
@@ -206,7 +247,8 @@ main(void)
 	send_less_than_reserved(shmring_abort, "aborted");
 	send_less_than_reserved(send_a_part, "sent in part");
 	send_less_than_reserved(ring_reopen, "left by the dead");
-	resume_behind_the_last();
+	resume_behind_the_last(0);
+	resume_behind_the_last(2);
 	poison_handle(damage_header, "a length beyond slot_size");
 	poison_handle(damage_taken, "a position beyond the writer's");
 	refuse_damaged_start(4096, 0, 0, 4242, "a record too long");
@@ -214,5 +256,7 @@ main(void)
 	refuse_damaged_start(0, 8, 0, 4242, "a head before a wrong header");
 	refuse_damaged_start(0, 4104, 0, 0, "a head too far");
 	refuse_damaged_start(0, 0, 8, 0, "space freed beyond the tail");
+	refuse_more_than_a_lap();
+	align_every_position();
 	return tap_done();
 }

@@ -2,26 +2,35 @@
 # SPDX-License-Identifier: MIT
 # Description: change the header in one place at a time: a test must notice
 #
-# usage: run.sh [mutant ...]    only these of mutants.txt
-# First, every one of them must fit the header as it is now.
+# usage: run.sh [mutant ...] >RESULT.md    only these of mutants.txt
+# First, every one of them must fit the header as it is now. Then each verdict
+# is told as it comes, and all of them together at the end.
+# JOBS=1: how many at a time
 # LIMIT=60: seconds for one killer; who takes longer has found a hang (ALRM, so
 # that it clears up).
 
 limit=${LIMIT:-60}
+jobs=${JOBS:-1}
 here=$(cd "$(dirname "$0")" && pwd)
 root=$here/../..
-tree=$(mktemp -d "${TMPDIR:-/tmp}/shmring-mutants.XXXXXX") || exit 1
-trap 'rm -rf "$tree"' EXIT
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/shmring-mutants.XXXXXX") || exit 1
+trap 'kill $(jobs -p) 2>/dev/null; wait; rm -rf "$scratch"' EXIT
 trap 'exit 1' HUP INT TERM
 required=${REQUIRE_ALL:-0}
 export REQUIRE_ALL=0 # a skip kills nobody
 export SEED=${SEED:-1} # the same draws with and without the change
-export SECONDS_PER_TEST=1 BUILD=$tree/build
+export SECONDS_PER_TEST=1
 renice -n 10 $$ >/dev/null
 
-mkdir "$tree/include"
-cp -r "$root/tests" "$root/Makefile" "$tree" || exit 1
-header=$tree/include/shmring.h
+# The tree that job $1 changes and builds, as it is without a change.
+enter() {
+	tree=$scratch/$1
+	header=$tree/include/shmring.h
+	export BUILD=$tree/build
+	mkdir -p "$tree/include"
+	cp -r "$root/tests" "$root/Makefile" "$tree" || exit 1
+	cp "$root/include/shmring.h" "$header"
+}
 
 trim() {
 	local text=$1
@@ -71,7 +80,8 @@ code() {
 # The verdict of one killer on the header that is there: passed, killed,
 # skipped (what it needs is not here), broken (it cannot be built).
 #   test_x         a test program
-#   crash NAME     the crash harness, only what has NAME in its name
+#   crash NAME N   the crash harness, only what has NAME in its name, of that
+#                  every Nth step
 #   model H FLAGS  harness H of the model checker
 try() {
 	local kind name flags program=tests/$1
@@ -93,21 +103,24 @@ try() {
 	if ! make -C "$tree" WARNINGS= OPTIONAL= "$BUILD/$program" \
 		>"$tree/log" 2>&1 </dev/null; then
 		echo broken
-	elif (cd "$tree" && CRASH_ONLY=$name timeout -s ALRM -k 9 "$limit" \
-		"$BUILD/$program") >"$tree/log" 2>&1 </dev/null; then
+	elif (cd "$tree" && CRASH_ONLY=$name CRASH_STEPS=${flags:-37} \
+		timeout -s ALRM -k 9 "$limit" "$BUILD/$program") \
+		>"$tree/log" 2>&1 </dev/null; then
 		grep -q '^1\.\.0' "$tree/log" && echo skipped || echo passed
 	else
 		echo killed
 	fi
 }
 
-bad=0
-declare -A tally
-
-# report NAME WHAT HOW, and how long it took
+# report NAME VERDICT HOW, and how long it took
 report() {
-	tally[$2]=$((${tally[$2]} + 1))
-	printf '%-34s %-10s %3d s  %s\n' "$1" "$2" $((SECONDS - began)) "$3"
+	local took=$((SECONDS - began))
+	echo "| $1 | $2 | $took | $3 |"
+	printf '%-34s %-10s %3d s  %s\n' "$1" "$2" "$took" "$3" >&2
+}
+
+fail() {
+	touch "$scratch/failed"
 }
 
 # The next mutant's fields, and the header changed by it.
@@ -121,46 +134,23 @@ mutant() {
 	}
 }
 
-table=() # it may be edited meanwhile
-while IFS= read -r line; do
-	name=$(trim "${line%%@*}")
-	[[ $name =~ ^(#.*)?$ ]] && continue
-	[ $# -gt 0 ] && [[ " $* " != *" $name "* ]] && continue
-	table+=("$line")
-done <"$here/mutants.txt"
-for line in "${table[@]}"; do
-	mutant "$line" || misfits=$((misfits + 1))
-done
-if [ "${misfits:-0}" != 0 ] || [ ${#table[@]} = 0 ]; then
-	echo "not ok - ${misfits:-0} of ${#table[@]} mutants do not fit"
-	exit 1
-fi
-
-cp "$root/include/shmring.h" "$header"
-code "$tree/unchanged.o" 2>/dev/null || echo "# SKIP same code: no gcc"
-for line in "${table[@]}"; do
-	began=$SECONDS
-	mutant "$line"
+# The row of one mutant.
+judge_mutant() {
+	local began=$SECONDS killer list result verdict=survived
+	mutant "$1"
 	if [[ $reason == "same code"* ]]; then
-		verdict=equivalent
-		code "$tree/changed.o" 2>/dev/null || verdict=skipped
-		[ $verdict = skipped ] ||
-			cmp -s "$tree/unchanged.o" "$tree/changed.o" ||
-			verdict=survived
-		report "$name" $verdict "$reason"
-		[ $verdict = survived ] && bad=1
-		[ $verdict = skipped ] && [ "$required" = 1 ] && bad=1
-		continue
+		if ! code "$tree/changed.o" 2>/dev/null; then
+			verdict=skipped
+		elif cmp -s "$scratch/unchanged.o" "$tree/changed.o"; then
+			verdict=equivalent
+		fi
+	elif [ -n "$reason" ]; then
+		verdict=explained
 	fi
-	if [ -n "$reason" ]; then
-		report "$name" explained "$reason"
-		continue
-	fi
-	verdict=survived
-	IFS=, read -ra list <<<"$killers"
+	IFS=, read -ra list <<<"$(trim "$killers")"
 	for killer in "${list[@]}"; do
 		killer=$(trim "$killer")
-		used[${#used[@]}]=$killer
+		echo "$killer" >>"$tree/used"
 		result=$(try "$killer")
 		case $result in
 		killed) verdict=killed && break ;;
@@ -168,28 +158,103 @@ for line in "${table[@]}"; do
 		skipped) verdict=skipped ;;
 		esac
 	done
-	report "$name" $verdict "$killer"
+	report "$name" "$verdict" "${reason:-$killer}"
 	case $verdict in
-	killed) ;;
-	skipped) [ "$required" = 1 ] && bad=1 ;;
-	*)
-		bad=1
-		tail -n 20 "$tree/log" | sed 's/^/# /'
+	skipped) [ "$required" = 0 ] || fail ;;
+	survived | broken)
+		fail
+		[ -n "$reason" ] ||
+			tail -n 20 "$tree/log" | sed 's/^/# /' >&2
 		;;
 	esac
-done
+}
 
-# A killer proves nothing unless it passes without a change.
-began=$SECONDS
-cp "$root/include/shmring.h" "$header"
-while read -r killer; do
-	began=$SECONDS
-	result=$(try "$killer")
-	[ "$result" = passed ] || [ "$result" = skipped ] || bad=1
-	report "(no change)" "$result" "$killer"
-done < <(printf '%s\n' "${used[@]}" | sort -u)
+# The row of one killer: it proves nothing unless it passes without a change.
+judge_killer() {
+	local began=$SECONDS result
+	result=$(try "$1")
+	[ "$result" = passed ] || [ "$result" = skipped ] || fail
+	report "(no change)" "$result" "$1"
+}
 
-for verdict in "${!tally[@]}"; do
-	echo "# ${tally[$verdict]} $verdict"
+# spread JUDGE ITEM...: JOBS at a time, the rows in the order of the items
+spread() {
+	local judge=$1 job i
+	shift
+	for ((job = 1; job <= jobs; job++)); do
+		(
+			trap 'exit 1' TERM
+			enter "$job"
+			for ((i = job; i <= $#; i += jobs)); do
+				"$judge" "${!i}" >"$scratch/row.$i"
+			done
+		) &
+	done
+	wait
+	for ((i = 1; i <= $#; i++)); do
+		cat "$scratch/row.$i"
+	done
+}
+
+# What was run, where, and what came of it: the rows in file $1.
+describe() {
+	local commit cpu genmc count verdict tally=
+	commit=$(git -C "$root" log -1 --format=%h -- include/shmring.h)
+	git -C "$root" diff --quiet HEAD -- include/shmring.h ||
+		commit="$commit, changed"
+	cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
+	genmc=$(genmc --version 2>/dev/null | grep -o 'GenMC v[0-9.]*')
+	for verdict in killed equivalent explained skipped survived broken; do
+		count=$(grep -c "^| [^|]* | $verdict |" "$1")
+		[ "$count" = 0 ] || tally+=", $count $verdict"
+	done
+	cat <<-END
+		# Mutants of include/shmring.h
+
+		$(date +%F), \`make mutants\`, $(gcc --version | head -n 1),
+		$cpu ($(nproc) CPUs), $(uname -sr), ${genmc:-no GenMC}.
+		Header of commit ${commit:-unknown}.
+
+		$(wc -l <"$1") mutants: ${tally#, }.
+		mutants.txt says what each one changes. Each killer has to pass on the
+		unchanged header (the last table).
+
+		Equivalent means: the compiler (gcc -O2, every function kept) makes the
+		same object file of it on x86-64; elsewhere the order may be needed.
+		"Clean in model" names the rows of tests/model/ that execute it and do
+		not tell it from the header, either (RC11): there another order does
+		the same work. Explained means: no test tells it from the header, for
+		the reason given.
+
+		| mutant | verdict | s | killer, or why there is none |
+		|---|---|---|---|
+	END
+}
+
+table=() # it may be edited meanwhile
+while IFS= read -r line; do
+	name=$(trim "${line%%@*}")
+	[[ $name =~ ^(#.*)?$ ]] && continue
+	[ $# -gt 0 ] && [[ " $* " != *" $name "* ]] && continue
+	table+=("$line")
+done <"$here/mutants.txt"
+enter 1
+for line in "${table[@]}"; do
+	mutant "$line" || misfits=$((misfits + 1))
 done
-exit $bad
+if [ "${misfits:-0}" != 0 ] || [ ${#table[@]} = 0 ]; then
+	echo "not ok - ${misfits:-0} of ${#table[@]} mutants do not fit" >&2
+	exit 1
+fi
+
+enter 1
+code "$scratch/unchanged.o" 2>/dev/null || echo "# no gcc: no same code" >&2
+spread judge_mutant "${table[@]}" >"$scratch/rows"
+readarray -t used < <(sort -u "$scratch"/*/used 2>/dev/null)
+describe "$scratch/rows"
+cat "$scratch/rows"
+echo
+echo "| unchanged header | verdict | s | killer |"
+echo "|---|---|---|---|"
+spread judge_killer "${used[@]}"
+[ ! -e "$scratch/failed" ]
