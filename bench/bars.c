@@ -71,6 +71,7 @@ static const struct bar {
 	unsigned batch, pairs; /* 0: one */
 	uint64_t rate;
 	bool one_cpu; /* both sides on it */
+	enum verify_level verify; /* NONE: the usual */
 } bars[] = {
 #define ONE_BY_ONE                                                           \
 	.figure = "SPSC throughput, one at a time", .mode = MODE_THROUGHPUT, \
@@ -91,15 +92,15 @@ static const struct bar {
 	}
 	BATCHES(16),
 	BATCHES(64),
-	{ .figure = "SPSC throughput, in place",
-	  .mode = MODE_THROUGHPUT,
-	  .sense = FASTER,
-	  .metric = METRIC_NS,
-	  .limit = 0.9,
-	  .than = "one memcpy",
-	  SIZES(64 << 10, 256 << 10, 1 << 20, 8 << 20),
-	  .ours = WHO("shmring-spsc-zero", BEST),
-	  THEIRS("memcpy", SPIN) },
+#define FRAMES                                                        \
+	.mode = MODE_THROUGHPUT, .metric = METRIC_NS,                 \
+	SIZES(64 << 10, 256 << 10, 1 << 20, 8 << 20),                 \
+	.ours = WHO("shmring-spsc-zero", BEST), .than = "one memcpy", \
+	THEIRS("memcpy", SPIN)
+	{ FRAMES, .figure = "SPSC throughput, in place, copied in only",
+	  .sense = FASTER, .limit = 0.9, .verify = VERIFY_SEQ },
+	{ FRAMES, .figure = "SPSC throughput, in place, and every byte read",
+	  .sense = COMPARED },
 #define ROUND_TRIP                                                     \
 	.figure = "SPSC round trip, spinning", .mode = MODE_PING_PONG, \
 	.sense = SLOWER, .metric = METRIC_NS, SIZES(8, 16, 56), OURS(SPIN)
@@ -216,6 +217,8 @@ job_of(const struct bar *bar, const struct side *side, size_t size)
 	job.batch = bar->batch ? bar->batch : 1;
 	job.senders = job.receivers = bar->pairs ? bar->pairs : 1;
 	job.rate = bar->rate;
+	if (bar->verify)
+		job.verify = bar->verify;
 	job.depth = side->depth;
 	job.idle = side->idle;
 	job.cpus = assign_cpus(job.senders, job.receivers);

@@ -51,10 +51,15 @@ null_run(struct worker *w, enum bench_part part)
 	}
 }
 
+/** As much as shmring takes for this depth: caches shall help both alike. */
 static size_t
 memcpy_bytes(const struct job *job)
 {
-	return bench_depth(job) * job->size;
+	size_t bytes = BENCH_LINE;
+
+	while (bytes < bench_depth(job) * (job->size + 8))
+		bytes *= 2;
+	return bytes;
 }
 
 /** One copy of each message, into the memory of a ring of the same depth. */
@@ -82,7 +87,7 @@ memcpy_run(struct worker *w, enum bench_part part)
 		}
 		__asm__ __volatile__("" ::: "memory");
 		at += size;
-		if (at >= end)
+		if (at + size > end)
 			at = 0;
 	}
 }

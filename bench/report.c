@@ -182,7 +182,8 @@ same_work(const struct job *a, const struct job *b)
 	return a->mode == b->mode && a->size == b->size &&
 	       a->batch == b->batch && a->senders == b->senders &&
 	       a->receivers == b->receivers && a->rate == b->rate &&
-	       a->depth == b->depth && a->idle == b->idle && a->cpus == b->cpus;
+	       a->depth == b->depth && a->idle == b->idle &&
+	       a->cpus == b->cpus && a->verify == b->verify;
 }
 
 static bool

@@ -96,14 +96,15 @@ elapsed(const struct worker *w)
 }
 
 /** Grow the segments until the time for warming up has passed and a stream has
- * been once around the ring, so that all its memory is there; then tell how
- * many messages of each sender fill the time to measure, at the last rate. */
+ * been once around the ring, which may be up to twice as large as asked for, so
+ * that all its memory is there; then tell how many messages of each sender fill
+ * the time to measure, at the last rate. */
 static uint64_t
 warm_up(struct worker *w)
 {
 	const struct job *job = w->job;
 	uint64_t n, done = 0, most = VERIFY_MOST / job->senders;
-	uint64_t ring = job->mode == MODE_PING_PONG ? 0 : bench_depth(job);
+	uint64_t ring = job->mode == MODE_PING_PONG ? 0 : 2 * bench_depth(job);
 	int64_t begin = bench_now();
 	double wanted;
 
