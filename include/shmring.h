@@ -371,8 +371,8 @@ static inline const char *shmring_strerror(int error);
  * sleep is short (SHMRING__FIRST_SLEEP_NS), and it leaves SLEEPY in the word:
  * who sees that pays for the fence and looks again, and the next sleeps are
  * safe at once (a short timer costs more than the sleep itself: 17 against
- * 5 us). Streaming waiters take SLEEPY away. In any case no sleep exceeds a
- * slice.
+ * 5 us). Waiters in a long stream take SLEEPY away. In any case no sleep
+ * exceeds a slice.
  *
  * DOUBT (MPMC), an asymmetric Dekker: the owner of a slot stores its phase
  * (R4), LIGHT, loads attn; the doubter marks the slot VOIDING, sets attn,
@@ -3190,6 +3190,10 @@ shmring_release(struct shmring *ring)
 #define SHMRING__FIRST_SLEEP_NS 50000
 #endif
 #define SHMRING__STREAM 4 /* messages between two waits make a stream */
+/* So many that a short sleep, whose timer costs a microsecond or two, is
+ * cheaper than a fence at each of their pushes. Two that take turns on one CPU
+ * get a few at a time. */
+#define SHMRING__LONG_STREAM 8
 
 struct shmring__waiter {
 	struct shmring *ring;
@@ -3279,7 +3283,8 @@ shmring__announce_waiter(struct shmring__waiter *w)
 {
 	int *rested = &w->ring->rested[w->side];
 	uint32_t bits = w->bits | SHMRING__SLEEPY;
-	if (!w->sleeps && w->ring->idle[w->side].streak >= SHMRING__STREAM) {
+	if (!w->sleeps &&
+	    w->ring->idle[w->side].streak >= SHMRING__LONG_STREAM) {
 		bits = w->bits;
 		*rested = 0;
 		__atomic_fetch_and(w->word, ~SHMRING__SLEEPY, __ATOMIC_RELAXED);

@@ -1291,6 +1291,38 @@ sleep_shortly_once(void)
 	leave();
 }
 
+/* After so many messages, is the first sleep a short one? */
+static int
+is_short_after(int messages)
+{
+	int64_t number;
+	int wrong = 0;
+
+	for (int i = 0; i < messages; i++)
+		wrong += push_number(&writer[0], 1) != 0 ||
+			 pop_number(&reader[0]) != 1;
+	is_int(wrong, 0, "%d messages", messages);
+	sleeps = 2;
+	short_sleeps = 0;
+	arm(&at_sleep, NULL, sleep_and_note);
+	is_int(shmring_pop_wait(&reader[0], &number, 8, -1), 8, "it comes");
+	return short_sleeps;
+}
+
+/* Their pushes shall not fence for who sleeps so seldom. */
+static void
+sleep_shortly_after_a_stream(void)
+{
+	make(SLOTS);
+	shmring_set_spin(&reader[0], 0);
+	is_short_after(0);
+	/* the one that came last counts, too */
+	is_int(is_short_after(SHMRING__LONG_STREAM - 2), 0, "a few: not");
+	is_int(is_short_after(SHMRING__LONG_STREAM - 1), 1, "a stream: short");
+	ok(!(any->notice->data & SHMRING__SLEEPY), "pushes do not fence");
+	leave();
+}
+
 static void
 sleep_while_all_die(void)
 {
@@ -1541,6 +1573,7 @@ main(void)
 	pass_on_the_wake();
 	wait_for_who_may_be_stopped();
 	sleep_shortly_once();
+	sleep_shortly_after_a_stream();
 	wake_all_at_the_end();
 	learn_of_a_death_after_each_sleep();
 	believe_only_both_proofs();

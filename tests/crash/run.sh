@@ -29,8 +29,17 @@ for compiler in ${COMPILERS:-gcc clang}; do
 done
 
 began=$SECONDS
+set -m # a group of its own, for the trap
+trap 'kill -- -$! 2>/dev/null' EXIT
 printf '%s\n' "${variants[@]}" | xargs -P "${JOBS:-2}" -I@ \
-	sh -c "'$build/@/$program' >'$build/@.log' 2>&1" || status=1
+	sh -c "'$build/@/$program' >'$build/@.log' 2>&1" &
+while sleep 5 && kill -0 $! 2>/dev/null; do
+	if [ $((++looks % 12)) = 0 ]; then # operations that are through
+		grep -c ' points, ' "${logs[@]}" 2>/dev/null |
+			sed 's,.*/\(.*\).log:,# \1: ,' | paste -sd, >&2
+	fi
+done
+wait $! || status=1
 
 for variant in "${variants[@]}"; do
 	sed -n "/^#\|^not ok\|^Bail/s/^/$variant: /p" "$build/$variant.log"
