@@ -188,7 +188,7 @@ is "$(grep -v '^#' "$tmp/figures.csv" | awk -F, '{ print NF }' | sort -u |
 is "$(grep -c '^### ' "$tmp/figures.md")" 2 "the Markdown has a table a mode"
 runs 0 "the bars are measured, be they met or not" \
 	--bars="in place" --quick -n 10
-is "$(grep -c '^| SPSC throughput, in place, .* x\*\* (' "$tmp/output")" 4 \
+is "$(grep -c '^| SPSC throughput, in place, .* x\*\* (' "$tmp/output")" 8 \
 	"a line each, with its figure"
 grep -q '^#\[Mean' "$tmp/h.ping-pong-pipe-block-8.hgrm"
 ok $? "each row with latencies has a histogram file"
