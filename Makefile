@@ -117,7 +117,8 @@ bars: $(BENCH) ## what shmring wants to reach, and whether it does
 limits: $(BENCH) ## what each mechanism takes before it is full
 	@$(RUN_BENCH) --mode limits $(BENCH_ARGS)
 summary: $(BENCH) ## a line a mechanism, as Markdown
-	@BENCH_ARGS='$(BENCH_ARGS)' bench/summary.sh
+	@$(call need,$(firstword $(CXX))); \
+		BENCH_ARGS='$(BENCH_ARGS)' bench/summary.sh
 plots: $(BENCH) ## the diagrams (needs gnuplot)
 	@BENCH_ARGS='$(BENCH_ARGS)' bench/plots.sh
 asan: ## the tests under the address sanitizer
@@ -198,5 +199,5 @@ help: ## this list
 
 .DELETE_ON_ERROR:
 .PHONY: all demo check stress crash model mutants fuzz bench bench-quick \
-	bars limits summary plots asan ubsan tsan arm64 cxx lint format deps install \
-	uninstall clean help
+	bars limits summary plots asan ubsan tsan arm64 cxx lint format deps \
+	install uninstall clean help

@@ -225,6 +225,14 @@ loop_receive_some(const struct loop_ops *ops, struct worker *w,
 	return true;
 }
 
+LOOP bool
+loop_receive_next(const struct loop_ops *ops, struct worker *w,
+		  struct verify_tally *t, size_t size, bool own, bool batch)
+{
+	return batch ? loop_receive_some(ops, w, t, size, own)
+		     : loop_receive_one(ops, w, t, size, own);
+}
+
 LOOP void
 loop_receive(const struct loop_ops *ops, struct worker *w, size_t size,
 	     bool own, bool batch)
@@ -233,12 +241,10 @@ loop_receive(const struct loop_ops *ops, struct worker *w, size_t size,
 	bool more = true;
 
 	while (more && t.moved != w->expected && !w->verifier.woken)
-		more = batch ? loop_receive_some(ops, w, &t, size, own)
-			     : loop_receive_one(ops, w, &t, size, own);
+		more = loop_receive_next(ops, w, &t, size, own, batch);
 	/* Woken up: the end is near, look around without sleeping. */
 	while (more && t.moved != w->expected)
-		more = batch ? loop_receive_some(ops, w, &t, size, false)
-			     : loop_receive_one(ops, w, &t, size, false);
+		more = loop_receive_next(ops, w, &t, size, false, batch);
 	w->tally = t;
 }
 

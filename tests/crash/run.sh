@@ -40,6 +40,7 @@ while sleep 5 && kill -0 $! 2>/dev/null; do
 	fi
 done
 wait $! || status=1
+trap - EXIT
 
 for variant in "${variants[@]}"; do
 	sed -n "/^#\|^not ok\|^Bail/s/^/$variant: /p" "$build/$variant.log"
