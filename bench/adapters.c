@@ -86,6 +86,7 @@ static const struct loop_ops ops = {
 	.get = get,
 	.get_wait = get_wait,
 	.done = loop_done_copy,
+	.keeps_rest = true,
 };
 
 static void
@@ -173,14 +174,6 @@ count_syscalls(const struct channel *ch)
 	return ((const struct adapter *)ch->own)->syscalls;
 }
 
-/** Whether a library makes system calls that its adapter does not see. */
-static bool
-calls_hidden(const char *name)
-{
-	return strcmp(name, "zmq") == 0 || strcmp(name, "nng") == 0 ||
-	       strcmp(name, "rpc") == 0;
-}
-
 static const char *
 refuses(const struct job *job)
 {
@@ -240,12 +233,13 @@ adapter_mechanisms(void)
 			.join = join,
 			.leave = leave,
 			.unlink = unlink_name,
-			.syscalls =
-				calls_hidden(a->name) ? NULL : count_syscalls,
+			.syscalls = a->caps & ADAPTER_UNCOUNTED
+					    ? NULL
+					    : count_syscalls,
 			.run = run,
 		};
-		/* shmring's calls that wait spin first, as hybrid says. */
-		if (strncmp(a->name, "shmring_", 8))
+		/* Else that is what hybrid says. */
+		if (!(a->caps & ADAPTER_SPINS_FIRST))
 			made[i].caps |= CAP_BLOCK;
 		for (k = 0; k < sizeof(map) / sizeof(map[0]); k++)
 			if (a->caps & map[k][0])

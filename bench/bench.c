@@ -12,6 +12,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#define STARTING (BENCH_SECOND / 50) /* until a row's processes are there */
+
 static struct report report;
 static char placement[160];
 
@@ -25,17 +27,34 @@ on_signal(int number)
 	stop = number;
 }
 
+/** How far it is, and how long the rest takes if it goes on so. */
 static void
-progress(size_t done, size_t all, const struct row *row)
+progress(size_t done, size_t all, int64_t begin, const struct row *row)
 {
+	double spent = (double)(bench_now() - begin) / 60e9;
+
 	if (!isatty(STDERR_FILENO))
 		return;
-	if (row)
-		fprintf(stderr, "\r[%zu/%zu] %s %s %zu B\033[K", done, all,
-			mode_name(row->job.mode), row->job.mechanism->name,
-			row->job.size);
-	else
-		fprintf(stderr, "\r\033[K");
+	fprintf(stderr, "\r[%zu/%zu, %.0f min left] %s %s %zu B\033[K", done,
+		all, spent * (double)(all - done) / (double)(done + 1),
+		mode_name(row->job.mode), row->job.mechanism->name,
+		row->job.size);
+}
+
+/** Tell beforehand how long it will take, if that is minutes: many rows measure
+ * twice, the others start as many processes and fill as much memory. */
+static void
+tell_length(void)
+{
+	const struct job *job = &options.job;
+	double each = (double)(job->warmup + 2 * job->duration + STARTING);
+	double ns = each * (double)(report.count * options.repeat);
+
+	if (!job->count && ns > 60e9)
+		fprintf(stderr,
+			"shmbench: %zu rows, %u times each: about "
+			"%.0f minutes\n",
+			report.count, options.repeat, ns / 60e9);
 }
 
 /** One repetition of a row. */
@@ -63,8 +82,10 @@ static void
 run_all(void)
 {
 	size_t i, start, all = report.count * options.repeat;
+	int64_t begin = bench_now();
 	unsigned r;
 
+	tell_length();
 	for (r = 0; r < options.repeat && !stop; r++) {
 		options.seed = options.seed * 6364136223846793005u +
 			       1442695040888963407u;
@@ -73,12 +94,13 @@ run_all(void)
 			struct row *row =
 				&report.rows[(start + i) % report.count];
 
-			progress(r * report.count + i + 1, all, row);
+			progress(r * report.count + i, all, begin, row);
 			if (row->status == RUN_DONE)
 				repeat_row(row);
 		}
 	}
-	progress(0, 0, NULL);
+	if (isatty(STDERR_FILENO))
+		fprintf(stderr, "\r\033[K");
 }
 
 /* ------------------------------------------------------------------ output */

@@ -133,6 +133,7 @@ enum bench_part { /* what mechanism.run does for a participant */
 		  PART_PING,
 		  PART_PONG,
 		  PART_FILL, /* send until it is full */
+		  PART_REST, /* hand over what PART_FILL may have left */
 		  PART_WAKE, /* make a sleeping receiver look around */
 };
 

@@ -3,6 +3,7 @@
 #include "cases.h"
 
 #define MECHANISMS 128
+#define LONG_MESSAGE (64 << 10) /* bytes */
 
 static const struct mechanism *mechanisms[MECHANISMS];
 static size_t n_mechanisms;
@@ -203,6 +204,17 @@ add_row(struct report *report, const struct job *job)
 	rows[report->count++].job = *job;
 }
 
+/** How long it pauses between two looks makes no difference where a message
+ * takes long, or where the one that it waits for has no CPU. */
+static bool
+pauses_matter(const struct job *job)
+{
+	static int cpus[SYSTEM_CPUS];
+
+	return job->size < LONG_MESSAGE &&
+	       (int)(job->senders + job->receivers) <= system_cpus(cpus);
+}
+
 /** The ways to spin: the mechanism's own, and looking again. */
 static void
 add_spins(struct report *report, struct job *job, const struct sizes *pauses)
@@ -210,11 +222,13 @@ add_spins(struct report *report, struct job *job, const struct sizes *pauses)
 	static const struct sizes standard = {
 		4, { (size_t)PAUSES_OWN, 0, 1, 32 }
 	};
+	static const struct sizes few = { 2, { (size_t)PAUSES_OWN, 1 } };
 	static const struct sizes once = { 1, { 1 } };
 	const struct sizes *list = job->mode == MODE_LIMITS ? &once
 				   : pauses		    ? pauses
 				   : options.pauses.n	    ? &options.pauses
-							    : &standard;
+				   : pauses_matter(job)	    ? &standard
+							    : &few;
 	unsigned caps = job->mechanism->caps;
 	bool any = false;
 	size_t i;

@@ -38,6 +38,9 @@ struct loop_ops {
 	ssize_t (*get_n_wait)(struct channel *ch, void *messages, size_t size,
 			      size_t n);
 	bool in_place; /* slot is memory of the mechanism, with old content */
+	/* put may keep the rest of a message, which goes with the next; only
+	   put_wait keeps nothing. So the last of each segment is sent by it. */
+	bool keeps_rest;
 };
 
 /** Slot of a mechanism that copies. */
@@ -121,7 +124,10 @@ loop_send(const struct loop_ops *ops, struct worker *w, size_t size,
 	uint64_t end = word + count * VERIFY_STEP;
 
 	for (; word != end; word += VERIFY_STEP)
-		loop_send_one(ops, w, size, word, own, false, 0);
+		loop_send_one(
+			ops, w, size, word,
+			own || (ops->keeps_rest && word + VERIFY_STEP == end),
+			false, 0);
 }
 
 /** Stamped: under a rate with the time when it should be sent. */
@@ -143,7 +149,8 @@ loop_send_careful(const struct loop_ops *ops, struct worker *w, size_t size,
 			stamp = bench_now();
 		}
 		loop_send_one(ops, w, size, verify_word(w->sender, first + i),
-			      own, true, stamp);
+			      own || (ops->keeps_rest && i + 1 == count), true,
+			      stamp);
 	}
 }
 
@@ -275,7 +282,8 @@ loop_ping(const struct loop_ops *ops, struct worker *w, size_t size, bool own)
 	int64_t now, before = w->begin;
 
 	for (; word != end; word += VERIFY_STEP) {
-		loop_send_one(ops, w, size, word, own, false, 0);
+		loop_send_one(ops, w, size, word, own || ops->keeps_rest, false,
+			      0);
 		loop_answer(ops, w, &t, size, own);
 		if (w->timed) {
 			now = bench_now();
@@ -295,7 +303,8 @@ loop_pong(const struct loop_ops *ops, struct worker *w, size_t size, bool own)
 
 	for (; word != end; word += VERIFY_STEP) {
 		loop_answer(ops, w, &t, size, own);
-		loop_send_one(ops, w, size, word, own, false, 0);
+		loop_send_one(ops, w, size, word, own || ops->keeps_rest, false,
+			      0);
 	}
 	w->tally = t;
 }
@@ -316,6 +325,14 @@ loop_fill(const struct loop_ops *ops, struct worker *w, size_t size)
 			break;
 	}
 	w->tally.moved = i;
+}
+
+/** Hand over what loop_fill may have left, by a message that counts nowhere. */
+LOOP void
+loop_rest(const struct loop_ops *ops, struct worker *w, size_t size)
+{
+	if (ops->keeps_rest)
+		loop_send_one(ops, w, size, VERIFY_WAKE, true, false, 0);
 }
 
 LOOP void
@@ -404,6 +421,8 @@ loop_run(const struct loop_ops *ops, struct worker *w, enum bench_part part)
 
 	if (part == PART_FILL) {
 		loop_fill(ops, w, size);
+	} else if (part == PART_REST) {
+		loop_rest(ops, w, size);
 	} else if (part == PART_WAKE) {
 		loop_wake(ops, w, size);
 	} else if (part == PART_DRAIN) {

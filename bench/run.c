@@ -19,6 +19,7 @@
 #define WARM_FIRST 64 /* messages of the first warm-up segment, at most */
 #define WARM_GROWTH 4 /* each has so many times more */
 #define FILL_LOSSY 2000 /* messages sent where nothing says "full" */
+#define FILL_BYTES (128u << 20) /* and nowhere more than that */
 
 /* What all processes of a case share. */
 struct shared {
@@ -103,17 +104,22 @@ static uint64_t
 warm_up(struct worker *w)
 {
 	const struct job *job = w->job;
-	uint64_t n, done = 0, most = VERIFY_MOST / job->senders;
-	uint64_t ring = job->mode == MODE_PING_PONG ? 0 : 2 * bench_depth(job);
+	uint64_t n, most = VERIFY_MOST / job->senders;
+	uint64_t left = job->mode == MODE_PING_PONG ? 0 : 2 * bench_depth(job);
 	int64_t begin = bench_now();
 	double wanted;
 
+	left = left / job->senders + 1;
 	n = bench_depth(job) < WARM_FIRST ? bench_depth(job) : WARM_FIRST;
-	for (; n <= most; n *= WARM_GROWTH) {
+	while (n <= most) {
 		lead_segment(w, SEGMENT_WARM, n);
-		done += n * job->senders;
-		if (bench_now() - begin >= job->warmup / 2 && done > ring)
+		left = left > n ? left - n : 0;
+		n *= WARM_GROWTH;
+		if (bench_now() - begin < job->warmup / 2)
+			continue;
+		if (!left)
 			break;
+		n = left < n ? left : n;
 	}
 	if (job->count)
 		return (job->count + job->senders - 1) / job->senders;
@@ -217,6 +223,8 @@ note_depth(struct worker *w, struct outcome *o)
 				       ? FILL_LOSSY
 				       : w->job->fill;
 
+	if (most > FILL_BYTES / w->job->size)
+		most = FILL_BYTES / w->job->size + 1;
 	lead_segment(w, SEGMENT_FILL, most);
 	taken = w->tally.moved;
 	w->control->count = 0; /* the next begins with the same numbers */
@@ -541,6 +549,9 @@ reap(pid_t pid, int64_t timeout)
 	close(ended.fd);
 	kill(-pid, SIGKILL); /* all, if it is late; else who may be left */
 	waitpid(pid, &status, 0);
+	/* What its children held is free when they, ours now, are gone. */
+	while (waitpid(-pid, NULL, 0) > 0)
+		;
 	return n == 1 ? status : -1;
 }
 
@@ -597,8 +608,10 @@ run_job(const struct job *job, int64_t timeout, struct outcome *outcome)
 		fill_text(outcome, RUN_REFUSED, why);
 		return;
 	}
-	if (!shared)
+	if (!shared) {
+		prctl(PR_SET_CHILD_SUBREAPER, 1);
 		shared = now_running.shared = shared_memory(sizeof(*shared));
+	}
 	if (!shared) {
 		fill_text(outcome, RUN_FAILED, "no shared memory");
 		return;

@@ -220,9 +220,10 @@ play(struct worker *w, enum segment segment)
 		m->run(w, PART_SEND);
 	else if (segment == SEGMENT_FILL && w->sends)
 		m->run(w, PART_FILL);
-	else if (segment == SEGMENT_EMPTY && w->sends)
+	else if (segment == SEGMENT_EMPTY && w->sends) {
+		m->run(w, PART_REST);
 		signal_others(&w->control->senders_done);
-	else if (segment == SEGMENT_EMPTY)
+	} else if (segment == SEGMENT_EMPTY)
 		m->run(w, PART_DRAIN);
 	else if (w->sends && w->receives)
 		m->run(w, w->index == 0 ? PART_PING : PART_PONG);
@@ -263,8 +264,11 @@ prepare(struct worker *w, enum segment segment)
 	w->first = c->first;
 	w->count = count;
 	w->total = count * job->senders;
-	/* Nobody can count what may get lost, or what others take. */
-	w->expected = job->receivers > 1 ? UINT64_MAX : w->total;
+	/* Nobody can count what may get lost, or what others take; and behind
+	 * what filled it comes a message that does not count. */
+	w->expected = job->receivers > 1 || segment == SEGMENT_EMPTY
+			      ? UINT64_MAX
+			      : w->total;
 	w->level = segment == SEGMENT_WARM || segment == SEGMENT_EMPTY
 			   ? VERIFY_FULL
 			   : job->verify;

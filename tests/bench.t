@@ -61,6 +61,12 @@ says " 1 duplicated" "and reported"
 # shellcheck disable=SC2086
 runs 0 "no fault, no error" -m shmring-spsc,shmring-mpmc,pipe $small
 
+# What looks again must not leave a part of a message behind.
+runs 0 "messages larger than the kernel's buffers arrive, both ways" \
+	-m pipe,unix_stream,tcp,vmsplice -s 1M -n 20 -w 1ms -r 1 \
+	--mode ping-pong,throughput,limits --wait spin,block --pause 1 \
+	--timeout 10s
+
 # Figures that cannot be true, put in to see them doubted.
 hurried="--timeout 50s --fault hurry -m shmring-spsc -n 300 -w 1ms -r 3 --wait yield -s 8"
 # shellcheck disable=SC2086
@@ -260,4 +266,30 @@ kill -TERM $!
 wait $!
 is "$?" 143 "a signal ends it"
 is "$(left_behind)" "" "and it leaves no name behind"
+
+# A daemon's files are free only when it is gone, which takes longer than the
+# death of those that it served.
+daemon_files()
+{
+	find /dev/shm /tmp -maxdepth 1 -name iceoryx_mgmt -o -maxdepth 1 \
+		-name 'roudi*' -o -maxdepth 1 -name 'iox-unique-roudi*' |
+		grep .
+}
+
+if "$bench" --list | grep -q '^peers *iceoryx.*needs'; then
+	skip "no iceoryx: no daemon to end"
+elif daemon_files >/dev/null; then
+	skip "a RouDi is running: ours is not tested"
+else
+	for pause in 0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.9; do
+		"$bench" -m iceoryx --mode throughput -d 60s -r 1 -s 64 \
+			--wait spin --pause 1 >/dev/null 2>&1 &
+		sleep $pause
+		kill -TERM $!
+		wait $!
+		daemon_files
+	done >"$tmp/output"
+	is "$(sort -u "$tmp/output")" "" \
+		"ended eight times, it leaves none of a daemon's files behind"
+fi
 done_testing

@@ -87,6 +87,8 @@ enum { /* capabilities */
        ADAPTER_FIXED_SIZE = 1 << 18, /* every message has the largest length */
        ADAPTER_TAGS = 1 << 19, /* tags other than 0 arrive */
        ADAPTER_CREATOR_ALONE = 1 << 20, /* many: on the other side only */
+       ADAPTER_UNCOUNTED = 1 << 21, /* `syscalls` lacks the library's own */
+       ADAPTER_SPINS_FIRST = 1 << 22, /* a call that waits spins a while */
 };
 
 #define ADAPTER_NAME_MAX 64 /* with its '\0' */

@@ -215,7 +215,8 @@ adapter_nng_pollfd(struct adapter *a, struct pollfd *out)
 
 #define ADAPTER_NNG                                                         \
 	.caps = ADAPTER_NAMED | ADAPTER_BIDIR | ADAPTER_POLLABLE |          \
-		ADAPTER_TIMED | ADAPTER_PEER_DEATH | ADAPTER_TAGS,          \
+		ADAPTER_TIMED | ADAPTER_PEER_DEATH | ADAPTER_TAGS |         \
+		ADAPTER_UNCOUNTED,                                          \
 	.size = sizeof(struct adapter_nng), .create = adapter_nng_create,   \
 	.attach = adapter_nng_attach, .after_fork = adapter_nng_after_fork, \
 	.send = adapter_nng_send, .recv = adapter_nng_recv,                 \

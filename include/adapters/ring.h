@@ -107,7 +107,8 @@ adapter_shmring_flush(struct adapter *a, int64_t timeout_ns)
 #define ADAPTER_SHMRING(kind, more)                                           \
 	.name = "shmring_" #kind,                                             \
 	.caps = ADAPTER_NAMED | ADAPTER_ZEROCOPY | ADAPTER_TIMED |            \
-		ADAPTER_PEER_DEATH | ADAPTER_PERSISTENT | (more),             \
+		ADAPTER_PEER_DEATH | ADAPTER_PERSISTENT | ADAPTER_UNCOUNTED | \
+		ADAPTER_SPINS_FIRST | (more),                                 \
 	.size = sizeof(struct adapter_shmring),                               \
 	.create = adapter_shmring_create, .attach = adapter_shmring_attach,   \
 	.after_fork = adapter_shmring_after_fork,                             \

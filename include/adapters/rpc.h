@@ -169,7 +169,7 @@ adapter_rpc_after_fork(struct adapter *a, bool child)
 
 #define ADAPTER_RPC                                                         \
 	.caps = ADAPTER_NAMED | ADAPTER_BIDIR | ADAPTER_TIMED |             \
-		ADAPTER_PEER_DEATH | ADAPTER_TAGS,                          \
+		ADAPTER_PEER_DEATH | ADAPTER_TAGS | ADAPTER_UNCOUNTED,      \
 	.size = sizeof(struct adapter_rpc), .create = adapter_rpc_create,   \
 	.attach = adapter_rpc_attach, .after_fork = adapter_rpc_after_fork, \
 	.send = adapter_rpc_send, .recv = adapter_rpc_recv,                 \

@@ -137,14 +137,15 @@ adapter_zmq_pollfd(struct adapter *a, struct pollfd *out)
 	return (events & ZMQ_POLLIN) != 0;
 }
 
-#define ADAPTER_ZMQ                                                            \
-	.caps = ADAPTER_NAMED | ADAPTER_BIDIR | ADAPTER_POLLABLE |             \
-		ADAPTER_TIMED | ADAPTER_PEER_DEATH | ADAPTER_MANY_SENDERS |    \
-		ADAPTER_MANY_RECEIVERS | ADAPTER_CREATOR_ALONE | ADAPTER_TAGS, \
-	.size = sizeof(struct adapter_zmq), .create = adapter_zmq_create,      \
-	.attach = adapter_zmq_attach, .after_fork = adapter_zmq_after_fork,    \
-	.send = adapter_zmq_send, .recv = adapter_zmq_recv,                    \
-	.limits = adapter_zmq_limits, .close = adapter_zmq_close,              \
+#define ADAPTER_ZMQ                                                         \
+	.caps = ADAPTER_NAMED | ADAPTER_BIDIR | ADAPTER_POLLABLE |          \
+		ADAPTER_TIMED | ADAPTER_PEER_DEATH | ADAPTER_MANY_SENDERS | \
+		ADAPTER_MANY_RECEIVERS | ADAPTER_CREATOR_ALONE |            \
+		ADAPTER_TAGS | ADAPTER_UNCOUNTED,                           \
+	.size = sizeof(struct adapter_zmq), .create = adapter_zmq_create,   \
+	.attach = adapter_zmq_attach, .after_fork = adapter_zmq_after_fork, \
+	.send = adapter_zmq_send, .recv = adapter_zmq_recv,                 \
+	.limits = adapter_zmq_limits, .close = adapter_zmq_close,           \
 	.unlink = adapter_address_unlink, .pollfd = adapter_zmq_pollfd
 
 #else
