@@ -23,14 +23,13 @@
 #include <sys/uio.h>
 #include <time.h>
 
-/* For GenMC the output of inline assembly is always 0, and it does not know
- * llvm.is.constant: shmring.h does without what they would optimise. (The
- * headers of libc are above because they use them, too.) */
+/* For GenMC the output of inline assembly is always 0, and it knows neither
+ * llvm.is.constant nor llvm.prefetch: shmring.h does without what they would
+ * optimise. (The headers of libc are above because they use them, too.) */
 #define __asm__(...) ((void)0)
 #define __builtin_constant_p(value) 0
+#define __builtin_prefetch(...) ((void)0)
 #define sched_getcpu() 0
-/* Two words, so that more than one header is cleared at a time. */
-#define SHMRING_CLEAR_AHEAD 16
 #undef errno
 #define errno model_errno
 static _Thread_local int model_errno;
@@ -96,7 +95,6 @@ model_open(uint32_t mode, uint32_t i, uint32_t roles)
 		model_data = (uint64_t *)(void *)r->data;
 		model_words = MODEL_CAPACITY / sizeof(uint64_t);
 		r->credit = MODEL_CAPACITY;
-		r->cleared = 8;
 	}
 	r->spill = (unsigned char *)&model_spills[i];
 	r->roles = roles;
@@ -138,7 +136,6 @@ model_seek(struct shmring *reader, struct shmring *writer, uint64_t position)
 	*writer->tail = *reader->head = *reader->taken = position;
 	reader->published = position;
 	writer->credit = position + MODEL_CAPACITY;
-	writer->cleared = position + 8;
 }
 
 #endif /* MODEL_RING_H */
