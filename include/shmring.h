@@ -126,8 +126,8 @@ extern "C" {
 #ifndef SHMRING_CATCH_UP
 #define SHMRING_CATCH_UP 64
 #endif
-/* Both sides of an SPSC ring fetch the cache line so many bytes ahead of them:
- * a few lines more than fit into the time that one takes. */
+/* All fetch the cache line so many bytes ahead of them: a few lines more than
+ * fit into the time that one takes. */
 #ifndef SHMRING_AHEAD
 #define SHMRING_AHEAD 512
 #endif
@@ -592,6 +592,7 @@ struct shmring { /* private: one participant, in its own memory */
 	uint64_t usual; /* SPSC reader: size of the last record */
 	uint64_t *states; /* MPMC: S */
 	uint64_t stride;
+	uint64_t ahead; /* MPMC: slots to the one that is fetched */
 	uint32_t mode, shift, length_bits;
 	uint32_t fenced; /* LIGHT must be a full fence */
 	/* the rest */
@@ -1405,6 +1406,8 @@ shmring__mpmc_claim(struct shmring *r, int side, size_t limit,
 			shmring__back_off(tries);
 			continue;
 		}
+		if (r->ahead) /* both sides write to it */
+			SHMRING__PREFETCH_WRITE(shmring__slot(r, p + r->ahead));
 		claim->position = p;
 		claim->size = size;
 		claim->data = shmring__slot(r, p) + 8;
@@ -2264,6 +2267,9 @@ shmring__aim(struct shmring *r)
 		r->head = (uint64_t *)(void *)(index + SHMRING__LINE);
 		r->states = (uint64_t *)(void *)(r->base + g->states);
 		r->mask = g->slots - 1;
+		r->ahead = SHMRING_AHEAD / g->stride;
+		if (r->ahead > g->slots / 4)
+			r->ahead = g->slots / 4;
 		r->shift = (uint32_t)__builtin_ctz(g->slots);
 	}
 }
