@@ -108,9 +108,9 @@ mutants: ## weaken each fence and order: a test must fail for each
 fuzz: ## feed arbitrary segments to the header
 crash model mutants fuzz:
 	@tests/$@/run.sh
-# Three repetitions of each row: a quarter of an hour.
+# Three short repetitions of each row: some ten minutes.
 bench: $(BENCH) ## all mechanisms side by side (BENCH_ARGS=)
-	@$(RUN_BENCH) -r 3 -d 40ms -w 10ms $(BENCH_ARGS)
+	@$(RUN_BENCH) -r 3 -d 20ms -w 10ms $(BENCH_ARGS)
 bench-quick: $(BENCH) ## the same in seconds, to see that it works
 	@$(RUN_BENCH) --quick $(BENCH_ARGS)
 bars: $(BENCH) ## what shmring wants to reach, and whether it does
