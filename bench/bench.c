@@ -47,8 +47,8 @@ static void
 tell_length(void)
 {
 	const struct job *job = &options.job;
-	double each = (double)(job->warmup + 2 * job->duration + STARTING);
-	double ns = each * (double)(report.count * options.repeat);
+	double row = (double)(job->warmup + 2 * job->duration + STARTING);
+	double ns = row * (double)(report.count * options.repeat);
 
 	if (!job->count && ns > 60e9)
 		fprintf(stderr,

@@ -114,12 +114,12 @@ warm_up(struct worker *w)
 	while (n <= most) {
 		lead_segment(w, SEGMENT_WARM, n);
 		left = left > n ? left - n : 0;
-		n *= WARM_GROWTH;
 		if (bench_now() - begin < job->warmup / 2)
-			continue;
-		if (!left)
+			n *= WARM_GROWTH;
+		else if (!left)
 			break;
-		n = left < n ? left : n;
+		else if (left > n) /* no fewer: the last tells the rate */
+			n = left < n * WARM_GROWTH ? left : n * WARM_GROWTH;
 	}
 	if (job->count)
 		return (job->count + job->senders - 1) / job->senders;
