@@ -98,8 +98,8 @@ elapsed(const struct worker *w)
 
 /** Grow the segments until the time for warming up has passed and a stream has
  * been once around the ring, which may be up to twice as large as asked for, so
- * that all its memory is there; then tell how many messages of each sender fill
- * the time to measure, at the last rate. */
+ * that all its memory is there; then once more, to tell how many messages of
+ * each sender fill the time to measure, at that rate. */
 static uint64_t
 warm_up(struct worker *w)
 {
@@ -108,17 +108,19 @@ warm_up(struct worker *w)
 	uint64_t left = job->mode == MODE_PING_PONG ? 0 : 2 * bench_depth(job);
 	int64_t begin = bench_now();
 	double wanted;
+	bool late;
 
 	left = left / job->senders + 1;
 	n = bench_depth(job) < WARM_FIRST ? bench_depth(job) : WARM_FIRST;
 	while (n <= most) {
 		lead_segment(w, SEGMENT_WARM, n);
-		left = left > n ? left - n : 0;
-		if (bench_now() - begin < job->warmup / 2)
-			n *= WARM_GROWTH;
-		else if (!left)
+		late = bench_now() - begin >= job->warmup / 2;
+		if (late && !left)
 			break;
-		else if (left > n) /* no fewer: the last tells the rate */
+		left = left > n ? left - n : 0;
+		if (!late)
+			n *= WARM_GROWTH;
+		else if (left > n)
 			n = left < n * WARM_GROWTH ? left : n * WARM_GROWTH;
 	}
 	if (job->count)
