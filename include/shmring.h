@@ -127,7 +127,7 @@ extern "C" {
 #define SHMRING_CATCH_UP 64
 #endif
 /* All fetch the cache line so many bytes ahead of them: a few lines more than
- * fit into the time that one takes. */
+ * fit into the time that one takes. 0: none. */
 #ifndef SHMRING_AHEAD
 #define SHMRING_AHEAD 512
 #endif
@@ -1040,7 +1040,7 @@ shmring__spsc_seal(struct shmring *r, const struct shmring__claim *claim,
 {
 	uint64_t record = shmring__record_size(size);
 	uint64_t next = claim->position + record;
-	if (record < SHMRING_AHEAD && r->credit - next > SHMRING_AHEAD)
+	if (record <= SHMRING_AHEAD && r->credit - next > SHMRING_AHEAD)
 		SHMRING__PREFETCH_WRITE(r->data +
 					((next + SHMRING_AHEAD) & r->mask));
 	SHMRING__STORE(shmring__header_at(r, next), 0, RELAXED);
@@ -1105,7 +1105,7 @@ shmring__spsc_drop(struct shmring *r, const struct shmring__claim *claim)
 		__asm__("" : "+r"(usual));
 	}
 	uint64_t next = claim->position + usual;
-	if (usual < SHMRING_AHEAD)
+	if (usual <= SHMRING_AHEAD)
 		__builtin_prefetch(r->data +
 				   ((next + SHMRING_AHEAD) & r->mask));
 	/* R2: after the copy, so that a successor sees it again rather than
