@@ -238,7 +238,7 @@ adapter_mechanisms(void)
 					    : count_syscalls,
 			.run = run,
 		};
-		/* Else that is what hybrid says. */
+		/* Who spins first is hybrid, and cannot just block. */
 		if (!(a->caps & ADAPTER_SPINS_FIRST))
 			made[i].caps |= CAP_BLOCK;
 		for (k = 0; k < sizeof(map) / sizeof(map[0]); k++)

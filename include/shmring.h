@@ -1041,8 +1041,8 @@ shmring__spsc_seal(struct shmring *r, const struct shmring__claim *claim,
 	uint64_t record = shmring__record_size(size);
 	uint64_t next = claim->position + record;
 	if (record <= SHMRING_AHEAD && r->credit - next > SHMRING_AHEAD)
-		SHMRING__PREFETCH_WRITE(r->data +
-					((next + SHMRING_AHEAD) & r->mask));
+		SHMRING__PREFETCH_WRITE(
+			shmring__header_at(r, next + SHMRING_AHEAD));
 	SHMRING__STORE(shmring__header_at(r, next), 0, RELAXED);
 	return next;
 }
@@ -1106,8 +1106,7 @@ shmring__spsc_drop(struct shmring *r, const struct shmring__claim *claim)
 	}
 	uint64_t next = claim->position + usual;
 	if (usual <= SHMRING_AHEAD)
-		__builtin_prefetch(r->data +
-				   ((next + SHMRING_AHEAD) & r->mask));
+		__builtin_prefetch(shmring__header_at(r, next + SHMRING_AHEAD));
 	/* R2: after the copy, so that a successor sees it again rather than
 	 * never, and that a writer who looks here overwrites nothing */
 	SHMRING__STORE(r->head, next, RELEASE);

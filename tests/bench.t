@@ -271,9 +271,8 @@ is "$(left_behind)" "" "and it leaves no name behind"
 # death of those that it served.
 daemon_files()
 {
-	find /dev/shm /tmp -maxdepth 1 -name iceoryx_mgmt -o -maxdepth 1 \
-		-name 'roudi*' -o -maxdepth 1 -name 'iox-unique-roudi*' |
-		grep .
+	find /dev/shm /tmp -maxdepth 1 '(' -name iceoryx_mgmt -o \
+		-name 'roudi*' -o -name 'iox-unique-roudi*' ')' | grep .
 }
 
 if "$bench" --list | grep -q '^peers *iceoryx.*needs'; then
