@@ -126,10 +126,10 @@ extern "C" {
 #ifndef SHMRING_CATCH_UP
 #define SHMRING_CATCH_UP 64
 #endif
-/* All fetch the cache line so many bytes ahead of them: a few lines more than
- * fit into the time that one takes. 0: none. */
+/* All fetch the cache lines so many bytes ahead of them: as many lines as a
+ * core has under way at once. 0: none. */
 #ifndef SHMRING_AHEAD
-#define SHMRING_AHEAD 512
+#define SHMRING_AHEAD 1024
 #endif
 
 /* Hooks for model checkers and fuzzers: what they cannot digest. */
@@ -592,7 +592,7 @@ struct shmring { /* private: one participant, in its own memory */
 	uint64_t usual; /* SPSC reader: size of the last record */
 	uint64_t *states; /* MPMC: S */
 	uint64_t stride;
-	uint64_t ahead; /* MPMC: slots to the one that is fetched */
+	uint64_t ahead; /* what is fetched; SPSC: bytes, MPMC: slots */
 	uint32_t mode, shift, length_bits;
 	uint32_t fenced; /* LIGHT must be a full fence */
 	/* the rest */
@@ -977,13 +977,17 @@ shmring__refusal(const struct shmring *r, int side)
  * The reader looks at a header only where the writer has put a 0 before: the
  * writer clears the next header, then publishes this one. So one cache line
  * moves for a small message, no index is shared, and nobody else clears
- * anything. While records are small, each side fetches a line some way ahead of
- * it from the other's cache, the writer only where there is room: many are on
- * their way at once, where one after the other would be waited for (measured:
- * 1.5 times the messages of 8 bytes). Large ones do so by themselves.
+ * anything. With each record, each side fetches as many bytes some way ahead of
+ * it from the other's cache, the writer only where there is room: many lines
+ * are on their way at once, where one after the other would be waited for
+ * (measured: 1.5 times the messages of 8 bytes, 2 times those of 64 to 1024).
+ * Very long records do so by themselves.
  * tail and head are the true positions, each on a page that only its owner
  * writes, so that a successor goes on where a dead one stopped.
  * ------------------------------------------------------------------------ */
+
+/* Longer records than so many times `ahead` are not fetched ahead. */
+#define SHMRING__FETCHED 16
 
 SHMRING__HOT uint64_t
 shmring__record_size(uint64_t size)
@@ -1029,8 +1033,23 @@ shmring__spsc_room(struct shmring *r, uint64_t tail, size_t size,
 			return error;
 	}
 	claim->position = tail;
-	claim->data = r->data + (tail & r->mask) + 8;
+	claim->data = (unsigned char *)(shmring__header_at(r, tail) + 1);
 	return 0;
+}
+
+/* Fetch what a record at this position may take: all of its lines, for each
+ * one left out would be waited for. */
+SHMRING__HOT void
+shmring__spsc_fetch(const struct shmring *r, uint64_t position, uint64_t record,
+		    int to_write)
+{
+	const char *place = (const char *)shmring__header_at(r, position);
+	for (uint64_t i = 0; i < record; i += 64) {
+		if (to_write)
+			SHMRING__PREFETCH_WRITE(place + i);
+		else
+			__builtin_prefetch(place + i);
+	}
 }
 
 /* The payload is there: where the next record stands, its header cleared. */
@@ -1040,9 +1059,9 @@ shmring__spsc_seal(struct shmring *r, const struct shmring__claim *claim,
 {
 	uint64_t record = shmring__record_size(size);
 	uint64_t next = claim->position + record;
-	if (record <= SHMRING_AHEAD && r->credit - next > SHMRING_AHEAD)
-		SHMRING__PREFETCH_WRITE(
-			shmring__header_at(r, next + SHMRING_AHEAD));
+	if (record / SHMRING__FETCHED < r->ahead &&
+	    r->credit - next >= r->ahead + record)
+		shmring__spsc_fetch(r, next + r->ahead, record, 1);
 	SHMRING__STORE(shmring__header_at(r, next), 0, RELAXED);
 	return next;
 }
@@ -1071,15 +1090,15 @@ shmring__spsc_front(struct shmring *r, struct shmring__claim *claim,
 		    size_t limit)
 {
 	uint64_t head = SHMRING__LOAD(r->head, RELAXED);
-	uint64_t header =
-		SHMRING__LOAD(shmring__header_at(r, head), ACQUIRE); /* A1 */
+	uint64_t *place = shmring__header_at(r, head);
+	uint64_t header = SHMRING__LOAD(place, ACQUIRE); /* A1 */
 	if (SHMRING__RARELY(header - 1 >= r->canary->receive))
 		return shmring__spsc_unready(r, header);
 	if (SHMRING__RARELY(header - 1 > limit))
 		return -EMSGSIZE;
 	claim->position = head;
 	claim->size = header - 1;
-	claim->data = r->data + (head & r->mask) + 8;
+	claim->data = (unsigned char *)(place + 1);
 	return 0;
 }
 
@@ -1105,8 +1124,8 @@ shmring__spsc_drop(struct shmring *r, const struct shmring__claim *claim)
 		__asm__("" : "+r"(usual));
 	}
 	uint64_t next = claim->position + usual;
-	if (usual <= SHMRING_AHEAD)
-		__builtin_prefetch(shmring__header_at(r, next + SHMRING_AHEAD));
+	if (usual / SHMRING__FETCHED < r->ahead)
+		shmring__spsc_fetch(r, next + r->ahead, usual, 0);
 	/* R2: after the copy, so that a successor sees it again rather than
 	 * never, and that a writer who looks here overwrites nothing */
 	SHMRING__STORE(r->head, next, RELEASE);
@@ -2262,6 +2281,7 @@ shmring__aim(struct shmring *r)
 		r->taken = (uint64_t *)(void *)(consumer + SHMRING__LINE);
 		r->mask = g->capacity - 8; /* keeps hostile positions aligned */
 		r->lazy = g->capacity / 8;
+		r->ahead = SHMRING_AHEAD < r->lazy ? SHMRING_AHEAD : r->lazy;
 	} else {
 		r->head = (uint64_t *)(void *)(index + SHMRING__LINE);
 		r->states = (uint64_t *)(void *)(r->base + g->states);
@@ -3400,6 +3420,58 @@ shmring__pop_later(struct shmring *r, void *buffer, size_t capacity,
 	return result;
 }
 
+SHMRING__COLD ssize_t
+shmring__push_n_later(struct shmring *r, const struct iovec *messages,
+		      size_t count, int64_t timeout_ns)
+{
+	struct shmring__waiter w =
+		shmring__wait_for(r, SHMRING__WRITE, timeout_ns);
+	ssize_t result = -EAGAIN;
+	while (shmring__retry(&w, &result))
+		result = shmring__push_n(r, messages, count, w.lazy);
+	return result;
+}
+
+SHMRING__COLD ssize_t
+shmring__pop_n_later(struct shmring *r, struct iovec *messages, size_t count,
+		     int64_t timeout_ns)
+{
+	struct shmring__waiter w =
+		shmring__wait_for(r, SHMRING__READ, timeout_ns);
+	ssize_t result = -EAGAIN;
+	while (shmring__retry(&w, &result))
+		result = shmring_pop_n(r, messages, count);
+	return result;
+}
+
+SHMRING__COLD void *
+shmring__reserve_later(struct shmring *r, size_t size, int64_t timeout_ns)
+{
+	struct shmring__waiter w =
+		shmring__wait_for(r, SHMRING__WRITE, timeout_ns);
+	ssize_t result = -EAGAIN;
+	void *place = NULL;
+	while (shmring__retry(&w, &result)) {
+		place = shmring__reserve(r, size, w.lazy);
+		result = place ? 0 : r->error;
+	}
+	return place ? place : shmring__null(r, (int)result);
+}
+
+SHMRING__COLD const void *
+shmring__peek_later(struct shmring *r, size_t *size, int64_t timeout_ns)
+{
+	struct shmring__waiter w =
+		shmring__wait_for(r, SHMRING__READ, timeout_ns);
+	ssize_t result = -EAGAIN;
+	const void *message = NULL;
+	while (shmring__retry(&w, &result)) {
+		message = shmring_peek(r, size);
+		result = message ? 0 : r->error;
+	}
+	return message ? message : shmring__null(r, (int)result);
+}
+
 SHMRING__HOT int
 shmring_push_wait(struct shmring *ring, const void *data, size_t size,
 		  int64_t timeout_ns)
@@ -3424,54 +3496,39 @@ static inline ssize_t
 shmring_push_n_wait(struct shmring *ring, const struct iovec *messages,
 		    size_t count, int64_t timeout_ns)
 {
-	struct shmring__waiter w =
-		shmring__wait_for(ring, SHMRING__WRITE, timeout_ns);
-	ssize_t result;
-	do
-		result = shmring__push_n(ring, messages, count, w.lazy);
-	while (shmring__retry(&w, &result));
-	return result;
+	ssize_t n = shmring__push_n(ring, messages, count, timeout_ns != 0);
+	return SHMRING__RARELY(n == -EAGAIN)
+		       ? shmring__push_n_later(ring, messages, count,
+					       timeout_ns)
+		       : n;
 }
 
 static inline ssize_t
 shmring_pop_n_wait(struct shmring *ring, struct iovec *messages, size_t count,
 		   int64_t timeout_ns)
 {
-	struct shmring__waiter w =
-		shmring__wait_for(ring, SHMRING__READ, timeout_ns);
-	ssize_t result;
-	do
-		result = shmring_pop_n(ring, messages, count);
-	while (shmring__retry(&w, &result));
-	return result;
+	ssize_t n = shmring_pop_n(ring, messages, count);
+	return SHMRING__RARELY(n == -EAGAIN)
+		       ? shmring__pop_n_later(ring, messages, count, timeout_ns)
+		       : n;
 }
 
 static inline void *
 shmring_reserve_wait(struct shmring *ring, size_t size, int64_t timeout_ns)
 {
-	struct shmring__waiter w =
-		shmring__wait_for(ring, SHMRING__WRITE, timeout_ns);
-	void *place;
-	ssize_t result;
-	do {
-		place = shmring__reserve(ring, size, w.lazy);
-		result = place ? 0 : ring->error;
-	} while (shmring__retry(&w, &result));
-	return place ? place : shmring__null(ring, (int)result);
+	void *place = shmring__reserve(ring, size, timeout_ns != 0);
+	return SHMRING__RARELY(!place && ring->error == -EAGAIN)
+		       ? shmring__reserve_later(ring, size, timeout_ns)
+		       : place;
 }
 
 static inline const void *
 shmring_peek_wait(struct shmring *ring, size_t *size, int64_t timeout_ns)
 {
-	struct shmring__waiter w =
-		shmring__wait_for(ring, SHMRING__READ, timeout_ns);
-	const void *message;
-	ssize_t result;
-	do {
-		message = shmring_peek(ring, size);
-		result = message ? 0 : ring->error;
-	} while (shmring__retry(&w, &result));
-	return message ? message : shmring__null(ring, (int)result);
+	const void *message = shmring_peek(ring, size);
+	return SHMRING__RARELY(!message && ring->error == -EAGAIN)
+		       ? shmring__peek_later(ring, size, timeout_ns)
+		       : message;
 }
 
 static inline int

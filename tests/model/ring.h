@@ -29,6 +29,7 @@
 #define __asm__(...) ((void)0)
 #define __builtin_constant_p(value) 0
 #define __builtin_prefetch(...) ((void)0)
+#define SHMRING_AHEAD 0 /* nor the loops around it */
 #define sched_getcpu() 0
 #undef errno
 #define errno model_errno
