@@ -89,11 +89,7 @@ static const struct loop_ops ops = {
 	.keeps_rest = true,
 };
 
-static void
-run(struct worker *w, enum bench_part part)
-{
-	loop_run(&ops, w, part);
-}
+LOOP_RUN(run, ops)
 
 /* -------------------------------------------------------------- life cycle */
 
@@ -216,6 +212,7 @@ adapter_mechanisms(void)
 		{ ADAPTER_MANY_RECEIVERS, CAP_MANY_RECEIVERS },
 		{ ADAPTER_LOSSY, CAP_LOSSY },
 		{ ADAPTER_NAMED, CAP_NAMED },
+		{ ADAPTER_HELD_UP, CAP_HELD_UP },
 	};
 	size_t i, k;
 

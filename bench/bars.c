@@ -240,13 +240,10 @@ struct adding {
 static void
 add_one(const char *name, void *into)
 {
-	/* Round trips only get slower by long pauses. */
-	static const struct sizes looks = { 3, { (size_t)PAUSES_OWN, 0, 1 } };
 	struct adding *a = into;
 
 	a->job.mechanism = find_mechanism(name);
-	add_styles(a->report, &a->job, a->waits,
-		   a->job.mode == MODE_PING_PONG ? &looks : NULL);
+	add_styles(a->report, &a->job, a->waits);
 }
 
 static void

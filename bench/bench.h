@@ -83,6 +83,7 @@ enum { /* of a mechanism */
        CAP_SOLO = 1 << 13, /* a baseline of one process */
        CAP_APART = 1 << 14, /* only where asked for by its own name */
        CAP_BATCH_WAIT = 1 << 15, /* put_n_wait and get_n_wait */
+       CAP_HELD_UP = 1 << 16, /* whoever is stopped in mid-call stops all */
 };
 
 enum bench_fault { /* put into a measurement to see it reported */

@@ -217,18 +217,21 @@ pauses_matter(const struct job *job)
 
 /** The ways to spin: the mechanism's own, and looking again. */
 static void
-add_spins(struct report *report, struct job *job, const struct sizes *pauses)
+add_spins(struct report *report, struct job *job)
 {
-	static const struct sizes standard = {
-		4, { (size_t)PAUSES_OWN, 0, 1, 32 }
+	/* Streams gain from long pauses, each peer from other ones; round
+	 * trips only get slower. */
+	static const struct sizes streams = {
+		5, { (size_t)PAUSES_OWN, 0, 32, 128, 512 }
 	};
+	static const struct sizes trips = { 3, { (size_t)PAUSES_OWN, 0, 1 } };
 	static const struct sizes few = { 2, { (size_t)PAUSES_OWN, 1 } };
 	static const struct sizes once = { 1, { 1 } };
 	const struct sizes *list = job->mode == MODE_LIMITS ? &once
-				   : pauses		    ? pauses
 				   : options.pauses.n	    ? &options.pauses
-				   : pauses_matter(job)	    ? &standard
-							    : &few;
+				   : !pauses_matter(job)    ? &few
+				   : job->mode == MODE_PING_PONG ? &trips
+								 : &streams;
 	unsigned caps = job->mechanism->caps;
 	bool any = false;
 	size_t i;
@@ -248,8 +251,7 @@ add_spins(struct report *report, struct job *job, const struct sizes *pauses)
 }
 
 void
-add_styles(struct report *report, struct job *job, unsigned waits,
-	   const struct sizes *pauses)
+add_styles(struct report *report, struct job *job, unsigned waits)
 {
 	static const unsigned needs[WAIT_COUNT] = {
 		[WAIT_SPIN] = CAP_SPIN,
@@ -276,7 +278,7 @@ add_styles(struct report *report, struct job *job, unsigned waits,
 		job->style.wait = (enum bench_wait)wait;
 		job->style.pauses = 0;
 		if (wait == WAIT_SPIN)
-			add_spins(report, job, pauses);
+			add_spins(report, job);
 		else
 			add_row(report, job);
 	}
@@ -320,7 +322,7 @@ add_work(struct report *report, const struct mechanism *m, enum bench_mode mode,
 					job.rate = loads->value[r];
 					job.cpus = assign_cpus(job.senders,
 							       job.receivers);
-					add_styles(report, &job, waits, NULL);
+					add_styles(report, &job, waits);
 				}
 }
 

@@ -18,9 +18,8 @@ void choose_cpus(char *text, size_t size);
 /* A row, unless there is one already. */
 void add_row(struct report *report, const struct job *job);
 /* The rows of a job in all these ways to wait (1 << WAIT_...), with the pauses
- * of the list or, if it is NULL, those asked for. */
-void add_styles(struct report *report, struct job *job, unsigned waits,
-		const struct sizes *pauses);
+ * asked for or those that may be the best. */
+void add_styles(struct report *report, struct job *job, unsigned waits);
 /* The CPUs of a job with so many participants. */
 const int *assign_cpus(unsigned senders, unsigned receivers);
 /* What was asked for, or the standard programme. */

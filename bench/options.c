@@ -47,7 +47,7 @@ usage(FILE *out)
 		"      --pause LIST     spin: pauses between two looks, own: "
 		"the mechanism's\n"
 		"                       way; the best is reported "
-		"(own,0,1,32)\n"
+		"(own,0,32,128,512)\n"
 		"      --place WHERE    none same-core smt llc across\n"
 		"      --cpu-send LIST --cpu-recv LIST   these CPUs\n"
 		"      --verify WHAT    none seq sum full: while measuring "

@@ -311,17 +311,8 @@ ring_syscalls(const struct channel *ch)
 	return stat.sleeps + stat.wakes;
 }
 
-static void
-ring_run(struct worker *w, enum bench_part part)
-{
-	loop_run(&ring_ops, w, part);
-}
-
-static void
-place_run(struct worker *w, enum bench_part part)
-{
-	loop_run(&place_ops, w, part);
-}
+LOOP_RUN(ring_run, ring_ops)
+LOOP_RUN(place_run, place_ops)
 
 static const uint32_t spsc = SHMRING_SPSC, mpmc = SHMRING_MPMC;
 

@@ -144,41 +144,29 @@ verify_sum(const void *message, size_t size, size_t from)
 	return sum[0] + sum[1] + sum[2] + sum[3];
 }
 
-/** Check the number of a message. */
-static inline __attribute__((always_inline)) void
-verify_sequence(struct verifier *v, struct verify_tally *tally,
-		const void *message, uint64_t word, size_t size, bool stamped)
-{
-	uint64_t last;
-
-	if (__builtin_expect(word == tally->expected, 1))
-		tally->expected += VERIFY_STEP;
-	else
-		tally->expected = verify_other(v, tally->expected, word);
-	if (size < (stamped ? 24 : 16))
-		return;
-	memcpy(&last, (const char *)message + size - 8, sizeof(last));
-	if (__builtin_expect(last != ~word, 0))
-		v->corrupt++;
-}
-
 /** Check a message and count it; a call to wake up does not count. */
 static inline __attribute__((always_inline)) void
 verify_check(struct verifier *v, struct verify_tally *tally,
 	     const void *message, size_t size, enum verify_level level,
 	     bool stamped)
 {
-	uint64_t word;
+	uint64_t word, last;
 
 	memcpy(&word, message, sizeof(word));
-	if (__builtin_expect(word == VERIFY_WAKE, 0)) {
+	if (__builtin_expect(word == tally->expected, 1)) {
+		tally->expected += VERIFY_STEP;
+	} else if (word == VERIFY_WAKE) {
 		v->woken = true;
 		return;
+	} else if (level != VERIFY_NONE) {
+		tally->expected = verify_other(v, tally->expected, word);
 	}
 	tally->moved++;
-	if (level == VERIFY_NONE)
+	if (level == VERIFY_NONE || size < (stamped ? 24 : 16))
 		return;
-	verify_sequence(v, tally, message, word, size, stamped);
+	memcpy(&last, (const char *)message + size - 8, sizeof(last));
+	if (__builtin_expect(last != ~word, 0))
+		v->corrupt++;
 	if (__builtin_expect(level == VERIFY_SUM, 1)) {
 		if (verify_sum(message, size, stamped ? 16 : 8) != v->sum)
 			v->corrupt++;

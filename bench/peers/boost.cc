@@ -116,17 +116,8 @@ queue_ops(bool batch)
 constexpr loop_ops spsc_ops = queue_ops<spsc_queue>(true);
 constexpr loop_ops mpmc_ops = queue_ops<mpmc_queue>(false);
 
-void
-run_spsc(struct worker *w, enum bench_part part)
-{
-	loop_run(&spsc_ops, w, part);
-}
-
-void
-run_mpmc(struct worker *w, enum bench_part part)
-{
-	loop_run(&mpmc_ops, w, part);
-}
+LOOP_RUN(run_spsc, spsc_ops)
+LOOP_RUN(run_mpmc, mpmc_ops)
 
 const char *
 refuses(const struct job *job)
@@ -230,13 +221,8 @@ message_queue_ops()
 	return o;
 }
 
-void
-queue_run(struct worker *w, enum bench_part part)
-{
-	static constexpr loop_ops o = message_queue_ops();
-
-	loop_run(&o, w, part);
-}
+constexpr loop_ops queue_run_ops = message_queue_ops();
+LOOP_RUN(queue_run, queue_run_ops)
 
 int
 queue_create(struct channel *ch)

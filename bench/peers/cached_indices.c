@@ -116,17 +116,8 @@ static const struct loop_ops together_ops = {
 	.done = done,
 };
 
-static void
-run_apart(struct worker *w, enum bench_part part)
-{
-	loop_run(&apart_ops, w, part);
-}
-
-static void
-run_together(struct worker *w, enum bench_part part)
-{
-	loop_run(&together_ops, w, part);
-}
+LOOP_RUN(run_apart, apart_ops)
+LOOP_RUN(run_together, together_ops)
 
 static size_t
 bytes(const struct job *job)

@@ -72,17 +72,8 @@ static const struct loop_ops mpmc = {
 	.done = loop_done_copy,
 };
 
-static void
-run_spsc(struct worker *w, enum bench_part part)
-{
-	loop_run(&spsc, w, part);
-}
-
-static void
-run_mpmc(struct worker *w, enum bench_part part)
-{
-	loop_run(&mpmc, w, part);
-}
+LOOP_RUN(run_spsc, spsc)
+LOOP_RUN(run_mpmc, mpmc)
 
 static const char *
 refuses(const struct job *job)

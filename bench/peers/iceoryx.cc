@@ -102,13 +102,8 @@ ops()
 	return o;
 }
 
-void
-run(struct worker *w, enum bench_part part)
-{
-	static constexpr loop_ops o = ops();
-
-	loop_run(&o, w, part);
-}
+constexpr loop_ops run_ops = ops();
+LOOP_RUN(run, run_ops)
 
 /* The child that is RouDi, and how many of our channels want it. */
 pid_t roudi;

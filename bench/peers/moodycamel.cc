@@ -271,29 +271,12 @@ many_operations()
 	return o;
 }
 
-void
-run_spsc(struct worker *w, enum bench_part part)
-{
-	static constexpr loop_ops o = operations(put<spsc>, get<spsc>);
-
-	loop_run(&o, w, part);
-}
-
-void
-run_circular(struct worker *w, enum bench_part part)
-{
-	static constexpr loop_ops o = circular_operations();
-
-	loop_run(&o, w, part);
-}
-
-void
-run_many(struct worker *w, enum bench_part part)
-{
-	static constexpr loop_ops o = many_operations();
-
-	loop_run(&o, w, part);
-}
+constexpr loop_ops run_spsc_ops = operations(put<spsc>, get<spsc>);
+LOOP_RUN(run_spsc, run_spsc_ops)
+constexpr loop_ops run_circular_ops = circular_operations();
+LOOP_RUN(run_circular, run_circular_ops)
+constexpr loop_ops run_many_ops = many_operations();
+LOOP_RUN(run_many, run_many_ops)
 
 constexpr mechanism
 threads(const char *name, const char *summary, unsigned caps,

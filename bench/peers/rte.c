@@ -52,11 +52,7 @@ static const struct loop_ops ops = {
 	.get_n = get_n,
 };
 
-static void
-run(struct worker *w, enum bench_part part)
-{
-	loop_run(&ops, w, part);
-}
+LOOP_RUN(run, ops)
 
 static const char *
 refuses(const struct job *job)

@@ -81,13 +81,8 @@ operations()
 	return o;
 }
 
-void
-run(struct worker *w, enum bench_part part)
-{
-	static constexpr loop_ops o = operations();
-
-	loop_run(&o, w, part);
-}
+constexpr loop_ops run_ops = operations();
+LOOP_RUN(run, run_ops)
 
 template <size_t size>
 void

@@ -89,11 +89,7 @@ static const struct loop_ops ops = {
 	.done = loop_done_copy,
 };
 
-static void
-run(struct worker *w, enum bench_part part)
-{
-	loop_run(&ops, w, part);
-}
+LOOP_RUN(run, ops)
 
 static size_t
 bytes(const struct job *job)

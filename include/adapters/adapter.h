@@ -89,6 +89,7 @@ enum { /* capabilities */
        ADAPTER_CREATOR_ALONE = 1 << 20, /* many: on the other side only */
        ADAPTER_UNCOUNTED = 1 << 21, /* `syscalls` lacks the library's own */
        ADAPTER_SPINS_FIRST = 1 << 22, /* a call that waits spins a while */
+       ADAPTER_HELD_UP = 1 << 23, /* by one stopped in mid-call: all spin */
 };
 
 #define ADAPTER_NAME_MAX 64 /* with its '\0' */

@@ -242,7 +242,8 @@ static const struct adapter_ops adapter_ck_ring_spsc_ops = {
 static const struct adapter_ops adapter_ck_ring_mpmc_ops = {
 	.name = "ck_ring_mpmc",
 	.summary = "Concurrency Kit ring: many senders and receivers",
-	ADAPTER_CK_RING(mpmc, ADAPTER_MANY_SENDERS | ADAPTER_MANY_RECEIVERS),
+	ADAPTER_CK_RING(mpmc, ADAPTER_MANY_SENDERS | ADAPTER_MANY_RECEIVERS |
+				      ADAPTER_HELD_UP),
 };
 
 #endif
