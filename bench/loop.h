@@ -424,75 +424,93 @@ loop_send_faulty(const struct loop_ops *ops, struct worker *w, size_t size)
 	w->flip = false;
 }
 
-/** What a mechanism with these operations does. */
-LOOP void
-loop_run(const struct loop_ops *ops, struct worker *w, enum bench_part part)
+/** What need not be fast. false: it is none of that. */
+LOOP bool
+loop_other(const struct loop_ops *ops, struct worker *w, enum bench_part part)
 {
 	size_t size = w->job->size;
 
-	if (part == PART_FILL) {
+	if (part == PART_FILL)
 		loop_fill(ops, w, size);
-	} else if (part == PART_REST) {
+	else if (part == PART_REST)
 		loop_rest(ops, w, size);
-	} else if (part == PART_WAKE) {
+	else if (part == PART_WAKE)
 		loop_wake(ops, w, size);
-	} else if (part == PART_DRAIN) {
+	else if (part == PART_DRAIN)
 		loop_receive(ops, w, size, false, false, true);
-	} else if (part == PART_SEND && w->fault) {
+	else if (part == PART_SEND && w->fault)
 		loop_send_faulty(ops, w, size);
-	} else if (part == PART_SEND && w->timed) {
+	else if (part == PART_SEND && w->timed)
 		loop_send_careful(ops, w, size, w->first, w->count,
 				  w->own && ops->put_wait);
-	} else if (part == PART_RECEIVE && (w->timed || w->lossy)) {
-		if (w->own && ops->get_wait)
-			loop_receive(ops, w, size, true, false, true);
-		else
-			loop_receive(ops, w, size, false, false, true);
-	} else if (part == PART_PING || part == PART_PONG) {
-		if (size == 8)
-			loop_round_trips(ops, w, part, 8);
-		else if (size == 16)
-			loop_round_trips(ops, w, part, 16);
-		else if (size == 56)
-			loop_round_trips(ops, w, part, 56);
-		else if (size == 64)
-			loop_round_trips(ops, w, part, 64);
-		else
-			loop_round_trips(ops, w, part, size);
-	} else {
-		switch (size) {
-		case 8:
-			loop_stream(ops, w, part, 8);
-			break;
-		case 16:
-			loop_stream(ops, w, part, 16);
-			break;
-		case 64:
-			loop_stream(ops, w, part, 64);
-			break;
-		case 256:
-			loop_stream(ops, w, part, 256);
-			break;
-		case 1024:
-			loop_stream(ops, w, part, 1024);
-			break;
-		case 4096:
-			loop_stream(ops, w, part, 4096);
-			break;
-		default:
-			loop_stream(ops, w, part, size);
-		}
-	}
+	else if (part != PART_RECEIVE || (!w->timed && !w->lossy))
+		return false;
+	else if (w->own && ops->get_wait)
+		loop_receive(ops, w, size, true, false, true);
+	else
+		loop_receive(ops, w, size, false, false, true);
+	return true;
 }
 
-/** Defines the run() of a mechanism. hot: gcc takes some of so many loops for
- * cold ones and copies by short code there (64 bytes in place: 2.7 times slower).
- */
+LOOP void
+loop_sized(const struct loop_ops *ops, struct worker *w, enum bench_part part,
+	   size_t size)
+{
+	if (part == PART_PING || part == PART_PONG)
+		loop_round_trips(ops, w, part, size);
+	else
+		loop_stream(ops, w, part, size);
+}
+
+/* A function of its own for each size: in one for all, gcc keeps in memory what
+ * belongs into registers. hot: it takes some loops for cold ones, and copies by
+ * short code there (64 bytes in place: 2.7 times slower). */
+#define LOOP_SIZED(name, ops, length)                               \
+	static __attribute__((hot, noinline)) void name##_##length( \
+		struct worker *w, enum bench_part part)             \
+	{                                                           \
+		loop_sized(&(ops), w, part, length);                \
+	}
+
+/** Defines the run() of a mechanism with these operations. */
 #define LOOP_RUN(name, ops)                                         \
+	LOOP_SIZED(name, ops, 8)                                    \
+	LOOP_SIZED(name, ops, 16)                                   \
+	LOOP_SIZED(name, ops, 56)                                   \
+	LOOP_SIZED(name, ops, 64)                                   \
+	LOOP_SIZED(name, ops, 256)                                  \
+	LOOP_SIZED(name, ops, 1024)                                 \
+	LOOP_SIZED(name, ops, 4096)                                 \
 	static __attribute__((hot)) void name(struct worker *w,     \
 					      enum bench_part part) \
 	{                                                           \
-		loop_run(&(ops), w, part);                          \
+		if (loop_other(&(ops), w, part))                    \
+			return;                                     \
+		switch (w->job->size) {                             \
+		case 8:                                             \
+			name##_8(w, part);                          \
+			break;                                      \
+		case 16:                                            \
+			name##_16(w, part);                         \
+			break;                                      \
+		case 56:                                            \
+			name##_56(w, part);                         \
+			break;                                      \
+		case 64:                                            \
+			name##_64(w, part);                         \
+			break;                                      \
+		case 256:                                           \
+			name##_256(w, part);                        \
+			break;                                      \
+		case 1024:                                          \
+			name##_1024(w, part);                       \
+			break;                                      \
+		case 4096:                                          \
+			name##_4096(w, part);                       \
+			break;                                      \
+		default:                                            \
+			loop_sized(&(ops), w, part, w->job->size);  \
+		}                                                   \
 	}
 
 #endif
