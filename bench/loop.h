@@ -2,12 +2,12 @@
 /*
  * loop.h - the loops that are measured, the same for every mechanism.
  *
- * They are inlined into each mechanism's run() with its operations and, for
- * the usual sizes, the size as constants: so no indirect call and no call of
- * memcpy stands between a message and the mechanism. Sending takes two steps,
- * so that one loop serves both kinds: `slot` says where to write the message
- * (a private buffer, or memory of the mechanism), `put` sends it; `get` says
- * where the next one stands, `done` gives it back.
+ * LOOP_RUN makes a mechanism's run() of them, with its operations and, for the
+ * usual sizes, the size as constants: so no indirect call and no call of memcpy
+ * stands between a message and the mechanism. Sending takes two steps, so that
+ * one loop serves both kinds: `slot` says where to write the message (a private
+ * buffer, or memory of the mechanism), `put` sends it; `get` says where the next
+ * one stands, `done` gives it back.
  */
 #ifndef BENCH_LOOP_H
 #define BENCH_LOOP_H
@@ -180,8 +180,8 @@ loop_send_n(const struct loop_ops *ops, struct worker *w, size_t size,
 	}
 }
 
-/** Receive one for a loop that goes on: false when there are no more; careful:
- * as its stamp and the worker want it. */
+/** Receive one for a loop that goes on: false when there are no more. careful:
+ * note when it came. */
 LOOP bool
 loop_receive_one(const struct loop_ops *ops, struct worker *w,
 		 struct verify_tally *t, size_t size, enum verify_level level,
@@ -424,7 +424,7 @@ loop_send_faulty(const struct loop_ops *ops, struct worker *w, size_t size)
 	w->flip = false;
 }
 
-/** What need not be fast. false: it is none of that. */
+/** Do a part that need not be fast; false: it is none of these. */
 LOOP bool
 loop_other(const struct loop_ops *ops, struct worker *w, enum bench_part part)
 {
