@@ -429,6 +429,7 @@ LOOP bool
 loop_other(const struct loop_ops *ops, struct worker *w, enum bench_part part)
 {
 	size_t size = w->job->size;
+	bool careful = w->timed || w->lossy;
 
 	if (part == PART_FILL)
 		loop_fill(ops, w, size);
@@ -437,18 +438,18 @@ loop_other(const struct loop_ops *ops, struct worker *w, enum bench_part part)
 	else if (part == PART_WAKE)
 		loop_wake(ops, w, size);
 	else if (part == PART_DRAIN)
-		loop_receive(ops, w, size, false, false, true);
+		loop_receive(ops, w, size, false, false, careful);
 	else if (part == PART_SEND && w->fault)
 		loop_send_faulty(ops, w, size);
 	else if (part == PART_SEND && w->timed)
 		loop_send_careful(ops, w, size, w->first, w->count,
 				  w->own && ops->put_wait);
-	else if (part != PART_RECEIVE || (!w->timed && !w->lossy))
-		return false;
-	else if (w->own && ops->get_wait)
+	else if (part == PART_RECEIVE && careful && w->own && ops->get_wait)
 		loop_receive(ops, w, size, true, false, true);
-	else
+	else if (part == PART_RECEIVE && careful)
 		loop_receive(ops, w, size, false, false, true);
+	else
+		return false;
 	return true;
 }
 
@@ -472,42 +473,27 @@ loop_sized(const struct loop_ops *ops, struct worker *w, enum bench_part part,
 		loop_sized(&(ops), w, part, length);                \
 	}
 
+#define LOOP_CASE(name, ops, length)      \
+	case length:                      \
+		name##_##length(w, part); \
+		break;
+
+/* The usual sizes. */
+#define LOOP_SIZES(each, name, ops)                                            \
+	each(name, ops, 8) each(name, ops, 16) each(name, ops, 56)             \
+		each(name, ops, 64) each(name, ops, 256) each(name, ops, 1024) \
+			each(name, ops, 4096)
+
 /** Defines the run() of a mechanism with these operations. */
 #define LOOP_RUN(name, ops)                                         \
-	LOOP_SIZED(name, ops, 8)                                    \
-	LOOP_SIZED(name, ops, 16)                                   \
-	LOOP_SIZED(name, ops, 56)                                   \
-	LOOP_SIZED(name, ops, 64)                                   \
-	LOOP_SIZED(name, ops, 256)                                  \
-	LOOP_SIZED(name, ops, 1024)                                 \
-	LOOP_SIZED(name, ops, 4096)                                 \
+	LOOP_SIZES(LOOP_SIZED, name, ops)                           \
 	static __attribute__((hot)) void name(struct worker *w,     \
 					      enum bench_part part) \
 	{                                                           \
 		if (loop_other(&(ops), w, part))                    \
 			return;                                     \
 		switch (w->job->size) {                             \
-		case 8:                                             \
-			name##_8(w, part);                          \
-			break;                                      \
-		case 16:                                            \
-			name##_16(w, part);                         \
-			break;                                      \
-		case 56:                                            \
-			name##_56(w, part);                         \
-			break;                                      \
-		case 64:                                            \
-			name##_64(w, part);                         \
-			break;                                      \
-		case 256:                                           \
-			name##_256(w, part);                        \
-			break;                                      \
-		case 1024:                                          \
-			name##_1024(w, part);                       \
-			break;                                      \
-		case 4096:                                          \
-			name##_4096(w, part);                       \
-			break;                                      \
+			LOOP_SIZES(LOOP_CASE, name, ops)            \
 		default:                                            \
 			loop_sized(&(ops), w, part, w->job->size);  \
 		}                                                   \
