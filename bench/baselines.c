@@ -3,7 +3,7 @@
  * baselines.c - what this machine does without any mechanism: the limits
  * that nobody passes, measured in the same run.
  */
-#include "bench.h"
+#include "loop.h"
 
 #include <linux/futex.h>
 #include <sched.h>
@@ -51,18 +51,14 @@ null_run(struct worker *w, enum bench_part part)
 	}
 }
 
-/** As much as shmring takes for this depth: caches shall help both alike. */
+/** As much as the messages in flight take, and no more: a limit. */
 static size_t
 memcpy_bytes(const struct job *job)
 {
-	size_t bytes = BENCH_LINE;
-
-	while (bytes < bench_depth(job) * (job->size + 8))
-		bytes *= 2;
-	return bytes;
+	return bench_depth(job) * job->size;
 }
 
-/** One copy of each message, into the memory of a ring of the same depth. */
+/** One copy of each message, behind the last. */
 static void
 memcpy_run(struct worker *w, enum bench_part part)
 {
@@ -129,14 +125,16 @@ line(const struct channel *ch, uint64_t i)
 }
 
 static void
-await_line(const uint64_t *word, uint64_t value)
+await_line(const struct worker *w, const uint64_t *word, uint64_t value)
 {
 	unsigned looks;
 
 	for (looks = 0; __atomic_load_n(word, __ATOMIC_ACQUIRE) != value;
-	     looks++)
+	     looks++) {
+		loop_pause(w);
 		if (looks % LOOKS == LOOKS - 1) /* the other has no CPU */
 			sched_yield();
+	}
 }
 
 /** Each round trip moves one line there and one back. */
@@ -148,11 +146,11 @@ lines_run(struct worker *w, enum bench_part part)
 
 	for (i = w->first + 1; i <= w->first + w->count; i++) {
 		if (part == PART_PONG)
-			await_line(line(&w->in, i), i);
+			await_line(w, line(&w->in, i), i);
 		__atomic_store_n(line(&w->out, i), i, __ATOMIC_RELEASE);
 		if (part == PART_PONG)
 			continue;
-		await_line(line(&w->in, i), i);
+		await_line(w, line(&w->in, i), i);
 		if (w->timed) {
 			now = bench_now();
 			histogram_record(&w->result->histogram, now - before);

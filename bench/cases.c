@@ -220,11 +220,12 @@ static void
 add_spins(struct report *report, struct job *job)
 {
 	/* Streams gain from long pauses, each peer from other ones; round
-	 * trips only get slower. */
+	 * trips from short ones, for who looks all the time slows down the
+	 * line that he waits for. */
 	static const struct sizes streams = {
 		5, { (size_t)PAUSES_OWN, 0, 32, 128, 512 }
 	};
-	static const struct sizes trips = { 3, { (size_t)PAUSES_OWN, 0, 1 } };
+	static const struct sizes trips = { 4, { (size_t)PAUSES_OWN, 0, 1, 3 } };
 	static const struct sizes few = { 2, { (size_t)PAUSES_OWN, 1 } };
 	static const struct sizes once = { 1, { 1 } };
 	const struct sizes *list = job->mode == MODE_LIMITS ? &once
@@ -266,7 +267,10 @@ add_styles(struct report *report, struct job *job, unsigned waits)
 		job->style = (struct style){ caps & CAP_SPIN ? WAIT_SPIN
 							     : WAIT_BLOCK,
 					     0 };
-		add_row(report, job);
+		if (caps & CAP_SPIN && !(caps & CAP_SOLO))
+			add_spins(report, job);
+		else
+			add_row(report, job);
 		return;
 	}
 	for (wait = 0; wait < WAIT_COUNT; wait++) {

@@ -121,6 +121,11 @@ extern "C" {
 #ifndef SHMRING_SLICE_NS
 #define SHMRING_SLICE_NS 100000000
 #endif
+/* Pauses between two looks of one who waits: who looks all the time takes the
+ * line away from the one who is about to write it. */
+#ifndef SHMRING_LOOK_AGAIN
+#define SHMRING_LOOK_AGAIN 3
+#endif
 /* Pauses of a streaming consumer that has caught up: whole cache lines fill
  * meanwhile. */
 #ifndef SHMRING_CATCH_UP
@@ -3256,7 +3261,7 @@ shmring__pauses(struct shmring__idle *idle)
 	if (idle->streak >= SHMRING__STREAM) {
 		idle->trial = 0;
 	} else if (++idle->lone <= idle->trial) {
-		return 1;
+		return SHMRING_LOOK_AGAIN;
 	} else if (idle->trial < 1u << 16) {
 		idle->trial = 2 * idle->trial + 32;
 	}
