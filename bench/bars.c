@@ -103,10 +103,12 @@ static const struct bar {
 	  .sense = COMPARED },
 #define ROUND_TRIP                                                     \
 	.figure = "SPSC round trip, spinning", .mode = MODE_PING_PONG, \
-	.sense = SLOWER, .metric = METRIC_NS, SIZES(8, 16, 56), OURS(SPIN)
-	{ ROUND_TRIP, .limit = 0.85, .than = "best peer",
+	.sense = SLOWER, .metric = METRIC_NS, SIZES(8, 16, 56)
+	{ ROUND_TRIP, .limit = 0.85, .than = "best peer", OURS(SPIN),
 	  THEIRS(SPSC_PEERS, SPIN) },
+	/* who copy nothing */
 	{ ROUND_TRIP, .limit = 1.1, .than = "bare fresh lines",
+	  .ours = WHO(SPSC_OURS, SPIN),
 	  .theirs = { "lines-fresh", SPIN, .size = 8 } },
 #define CROWD(n, kind)                                                     \
 	.figure = "MPMC throughput, " #n "x" #n, .pairs = n, .mode = kind, \

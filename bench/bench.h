@@ -204,6 +204,7 @@ struct control {
 	uint32_t finished BENCH_ALIGNED;
 	uint32_t senders_done BENCH_ALIGNED;
 	uint32_t receivers_done BENCH_ALIGNED;
+	int64_t woken; /* when the first receiver was, behind all messages */
 	uint32_t failed BENCH_ALIGNED;
 	int error;
 	char text[160];
@@ -286,6 +287,8 @@ void worker_fail(const struct worker *w, int error, const char *what,
 		 const struct channel *ch) __attribute__((noreturn));
 /* A receiver of so many found nothing: false when nothing more will come. */
 bool worker_idle(struct worker *w, uint64_t moved);
+/* A receiver was woken by VERIFY_WAKE: what it sees from now on is careful. */
+void worker_woken(struct worker *w);
 
 #ifdef __cplusplus
 }

@@ -225,7 +225,8 @@ add_spins(struct report *report, struct job *job)
 	static const struct sizes streams = {
 		5, { (size_t)PAUSES_OWN, 0, 32, 128, 512 }
 	};
-	static const struct sizes trips = { 4, { (size_t)PAUSES_OWN, 0, 1, 3 } };
+	static const struct sizes trips = { 4,
+					    { (size_t)PAUSES_OWN, 0, 1, 3 } };
 	static const struct sizes few = { 2, { (size_t)PAUSES_OWN, 1 } };
 	static const struct sizes once = { 1, { 1 } };
 	const struct sizes *list = job->mode == MODE_LIMITS ? &once

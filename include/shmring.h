@@ -1049,12 +1049,14 @@ shmring__spsc_fetch(const struct shmring *r, uint64_t position, uint64_t record,
 		    int to_write)
 {
 	const char *place = (const char *)shmring__header_at(r, position);
-	for (uint64_t i = 0; i < record; i += 64) {
+	uint64_t i = 0;
+	do {
 		if (to_write)
 			SHMRING__PREFETCH_WRITE(place + i);
 		else
 			__builtin_prefetch(place + i);
-	}
+		i += 64;
+	} while (i < record);
 }
 
 /* The payload is there: where the next record stands, its header cleared. */
@@ -1091,10 +1093,9 @@ shmring__spsc_unready(struct shmring *r, uint64_t header)
 }
 
 SHMRING__HOT int
-shmring__spsc_front(struct shmring *r, struct shmring__claim *claim,
-		    size_t limit)
+shmring__spsc_front(struct shmring *r, uint64_t head,
+		    struct shmring__claim *claim, size_t limit)
 {
-	uint64_t head = SHMRING__LOAD(r->head, RELAXED);
 	uint64_t *place = shmring__header_at(r, head);
 	uint64_t header = SHMRING__LOAD(place, ACQUIRE); /* A1 */
 	if (SHMRING__RARELY(header - 1 >= r->canary->receive))
@@ -1116,8 +1117,9 @@ shmring__spsc_publish(struct shmring *r, uint64_t head)
 		shmring__announce_space(r);
 }
 
-SHMRING__HOT void
-shmring__spsc_drop(struct shmring *r, const struct shmring__claim *claim)
+/* The message has been read: where the next one stands. */
+SHMRING__HOT uint64_t
+shmring__spsc_pass(struct shmring *r, const struct shmring__claim *claim)
 {
 	uint64_t size = shmring__record_size(claim->size);
 	uint64_t usual = r->usual;
@@ -1134,10 +1136,17 @@ shmring__spsc_drop(struct shmring *r, const struct shmring__claim *claim)
 	/* R2: after the copy, so that a successor sees it again rather than
 	 * never, and that a writer who looks here overwrites nothing */
 	SHMRING__STORE(r->head, next, RELEASE);
-	if (SHMRING__RARELY(next - r->published >= r->lazy ||
+	return next;
+}
+
+/* Tell the writer, now and then, that what lies before head is free. */
+SHMRING__HOT void
+shmring__spsc_free(struct shmring *r, uint64_t head)
+{
+	if (SHMRING__RARELY(head - r->published >= r->lazy ||
 			    (SHMRING__LOAD(&r->notice->space, RELAXED) &
 			     SHMRING__WATCHES)))
-		shmring__spsc_publish(r, next);
+		shmring__spsc_publish(r, head);
 }
 
 /* ------------------------------------------------------------------------
@@ -2739,10 +2748,10 @@ shmring__copy(void *to, const void *from, size_t size)
 	__asm__("" : "+r"(t), "+r"(f));
 	if (size > 64) {
 		memcpy(t, f, size);
-	} else if (size >= 32) { /* two halves that may overlap */
+	} else if (size > 32) { /* two halves that may overlap */
 		memcpy(t, f, 32);
 		memcpy(t + size - 32, f + size - 32, 32);
-	} else if (size >= 16) {
+	} else if (size > 16) {
 		memcpy(t, f, 16);
 		memcpy(t + size - 16, f + size - 16, 16);
 	} else if (size >= 8) {
@@ -2853,8 +2862,10 @@ SHMRING__HOT int
 shmring__front_once(struct shmring *r, uint32_t mode,
 		    struct shmring__claim *claim, size_t limit)
 {
-	return mode == SHMRING_SPSC ? shmring__spsc_front(r, claim, limit)
-				    : shmring__mpmc_front(r, claim, limit);
+	return mode == SHMRING_SPSC
+		       ? shmring__spsc_front(r, SHMRING__LOAD(r->head, RELAXED),
+					     claim, limit)
+		       : shmring__mpmc_front(r, claim, limit);
 }
 
 SHMRING__COLD int
@@ -2898,7 +2909,7 @@ shmring__drop(struct shmring *r, uint32_t mode,
 {
 	struct shmring__line *mine = r->line[SHMRING__READ];
 	if (mode == SHMRING_SPSC)
-		shmring__spsc_drop(r, claim);
+		shmring__spsc_free(r, shmring__spsc_pass(r, claim));
 	else
 		shmring__mpmc_drop(r, claim);
 	shmring__count(&mine->popped, 1);
@@ -2994,6 +3005,30 @@ shmring__spsc_put_n(struct shmring *r, const struct iovec *messages,
 	return n;
 }
 
+/* SPSC: as many messages as are there, up to a redelivered one. The counter
+ * moves once for all; head does not, or a successor would get the whole batch
+ * again. */
+SHMRING__HOT size_t
+shmring__spsc_get_n(struct shmring *r, struct iovec *messages, size_t count)
+{
+	uint64_t head = SHMRING__LOAD(r->head, RELAXED);
+	uint64_t suspect = /* the end of one; no message ends at an odd place */
+		r->suspect[0] != r->suspect[1] ? r->suspect[1] : 1;
+	size_t n;
+	for (n = 0; n < count && head != suspect; n++) {
+		struct shmring__claim claim = { 0, 0, NULL, SHMRING__IDLE };
+		if (shmring__spsc_front(r, head, &claim, messages[n].iov_len))
+			break;
+		SHMRING_COPY(messages[n].iov_base, claim.data, claim.size);
+		messages[n].iov_len = claim.size;
+		head = shmring__spsc_pass(r, &claim);
+		shmring__spsc_free(r, head);
+	}
+	if (n)
+		shmring__count(&r->line[SHMRING__READ]->popped, n);
+	return n;
+}
+
 SHMRING__HOT ssize_t
 shmring__push_n(struct shmring *r, const struct iovec *messages, size_t count,
 		int lazy)
@@ -3036,8 +3071,12 @@ static inline ssize_t
 shmring_pop_n(struct shmring *ring, struct iovec *messages, size_t count)
 {
 	ssize_t got = 0;
-	size_t n;
-	for (n = 0; n < count; n++) {
+	size_t n = ring->mode == SHMRING_SPSC
+			   ? shmring__spsc_get_n(ring, messages, count)
+			   : 0;
+	if (n)
+		return (ssize_t)n;
+	for (; n < count; n++) {
 		got = shmring_pop(ring, messages[n].iov_base,
 				  messages[n].iov_len);
 		if (got < 0)

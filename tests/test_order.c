@@ -1465,6 +1465,8 @@ static void
 tell_of_all_space_when_empty(void)
 {
 	struct shmring ring;
+	uint64_t numbers[2];
+	struct iovec batch[2] = { { &numbers[0], 8 }, { &numbers[1], 8 } };
 
 	ring_make(&ring, SHMRING_SPSC, 1, 4000);
 	push_some(&ring, 0, 5);
@@ -1477,6 +1479,10 @@ tell_of_all_space_when_empty(void)
 	ring.notice->space |= SHMRING__WATCHES;
 	pop_some(&ring, 0, 0);
 	ok(!(ring.notice->space & SHMRING__WATCHES), "who watches each time");
+	push_some(&ring, 0, 2);
+	ring.notice->space |= SHMRING__WATCHES;
+	is_int(shmring_pop_n(&ring, batch, 2), 2, "a batch");
+	ok(!(ring.notice->space & SHMRING__WATCHES), "each batch");
 	shmring_close(&ring);
 }
 

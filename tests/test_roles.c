@@ -141,6 +141,38 @@ succeed_a_producer(int leave)
 	shmring_unlink(name);
 }
 
+/* A batch ends with what the dead one may have seen. */
+static void
+succeed_by_batches(uint32_t mode)
+{
+	struct shmring ring, reader;
+	const char *name = make_named(mode, SHMRING_PRODUCER, &ring);
+	struct peer peer = {
+		.name = name, .roles = SHMRING_CONSUMER, .pops = 2, .peek = 1
+	};
+	uint64_t numbers[6] = { 0 };
+	struct iovec batch[6];
+
+	for (uint64_t i = 0; i < 6; i++) {
+		push_number(&ring, i);
+		batch[i].iov_base = &numbers[i];
+		batch[i].iov_len = sizeof(numbers[i]);
+	}
+	peer_start(&peer);
+	child_kill(peer.pid);
+	ring_open(&reader, name, SHMRING_CONSUMER);
+	shmring_recover(&reader);
+	is_int(shmring_pop_n(&reader, batch, 6), 1, "a batch of one");
+	is_int(shmring_redelivered(&reader), 1, "marked");
+	is_int(shmring_pop_n(&reader, batch + 1, 5), 3, "then all others");
+	is_int(shmring_redelivered(&reader), 0, "not marked");
+	is_int((int64_t)numbers[0], 2, "first what came twice");
+	is_int((int64_t)numbers[3], 5, "in order");
+	shmring_close(&reader);
+	shmring_close(&ring);
+	shmring_unlink(name);
+}
+
 static void
 succeed_a_consumer(uint32_t mode, int leave, int peek)
 {
@@ -554,6 +586,7 @@ main(void)
 		}
 	}
 	for (uint32_t mode = SHMRING_SPSC; mode <= SHMRING_MPMC; mode++) {
+		succeed_by_batches(mode);
 		only_look(mode);
 		if (notices_forks()) {
 			fork_a_user(mode);
