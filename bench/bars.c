@@ -96,7 +96,7 @@ static const struct bar {
 	.mode = MODE_THROUGHPUT, .metric = METRIC_NS,                 \
 	SIZES(64 << 10, 256 << 10, 1 << 20, 8 << 20),                 \
 	.ours = WHO("shmring-spsc-zero", BEST), .than = "one memcpy", \
-	THEIRS("memcpy", SPIN)
+	THEIRS("memcpy-ring", SPIN)
 	{ FRAMES, .figure = "SPSC throughput, in place, copied in only",
 	  .sense = FASTER, .limit = 0.9, .verify = VERIFY_SEQ },
 	{ FRAMES, .figure = "SPSC throughput, in place, and every byte read",
