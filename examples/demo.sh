@@ -3,11 +3,14 @@
 # Description: stream a large file through both kinds of ring, check every
 # byte, and show the rates beside that of a pipe
 #
-# usage: demo.sh [FILE]    (by default the compiler itself); BUILD=build
+# usage: demo.sh [FILE]    (by default the compiler itself); BUILD=build CC=cc
 set -eu
 
 shmcat=${BUILD:-build}/examples/shmcat
-input=${1:-$(${CC:-cc} -print-prog-name=cc1)}
+cc=${CC:-cc}
+input=${1:-$($cc -print-prog-name=cc1)}
+# clang has no cc1, but like every C compiler a C library
+[ -n "${1:-}" ] || [ -s "$input" ] || input=$($cc -print-file-name=libc.a)
 [ -s "$input" ] || { echo "demo: no such file: $input" >&2; exit 66; }
 # A shorter file is doubled until there is enough to measure.
 least=500000000
