@@ -287,7 +287,8 @@ void worker_fail(const struct worker *w, int error, const char *what,
 		 const struct channel *ch) __attribute__((noreturn));
 /* A receiver of so many found nothing: false when nothing more will come. */
 bool worker_idle(struct worker *w, uint64_t moved);
-/* A receiver was woken by VERIFY_WAKE: what it sees from now on is careful. */
+/* VERIFY_WAKE came, behind the messages: when the first receiver gets it, the
+   segment is over, but for what it may have overtaken. */
 void worker_woken(struct worker *w);
 
 #ifdef __cplusplus
