@@ -267,6 +267,8 @@ asked_for(const struct bar *bar)
 void
 bars_add(struct report *report)
 {
+	/* what no stream may pass */
+	static const struct side limit = WHO("memcpy", SPIN);
 	const struct bar *bar;
 	const size_t *size;
 
@@ -274,6 +276,8 @@ bars_add(struct report *report)
 		for (size = bar->sizes; *size && asked_for(bar); size++) {
 			add_side(report, bar, &bar->ours, *size);
 			add_side(report, bar, &bar->theirs, *size);
+			if (bar->mode == MODE_THROUGHPUT && !bar->batch)
+				add_side(report, bar, &limit, *size);
 		}
 	if (!report->count)
 		refuse("no such bar", options.only);

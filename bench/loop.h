@@ -260,11 +260,12 @@ loop_receive(const struct loop_ops *ops, struct worker *w, size_t size,
 		more = loop_receive_next(ops, w, &t, size, level, true, batch,
 					 careful);
 	/* Woken up: the end is near, look around without sleeping. */
-	if (w->verifier.woken)
+	if (w->verifier.woken) {
 		worker_woken(w);
-	while (w->verifier.woken && more && t.moved != expected)
-		more = loop_receive_next(ops, w, &t, size, level, false, batch,
-					 true);
+		while (more && t.moved != expected)
+			more = loop_receive_next(ops, w, &t, size, level, false,
+						 batch, true);
+	}
 	while (more && t.moved != expected)
 		more = loop_receive_next(ops, w, &t, size, level, false, batch,
 					 careful);

@@ -3,7 +3,7 @@
 # Description: stream a large file through both kinds of ring, check every
 # byte, and show the rates beside that of a pipe
 #
-# usage: demo.sh [FILE]    (by default the compiler itself); BUILD=build CC=cc
+# usage: demo.sh [FILE]    (by default cc1, or libc.a); BUILD=build CC=cc
 set -eu
 
 shmcat=${BUILD:-build}/examples/shmcat

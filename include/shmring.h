@@ -3076,6 +3076,7 @@ shmring_pop_n(struct shmring *ring, struct iovec *messages, size_t count)
 			   : 0;
 	if (n)
 		return (ssize_t)n;
+	/* MPMC; and SPSC, where there is none, or the mark has just passed */
 	for (; n < count; n++) {
 		got = shmring_pop(ring, messages[n].iov_base,
 				  messages[n].iov_len);
