@@ -102,7 +102,7 @@ extern "C" {
 #define SHMRING_VERSION_MAJOR 0
 #define SHMRING_VERSION_MINOR 1
 #define SHMRING_VERSION_PATCH 0
-#define SHMRING_LAYOUT 1 /* of the shared segment; openers refuse another */
+#define SHMRING_LAYOUT 2 /* of the shared segment; openers refuse another */
 
 /* Where named rings live. */
 #ifndef SHMRING_DIRECTORY
@@ -452,7 +452,9 @@ shmring__cas(uint64_t *place, uint64_t from, uint64_t to)
 #define SHMRING__ORPHAN UINT64_C(2) /* a dead reader's message may wait */
 #define SHMRING__NO_PRODUCER UINT64_C(4) /* there was one, the last is gone */
 #define SHMRING__NO_CONSUMER UINT64_C(8)
-#define SHMRING__VERSION UINT64_C(16)
+#define SHMRING__HAD_PRODUCER UINT64_C(16) /* one was attached, ever */
+#define SHMRING__HAD_CONSUMER UINT64_C(32)
+#define SHMRING__VERSION UINT64_C(64)
 
 struct shmring__notice { /* read by all all the time, written seldom */
 	uint64_t attn;
@@ -471,8 +473,11 @@ struct shmring__header {
 	uint64_t created; /* CLOCK_REALTIME, ns */
 	uint64_t pid_namespace; /* the creator's, inode number */
 	unsigned char boot_id[16]; /* of the kernel that made it */
-	uint32_t retired; /* 1: about to be replaced, do not attach */
-	uint32_t unused[37];
+	uint32_t retired; /* see shmring__not_replaced */
+	uint32_t features; /* what an opener has to know; none so far */
+	unsigned char id[16]; /* of this creation, random */
+	uint64_t looked; /* for the dead, last time: CLOCK_MONOTONIC, ns */
+	uint64_t unused[15]; /* 0 */
 	struct shmring__notice notice;
 };
 
@@ -494,6 +499,8 @@ struct shmring__line { /* a participant; only its owner writes, but status */
 	uint64_t time_namespace; /* which start was read in */
 	uint64_t pushed, pushed_bytes, popped, popped_bytes;
 	uint64_t full, empty, sleeps, wakes;
+	uint64_t hands; /* SPSC reader: messages it may have in hands at once */
+	uint64_t unused[15]; /* 0 */
 };
 
 #ifdef __cplusplus
@@ -521,6 +528,9 @@ SHMRING__AT(shmring__header, created, 72);
 SHMRING__AT(shmring__header, pid_namespace, 80);
 SHMRING__AT(shmring__header, boot_id, 88);
 SHMRING__AT(shmring__header, retired, 104);
+SHMRING__AT(shmring__header, features, 108);
+SHMRING__AT(shmring__header, id, 112);
+SHMRING__AT(shmring__header, looked, 128);
 SHMRING__AT(shmring__header, notice, 256);
 SHMRING__AT(shmring__notice, attn, 0);
 SHMRING__AT(shmring__notice, data, 8);
@@ -535,9 +545,10 @@ SHMRING__AT(shmring__line, intent, 32);
 SHMRING__AT(shmring__line, adopts, 48);
 SHMRING__AT(shmring__line, time_namespace, 56);
 SHMRING__AT(shmring__line, pushed, 64);
+SHMRING__AT(shmring__line, hands, 128);
 SHMRING__ASSERT(sizeof(struct shmring__notice) == SHMRING__LINE);
 SHMRING__ASSERT(sizeof(struct shmring__header) == 256 + SHMRING__LINE);
-SHMRING__ASSERT(sizeof(struct shmring__line) == SHMRING__LINE);
+SHMRING__ASSERT(sizeof(struct shmring__line) == 2 * SHMRING__LINE);
 
 /* Where everything is: follows from mode, slots, slot_size, participants and
  * page alone. Each handle works it out for itself and never reads it from
@@ -592,6 +603,8 @@ struct shmring { /* private: one participant, in its own memory */
 	uint64_t mask; /* SPSC: of byte offsets; MPMC: of slot numbers */
 	uint64_t credit; /* SPSC writer: may write below this */
 	uint64_t *taken; /* SPSC: what the reader has published as free */
+	uint64_t
+		*doubtful; /* SPSC: dead readers may have seen what is before */
 	uint64_t published; /* SPSC reader: my copy of *taken */
 	uint64_t lazy; /* SPSC reader: publish after so many bytes */
 	uint64_t usual; /* SPSC reader: size of the last record */
@@ -2099,10 +2112,11 @@ shmring__lay_out(struct shmring__geometry *g)
 	    g->slot_size < 1 || g->slot_size > 1u << 30 || g->page < 4096 ||
 	    g->page > 1u << 30 || (g->page & (g->page - 1)))
 		return -EINVAL;
-	g->index = shmring__round_up(sizeof(struct shmring__header) +
-					     (uint64_t)g->participants *
-						     SHMRING__LINE,
-				     g->page);
+	g->index =
+		shmring__round_up(sizeof(struct shmring__header) +
+					  (uint64_t)g->participants *
+						  sizeof(struct shmring__line),
+				  g->page);
 	g->stride = 8 + shmring__round_up(g->slot_size, 8);
 	if (g->mode == SHMRING_SPSC && g->participants == 2) {
 		g->consumer = g->index + g->page;
@@ -2180,7 +2194,7 @@ shmring__identify(struct shmring *r, struct shmring__header *h)
 		return -EPROTO;
 	if (h->byte_order != SHMRING__BYTE_ORDER || h->word_size != 8)
 		return -EPROTOTYPE;
-	if (h->layout != SHMRING_LAYOUT)
+	if (h->layout != SHMRING_LAYOUT || h->features)
 		return -EPROTONOSUPPORT;
 	int error = shmring__boot_id(boot_id);
 	if (error)
@@ -2293,6 +2307,7 @@ shmring__aim(struct shmring *r)
 		unsigned char *consumer = r->base + g->consumer;
 		r->head = (uint64_t *)(void *)consumer;
 		r->taken = (uint64_t *)(void *)(consumer + SHMRING__LINE);
+		r->doubtful = r->taken + SHMRING__LINE / 8;
 		r->mask = g->capacity - 8; /* keeps hostile positions aligned */
 		r->lazy = g->capacity / 8;
 		r->ahead = SHMRING_AHEAD < r->lazy ? SHMRING_AHEAD : r->lazy;
@@ -2450,6 +2465,10 @@ shmring__design(struct shmring__header *h, const struct shmring_config *config)
 	h->created = (uint64_t)now.tv_sec * UINT64_C(1000000000) +
 		     (uint64_t)now.tv_nsec;
 	h->pid_namespace = shmring__namespace("/proc/self/ns/pid");
+	long got = shmring__os(SYS_getrandom, (long)h->id, sizeof(h->id), 0, 0,
+			       0, 0);
+	if (got != sizeof(h->id))
+		return got < 0 ? (int)got : -EAGAIN;
 	return shmring__boot_id(h->boot_id);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: the layout of the shared segment is what SHMRING_LAYOUT 1
+ * Description: the layout of the shared segment is what SHMRING_LAYOUT 2
  * says: every offset and size, and where the parts of a segment stand.
  */
 #include "ring.h"
@@ -35,6 +35,9 @@ static const struct {
 	FIELD(shmring__header, pid_namespace, 80, 8),
 	FIELD(shmring__header, boot_id, 88, 16),
 	FIELD(shmring__header, retired, 104, 4),
+	FIELD(shmring__header, features, 108, 4),
+	FIELD(shmring__header, id, 112, 16),
+	FIELD(shmring__header, looked, 128, 8),
 	FIELD(shmring__header, notice, 256, 128),
 	FIELD(shmring__notice, attn, 0, 8),
 	FIELD(shmring__notice, data, 8, 4),
@@ -56,19 +59,20 @@ static const struct {
 	FIELD(shmring__line, empty, 104, 8),
 	FIELD(shmring__line, sleeps, 112, 8),
 	FIELD(shmring__line, wakes, 120, 8),
+	FIELD(shmring__line, hands, 128, 8),
 };
 
 static void
 place_fields(void)
 {
-	is_int(SHMRING_LAYOUT, 1, "these are the offsets of layout 1");
+	is_int(SHMRING_LAYOUT, 2, "these are the offsets of layout 2");
 	for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++)
 		ok(fields[i].is_at == fields[i].at &&
 			   fields[i].is_long == fields[i].length,
 		   "%s: %zu bytes at %zu", fields[i].name, fields[i].length,
 		   fields[i].at);
 	is_int(sizeof(struct shmring__header), 384, "the header's size");
-	is_int(sizeof(struct shmring__line), 128, "a participant's size");
+	is_int(sizeof(struct shmring__line), 256, "a participant's size");
 }
 
 static uint64_t
@@ -94,7 +98,7 @@ identity_is_right(const unsigned char *bytes, const struct shmring *ring,
 	struct stat file;
 
 	return !fstat(shmring_fd(ring), &file) &&
-	       !memcmp(bytes, "shmring1", 8) && field(bytes, 8, 4) == 1 &&
+	       !memcmp(bytes, "shmring1", 8) && field(bytes, 8, 4) == 2 &&
 	       !memcmp(bytes + 12, "\4\3\2\1", 4) && field(bytes, 16, 4) == 8 &&
 	       field(bytes, 20, 4) == config->mode &&
 	       field(bytes, 24, 4) == config->slots &&
@@ -115,7 +119,7 @@ places_are_right(const struct shmring *ring,
 	uint64_t stride = 8 + round_up(config->slot_size, 8);
 	uint64_t lines =
 		config->mode == SHMRING_SPSC ? 2 : config->participants;
-	uint64_t index = round_up(384 + 128 * lines, page);
+	uint64_t index = round_up(384 + 256 * lines, page);
 	uint64_t states = round_up(8 * (uint64_t)config->slots, page);
 	const struct shmring__geometry *g = &ring->geometry;
 
