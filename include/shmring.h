@@ -481,6 +481,9 @@ struct shmring__header {
 	struct shmring__notice notice;
 };
 
+#define SHMRING__READ 0 /* side: index of what there is once a direction */
+#define SHMRING__WRITE 1
+
 /* status: generation << 16 | roles << 8 | state */
 #define SHMRING__FREE 0u
 #define SHMRING__LIVE 1u
@@ -502,6 +505,31 @@ struct shmring__line { /* a participant; only its owner writes, but status */
 	uint64_t hands; /* SPSC reader: messages it may have in hands at once */
 	uint64_t unused[15]; /* 0 */
 };
+
+SHMRING__HOT uint32_t
+shmring__state_of(uint64_t status)
+{
+	return (uint32_t)(status & 255);
+}
+
+SHMRING__HOT uint32_t
+shmring__roles_of(uint64_t status)
+{
+	return (uint32_t)(status >> 8 & 255);
+}
+
+SHMRING__HOT uint64_t
+shmring__status(uint64_t old, uint32_t roles, uint32_t state)
+{
+	return (old & ~UINT64_C(0xffff)) | (uint64_t)roles << 8 | state;
+}
+
+/* The role that a side plays; in SPSC the side is also its line's number. */
+SHMRING__HOT uint32_t
+shmring__role(int side)
+{
+	return side == SHMRING__READ ? SHMRING_CONSUMER : SHMRING_PRODUCER;
+}
 
 #ifdef __cplusplus
 #define SHMRING__ASSERT(condition) static_assert(condition, #condition)
@@ -571,9 +599,6 @@ struct shmring__canary {
 
 #define SHMRING__CANARY 65536 /* bytes mapped: a page of any size */
 
-#define SHMRING__READ 0 /* index of what there is once a direction */
-#define SHMRING__WRITE 1
-
 struct shmring__claim { /* a message in hands */
 	uint64_t position;
 	uint64_t size;
@@ -603,21 +628,23 @@ struct shmring { /* private: one participant, in its own memory */
 	uint64_t mask; /* SPSC: of byte offsets; MPMC: of slot numbers */
 	uint64_t credit; /* SPSC writer: may write below this */
 	uint64_t *taken; /* SPSC: what the reader has published as free */
-	uint64_t
-		*doubtful; /* SPSC: dead readers may have seen what is before */
 	uint64_t published; /* SPSC reader: my copy of *taken */
 	uint64_t lazy; /* SPSC reader: publish after so many bytes */
 	uint64_t usual; /* SPSC reader: size of the last record */
 	uint64_t *states; /* MPMC: S */
 	uint64_t stride;
 	uint64_t ahead; /* what is fetched; SPSC: bytes, MPMC: slots */
+	uint64_t length_mask; /* MPMC: of the length in A */
 	uint32_t mode, shift, length_bits;
+	uint32_t wide; /* MPMC: the length stands beside */
 	uint32_t fenced; /* LIGHT must be a full fence */
 	/* the rest */
 	struct shmring__claim held[2]; /* by peek, by reserve */
 	unsigned char *spill;
 	uint64_t last; /* MPMC: one past my last push, for flush */
-	uint64_t suspect[2]; /* SPSC: the record a dead reader may have seen */
+	/* SPSC: a dead reader may have seen what stands before `doubtful`; we
+	 * went on at `resumed`, and may have so many in hands at once */
+	uint64_t resumed, doubtful, hands;
 	struct shmring__geometry geometry;
 	struct shmring__line *lines;
 	struct shmring__header *header;
@@ -1130,9 +1157,9 @@ shmring__spsc_publish(struct shmring *r, uint64_t head)
 		shmring__announce_space(r);
 }
 
-/* The message has been read: where the next one stands. */
+/* A message is being read: where the next one stands. */
 SHMRING__HOT uint64_t
-shmring__spsc_pass(struct shmring *r, const struct shmring__claim *claim)
+shmring__spsc_next(struct shmring *r, const struct shmring__claim *claim)
 {
 	uint64_t size = shmring__record_size(claim->size);
 	uint64_t usual = r->usual;
@@ -1146,16 +1173,17 @@ shmring__spsc_pass(struct shmring *r, const struct shmring__claim *claim)
 	uint64_t next = claim->position + usual;
 	if (usual / SHMRING__FETCHED < r->ahead)
 		shmring__spsc_fetch(r, next + r->ahead, usual, 0);
-	/* R2: after the copy, so that a successor sees it again rather than
-	 * never, and that a writer who looks here overwrites nothing */
-	SHMRING__STORE(r->head, next, RELEASE);
 	return next;
 }
 
-/* Tell the writer, now and then, that what lies before head is free. */
+/* All before head has been read. Tell the writer, now and then, that it is
+ * free. */
 SHMRING__HOT void
 shmring__spsc_free(struct shmring *r, uint64_t head)
 {
+	/* R2: after the copy, so that a successor sees it again rather than
+	 * never, and that a writer who looks here overwrites nothing */
+	SHMRING__STORE(r->head, head, RELEASE);
 	if (SHMRING__RARELY(head - r->published >= r->lazy ||
 			    (SHMRING__LOAD(&r->notice->space, RELAXED) &
 			     SHMRING__WATCHES)))
@@ -1165,36 +1193,112 @@ shmring__spsc_free(struct shmring *r, uint64_t head)
 /* ------------------------------------------------------------------------
  * MPMC
  *
- * Vyukov's bounded queue: position p belongs to slot p mod N in turn
- * T = p / N. The first word of a slot, A, holds its phase (2T: free for the
- * writer of turn T, 2T+1: ready for its reader) and the message's length.
- * A claim is one compare-and-swap of tail or head; the owner of a claim
- * moves the phase on by a plain store.
+ * Vyukov's bounded queue, in which any process may be killed or stopped at
+ * any instruction. First the queue, then what happens when somebody does not
+ * come back.
  *
- * What if the owner is stopped or dead? Nobody asks, until a position has
- * blocked somebody for SHMRING_PATIENCE_NS. Then that one decides, in a
- * cold word S beside the slots, whether the phase is still to come:
+ * THE QUEUE. Position p belongs to slot p mod N in turn T = p / N.
  *
- *   S            meaning                           goes over to
- *   LIVE(sp)     phases to sp are decided; A < sp  VOIDING(more)
- *                means that anyone may help A      ORPHAN (reader dead)
- *   VOIDING(f)   somebody doubts that f will come  LIVE(f): it came
- *                                                  WRITER, READER: it did
- *                                                  not (f odd, even)
- *   WRITER(sp)   the slot is left to its late      WRITER(sp + 2): void in
- *   READER(sp)   writer or reader; positions of      the next turn, too
- *                turns < sp / 2 are void, tail     LIVE(sp), then A := sp:
- *                and head pass them                  handed back, or dead
- *   ORPHAN(sp)   a dead reader's message, to be    READER(sp), count + 1:
- *                adopted                             adopted
+ *	slot    A: phase, length | payload      one for each of the N
+ *	states  S: phase, count, state          a cold word for each, elsewhere
  *
- * A and S only grow, each phase is decided once. Who is late finds out from
- * attn right after its store and hands the slot back: a late copy harms
- * nobody, for the slot was left alone. A late writer pushes its message
- * again. All stores to S are compare-and-swaps.
+ *	A's phase  2T      free for the writer of turn T
+ *	           2T + 1  ready for the reader of turn T
+ *	           2T + 2  free for the writer of turn T + 1
  *
- * What a claim or a dead owner held stands in its participant line (intent,
- * stored before the claim), so recovery finds it in O(1).
+ * The life of a message: its writer finds phase 2T at tail, shows the
+ * position in its participant line (intent), claims it by a compare-and-swap
+ * of tail, fills the slot and stores phase 2T + 1. Its reader does the same
+ * with head and 2T + 2. The owner of a claim moves the phase on by a plain
+ * store: no read-modify-write ever touches a slot. That makes the queue fast,
+ * and it makes the rest of this section necessary, for nobody can take such a
+ * store back.
+ *
+ * THE DOUBT. What if the owner is stopped, or dead? Nobody asks, until its
+ * claim has blocked somebody for SHMRING_PATIENCE_NS. Then that one decides
+ * in S whether the phase still counts. If not, the position is void: cursors
+ * pass it, and the slot is retained, left alone until its late owner hands it
+ * back. A late copy of the payload thus harms nobody. A late writer pushes
+ * its message again, at a later position.
+ *
+ *   S            means                      moves on to, and by whom
+ *   LIVE(f)      phases up to f are decided. VOIDING(g > f)  who is blocked,
+ *                A < f: a hand-back is        or who recovers a dead owner
+ *                unfinished                  ORPHAN(A + 1)   who recovers
+ *   VOIDING(f)   does phase f count?         LIVE(f)         anybody: A >= f
+ *                                            WRITER(f + 1)   anybody: f odd,
+ *                                            READER(f + 2)   f even; A < f
+ *   WRITER(f)    retained for a late writer  LIVE(f)         the owner; or,
+ *   READER(f)    or reader; positions of       uncovered, anybody
+ *                turns < f / 2 are void      same(f + 2)     writers, come
+ *                                              round to the slot again
+ *                                            ORPHAN(f)       READER unread and
+ *                                              uncovered: anybody
+ *   ORPHAN(f)    an unread message of a      READER(f), count + 1: who adopts
+ *                dead reader
+ *
+ * And who finishes it, if the one who moved dies or stops right there?
+ *   LIVE, A < f  whoever looks at the slot: shmring__tidy
+ *   VOIDING      whoever it blocks, by his own clock (shmring__doubt), or who
+ *                recovers; attn need not tell of it yet
+ *   WRITER,      its owner; if that is dead, who recovers it or sweeps the
+ *   READER       slots (shmring__reclaim). Covered means: a LIVE participant
+ *                shows the position, so it may be the owner
+ *   ORPHAN       whoever recovers the dead reader's line, or sweeps, raises
+ *                the bit in attn again; whoever sees the bit adopts
+ *
+ * All moves go through shmring__move, by compare-and-swap from the very word
+ * that was judged; when that fails, judge again.
+ *
+ * THE HARD PLACES. Each in the form: if this load sees that store, then ...
+ *
+ * (decide)  owner of the claim         doubter
+ *           A := phase          R4     S := VOIDING(phase)
+ *           LIGHT                      attn |= DOUBT             R8
+ *           load attn           A8     HEAVY
+ *                                      load A                    A4
+ *     If the doubter's load of A misses the phase, then HEAVY came before
+ *     LIGHT, and the owner's load of attn sees DOUBT: it looks at S. If the
+ *     owner's load misses DOUBT, then LIGHT came before HEAVY, and the
+ *     doubter sees the phase. Impossible: the position is void, and its
+ *     writer takes the message for delivered.
+ * (settle)  who claims                 late owner
+ *           load A: phase       A4     A := phase, too late      R4
+ *           LIGHT                      S := LIVE(f)              R5
+ *           load attn: DOUBT    A8     A := f
+ *           load S              A5
+ *           load A again        A4
+ *     DOUBT stays until head has passed the position (shmring__calm), so who
+ *     sees a late phase sees DOUBT. If its load of S sees LIVE(f), then its
+ *     second load of A sees f, or helps. Impossible: a message is read at a
+ *     void position, and again where its writer pushed it anew.
+ * (retain)  late owner                 anybody
+ *           A := phase          R4     S := VOIDING(f <= phase)
+ *           load S              A5     S := WRITER or READER     R5
+ *           load A              A4
+ *     If the load of S sees WRITER (READER) and A still is the phase just
+ *     stored, then the slot is retained for this owner and no other: only
+ *     who is uncovered loses it. Impossible: two use a slot at once.
+ * (recover) claimer of p               who recovers x, which shows p, too
+ *           status := LIVE      R7     load cursor: beyond p     A4
+ *           intent := p         R6     load S, then A: unfinished
+ *           CAS cursor                 load all lines: uncovered A6, A7
+ *           A := next phase     R4     load A: unchanged
+ *           intent := q         R6     CAS S from the word judged
+ *     If the cursor is beyond p, then the loads of the lines see the claimer
+ *     LIVE with p; or with a later intent, then the second load of A sees its
+ *     phase; or not LIVE any more, then it will not touch the slot, and who
+ *     acted for it has changed S or A. Impossible: a living owner's message
+ *     becomes an orphan, or its slot another's.
+ *
+ * ABA. Phases, positions, generations and attn's version only grow. The one
+ * word that may come again is READER(f) by way of ORPHAN(f): each adoption
+ * counts, so a mover would have to sleep through 512 of one message.
+ * A participant line may be used again as soon as it is FREE: by then all
+ * that its owner left is told by S, which needs no line.
+ *
+ * WIDE rings, whose slot_size does not fit into 12 bits beside the phase, keep
+ * the length in the slot's last word: so all count 2^51 turns.
  * ------------------------------------------------------------------------ */
 
 #define SHMRING__S_LIVE 0u
@@ -1203,6 +1307,10 @@ shmring__spsc_free(struct shmring *r, uint64_t head)
 #define SHMRING__S_READER 3u
 #define SHMRING__S_ORPHAN 4u
 #define SHMRING__S_COUNT 0xff8u /* adoptions, modulo 512 */
+
+/* One call gives up after SHMRING__TRIES in all; what another may disturb in
+ * one step of it gives up after so many, and the call tries again. */
+#define SHMRING__STEP_TRIES 64
 
 SHMRING__HOT uint64_t
 shmring__s(uint64_t phase, uint64_t state)
@@ -1242,11 +1350,34 @@ shmring__ahead(uint64_t a, uint64_t b)
 	return (int64_t)(a - b);
 }
 
-/* The length that says: aborted, skip me. Larger than any slot_size. */
+/* The length that says: aborted, skip me. Larger than any slot_size; beside
+ * the phase stand its low bits, which are all ones. */
 SHMRING__HOT uint64_t
 shmring__aborted(const struct shmring *r)
 {
-	return (UINT64_C(1) << r->length_bits) - 1;
+	return r->wide ? UINT32_MAX : r->length_mask;
+}
+
+/* WIDE: where the length of a slot's message stands. */
+SHMRING__HOT uint64_t *
+shmring__beside(const struct shmring *r, uint64_t position)
+{
+	return (uint64_t *)(void *)(shmring__slot(r, position) + r->stride - 8);
+}
+
+/* The length of the message at a position whose A was loaded: loaded once,
+ * to be checked by the caller. */
+SHMRING__HOT uint64_t
+shmring__length_of(const struct shmring *r, uint64_t position, uint64_t a)
+{
+	uint64_t length = a & r->length_mask;
+	if (!SHMRING__RARELY(r->wide))
+		return length;
+	/* relaxed: A was acquired, and a claim confirms that the slot still
+	 * is this message's */
+	return length == r->length_mask
+		       ? shmring__aborted(r)
+		       : SHMRING__LOAD(shmring__beside(r, position), RELAXED);
 }
 
 /* Whether HEAVY reaches everybody whose claim could be doubted: by
@@ -1259,16 +1390,71 @@ shmring__heavy(struct shmring *r)
 	for (uint32_t i = 0; i < r->geometry.participants; i++) {
 		struct shmring__line *x = &r->lines[i];
 		if ((SHMRING__LOAD(&x->status, ACQUIRE) & 255) ==
-			    SHMRING__LIVE &&
+			    SHMRING__LIVE && /* A7 */
 		    !(SHMRING__LOAD(&x->flags, RELAXED) & SHMRING__FENCED))
 			return 0;
 	}
 	return 1;
 }
 
+/* Who waits may find a message or room now: whoever made it comes here. */
+SHMRING__COLD void
+shmring__wake_both(struct shmring *r)
+{
+	shmring__wake(r, &r->notice->data, 1);
+	shmring__wake(r, &r->notice->space, 1);
+}
+
+/* S is LIVE(f): let A have come to f. Others may help, and be faster. */
+SHMRING__COLD void
+shmring__help(struct shmring *r, uint64_t p, uint64_t f)
+{
+	uint64_t *word = shmring__a(r, p);
+	uint64_t a = SHMRING__LOAD(word, ACQUIRE); /* A4 */
+	if (a >> r->length_bits < f &&
+	    shmring__cas(word, a, f << r->length_bits))
+		shmring__wake_both(r);
+}
+
+/* The only change of S: from the word that was judged to a state and phase,
+ * with all that follows from it. 0: S is not what it was, judge again. */
+SHMRING__COLD int
+shmring__move(struct shmring *r, uint64_t p, uint64_t from, uint64_t state,
+	      uint64_t f)
+{
+	uint64_t count = from & SHMRING__S_COUNT;
+	uint64_t bits = SHMRING__DOUBT | SHMRING__ORPHAN;
+	if ((from & 7) == SHMRING__S_ORPHAN)
+		count = (count + 8) & SHMRING__S_COUNT;
+	if (state == SHMRING__S_ORPHAN)
+		shmring__attend(r, bits, 0);
+	if (!shmring__cas(shmring__s_of(r, p), from, /* R5 */
+			  shmring__s(f, state) | count))
+		return 0;
+	switch (state) {
+	case SHMRING__S_LIVE:
+		if ((from & 7) != SHMRING__S_VOIDING)
+			shmring__help(r, p, f);
+		break;
+	case SHMRING__S_ORPHAN: /* the bits may just have been cleared */
+		shmring__attend(r, bits, 0);
+		shmring__wake(r, &r->notice->data, 1);
+		break;
+	case SHMRING__S_WRITER:
+	case SHMRING__S_READER:
+		if ((from & 7) == SHMRING__S_VOIDING)
+			shmring__wake_both(r); /* void: to be passed */
+		break;
+	default:
+		break;
+	}
+	return 1;
+}
+
 /* S says VOIDING(phase): did the phase come? Returns 0 if it cannot be told.
  * attn goes up before A is read, and whoever still stores A reads attn
- * afterwards. The dead store nothing: for them no fence is needed. */
+ * afterwards: see (decide). The dead store nothing: for them no fence is
+ * needed. */
 SHMRING__COLD int
 shmring__decide(struct shmring *r, uint64_t p, uint64_t s, int dead)
 {
@@ -1276,13 +1462,13 @@ shmring__decide(struct shmring *r, uint64_t p, uint64_t s, int dead)
 	shmring__attend(r, SHMRING__DOUBT, 0);
 	if (!shmring__heavy(r) && !dead)
 		return 0;
-	uint64_t a = SHMRING__LOAD(shmring__a(r, p), ACQUIRE);
-	uint64_t verdict =
-		shmring__s(phase / 2 * 2 + 2,
-			   phase & 1 ? SHMRING__S_WRITER : SHMRING__S_READER);
+	uint64_t a = SHMRING__LOAD(shmring__a(r, p), ACQUIRE); /* A4 */
 	if (a >> r->length_bits >= phase)
-		verdict = shmring__s(phase, SHMRING__S_LIVE);
-	shmring__cas(shmring__s_of(r, p), s, verdict); /* R5 */
+		shmring__move(r, p, s, SHMRING__S_LIVE, phase);
+	else if (phase & 1)
+		shmring__move(r, p, s, SHMRING__S_WRITER, phase + 1);
+	else
+		shmring__move(r, p, s, SHMRING__S_READER, phase + 2);
 	return 1;
 }
 
@@ -1293,18 +1479,16 @@ shmring__tidy(struct shmring *r, uint64_t p, uint64_t *s, uint64_t *a)
 {
 	*s = SHMRING__LOAD(shmring__s_of(r, p), ACQUIRE); /* A5 */
 	*a = SHMRING__LOAD(shmring__a(r, p), ACQUIRE); /* A4 */
-	uint64_t sp = *s >> 12;
-	int reached = *a >> r->length_bits >= sp;
+	uint64_t f = *s >> 12;
+	int reached = *a >> r->length_bits >= f;
 	switch (*s & 7) {
 	case SHMRING__S_LIVE:
 		if (!reached)
-			shmring__cas(shmring__a(r, p), *a,
-				     sp << r->length_bits);
+			shmring__help(r, p, f);
 		return !reached;
 	case SHMRING__S_VOIDING:
 		if (reached)
-			shmring__cas(shmring__s_of(r, p), *s,
-				     shmring__s(sp, SHMRING__S_LIVE));
+			shmring__move(r, p, *s, SHMRING__S_LIVE, f);
 		return reached;
 	default:
 		return 0;
@@ -1320,62 +1504,149 @@ shmring__tidy(struct shmring *r, uint64_t p, uint64_t *s, uint64_t *a)
 SHMRING__COLD int
 shmring__settle(struct shmring *r, uint64_t p, uint64_t want)
 {
-	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
+	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
 		uint64_t s, a;
 		if (shmring__tidy(r, p, &s, &a))
 			continue;
-		uint64_t sp = s >> 12;
+		uint64_t f = s >> 12;
 		/* Open only for whom A still is as it was before S was read:
 		 * a late phase may just have been handed back. */
 		if ((s & 7) == SHMRING__S_LIVE)
 			return a >> r->length_bits > want ? SHMRING__VOID
 							  : SHMRING__OPEN;
 		if ((s & 7) == SHMRING__S_VOIDING) {
-			if (sp != want || !shmring__decide(r, p, s, 0))
+			if (f != want || !shmring__decide(r, p, s, 0))
 				return SHMRING__STUCK;
 			continue;
 		}
-		if (sp > want)
+		if (f > want)
 			return SHMRING__VOID;
 		/* A producer has come round and the slot is still retained:
 		 * void it for this turn, too, once head has passed the last. */
 		uint64_t before = p - (r->mask + 1);
-		if (sp != want || (want & 1) ||
+		if (f != want || (want & 1) ||
 		    shmring__ahead(SHMRING__LOAD(r->head, ACQUIRE), before) <=
 			    0 ||
 		    SHMRING__LOAD(r->tail, ACQUIRE) != p)
 			return SHMRING__STUCK;
-		shmring__cas(shmring__s_of(r, p), s, s + shmring__s(2, 0));
+		shmring__move(r, p, s, s & 7, f + 2);
 	}
 	return SHMRING__STUCK;
 }
 
-/* Bits are cleared only when no stopped owner can still need them: every
- * slot is LIVE, its phase has come, and head has passed what was void. */
+/* Whether a living participant shows position p as its intent: then the claim
+ * may be its own. All lines count, also the one that is being recovered: that
+ * is not LIVE, unless another has finished and a new owner has come. */
+SHMRING__COLD int
+shmring__covered(const struct shmring *r, uint64_t p, int side)
+{
+	for (uint32_t i = 0; i < r->geometry.participants; i++) {
+		struct shmring__line *y = &r->lines[i];
+		if (shmring__state_of(SHMRING__LOAD(&y->status, ACQUIRE)) ==
+			    SHMRING__LIVE && /* A7 */
+		    (SHMRING__LOAD(&y->intent[side], ACQUIRE) == p || /* A6 */
+		     (side == SHMRING__READ &&
+		      SHMRING__LOAD(&y->adopts, ACQUIRE) == p))) /* A6 */
+			return 1;
+	}
+	return 0;
+}
+
+/* Take a slot, whose state was seen to be s, from an owner that is no more: if
+ * it is retained, but nobody who lives covers its position. It is handed back,
+ * or what a dead reader left unread becomes an orphan. Of an orphan is told
+ * again: who made it may have died before it could. */
 SHMRING__COLD void
-shmring__calm(struct shmring *r)
+shmring__reclaim(struct shmring *r, uint64_t slot, uint64_t s)
+{
+	uint64_t a = SHMRING__LOAD(shmring__a(r, slot), ACQUIRE); /* A4 */
+	uint64_t phase = a >> r->length_bits, state = s & 7;
+	if (state == SHMRING__S_ORPHAN)
+		shmring__attend(r, SHMRING__DOUBT | SHMRING__ORPHAN, 0);
+	if (state != SHMRING__S_WRITER && state != SHMRING__S_READER)
+		return;
+	int side = state == SHMRING__S_WRITER ? SHMRING__WRITE : SHMRING__READ;
+	uint64_t turn = (phase - (side == SHMRING__READ)) >> 1;
+	if (shmring__covered(r, (turn << r->shift) + (slot & r->mask), side))
+		return;
+	/* Its last store may have come after our load; then it is for next
+	 * time. */
+	if (SHMRING__LOAD(shmring__a(r, slot), ACQUIRE) != a) /* A4 */
+		return;
+	shmring__move(r, slot, s,
+		      side == SHMRING__READ && (phase & 1) ? SHMRING__S_ORPHAN
+							   : SHMRING__S_LIVE,
+		      s >> 12);
+}
+
+/* Look through all slots: reclaim what is retained for nobody. DOUBT is
+ * cleared only when no stopped owner can still need it: every slot is LIVE,
+ * its phase has come, and head has passed what was void. */
+SHMRING__COLD void
+shmring__sweep(struct shmring *r)
 {
 	uint64_t seen = SHMRING__LOAD(&r->notice->attn, ACQUIRE); /* A8 */
 	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE);
+	int needed = 0;
 	r->settles = 0;
 	if (!(seen & SHMRING__DOUBT))
 		return;
 	for (uint64_t i = 0; i <= r->mask; i++) {
 		uint64_t s = SHMRING__LOAD(&r->states[i], ACQUIRE); /* A5 */
-		uint64_t a = SHMRING__LOAD(shmring__a(r, i), ACQUIRE);
-		uint64_t sp = s >> 12;
-		if ((s & 7) != SHMRING__S_LIVE || a >> r->length_bits < sp)
-			return;
-		if (sp >= 2 &&
-		    shmring__ahead(head, ((sp / 2 - 1) << r->shift) + i) <= 0)
-			return;
+		uint64_t a = SHMRING__LOAD(shmring__a(r, i), ACQUIRE); /* A4 */
+		uint64_t f = s >> 12;
+		if ((s & 7) != SHMRING__S_LIVE) {
+			shmring__reclaim(r, i, s);
+			needed = 1;
+		} else if (a >> r->length_bits < f ||
+			   (f >= 2 &&
+			    shmring__ahead(head, ((f / 2 - 1) << r->shift) +
+							 i) <= 0)) {
+			needed = 1;
+		}
 	}
-	shmring__cas(&r->notice->attn, seen,
-		     seen - SHMRING__DOUBT + SHMRING__VERSION);
+	if (!needed)
+		shmring__cas(&r->notice->attn, seen, /* R8 */
+			     seen - SHMRING__DOUBT + SHMRING__VERSION);
 }
 
-/* Give up a claim attempt. The intent must not outlive it: recovery would
- * wait for us. */
+/* Whether a message is, or may be, in somebody's hands still; head was seen at
+ * tail before. Who takes part is looked at first, then, since who was recovered
+ * meanwhile has left it to them, the slots. */
+SHMRING__COLD int
+shmring__in_hands(const struct shmring *r)
+{
+	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE);
+	for (uint32_t i = 0; i < r->geometry.participants; i++) {
+		struct shmring__line *x = &r->lines[i];
+		uint64_t shown[2];
+		if (shmring__state_of(SHMRING__LOAD(&x->status, ACQUIRE)) ==
+		    SHMRING__FREE) /* A7 */
+			continue;
+		shown[0] = SHMRING__LOAD(&x->intent[SHMRING__READ], ACQUIRE);
+		shown[1] = SHMRING__LOAD(&x->adopts, ACQUIRE); /* A6 */
+		for (int k = 0; k < 2; k++)
+			if (shown[k] != SHMRING__NONE &&
+			    shmring__ahead(head, shown[k]) > 0 &&
+			    SHMRING__LOAD(shmring__a(r, shown[k]), ACQUIRE) >>
+					    r->length_bits == /* A4 */
+				    shmring__phase(r, shown[k], 1))
+				return 1;
+	}
+	if (!(SHMRING__LOAD(&r->notice->attn, ACQUIRE) & SHMRING__DOUBT))
+		return 0; /* A8: all slots are LIVE */
+	for (uint64_t i = 0; i <= r->mask; i++) {
+		uint64_t s = SHMRING__LOAD(&r->states[i], ACQUIRE); /* A5 */
+		uint64_t a = SHMRING__LOAD(shmring__a(r, i), ACQUIRE); /* A4 */
+		if ((s & 7) != SHMRING__S_LIVE && (a >> r->length_bits & 1) &&
+		    (s & 7) != SHMRING__S_WRITER)
+			return 1;
+	}
+	return 0;
+}
+
+/* Give up a claim attempt. The intent must not outlive it: a slot that it
+ * covers would stay with us. */
 SHMRING__COLD int
 shmring__no_claim(struct shmring *r, int side, int error)
 {
@@ -1396,7 +1667,7 @@ shmring__mpmc_care(struct shmring *r, uint64_t *cursor, uint64_t p,
 		      SHMRING__DOUBT)) /* A8 */
 			return phase == want ? 0 : -EAGAIN;
 		if (++r->settles > r->mask)
-			shmring__calm(r);
+			shmring__sweep(r);
 		verdict = shmring__settle(r, p, want);
 	}
 	if (verdict == SHMRING__VOID) {
@@ -1420,13 +1691,13 @@ shmring__back_off(int tries)
 }
 
 /* Claim the next position to write or to read. Reading, a message larger
- * than limit is left alone. */
+ * than limit is left alone. The call's tries go on being counted. */
 SHMRING__HOT int
 shmring__mpmc_claim(struct shmring *r, int side, size_t limit,
-		    struct shmring__claim *claim)
+		    struct shmring__claim *claim, int *tries)
 {
 	uint64_t *cursor = side == SHMRING__WRITE ? r->tail : r->head;
-	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
+	for (; *tries < SHMRING__TRIES; ++*tries) {
 		uint64_t p = SHMRING__LOAD(cursor, RELAXED);
 		uint64_t want = shmring__phase(r, p, side == SHMRING__READ);
 		uint64_t a = SHMRING__LOAD(shmring__a(r, p), ACQUIRE); /* A4 */
@@ -1440,15 +1711,22 @@ shmring__mpmc_claim(struct shmring *r, int side, size_t limit,
 			if (care)
 				continue;
 		}
-		uint64_t size = a & shmring__aborted(r);
-		if (side == SHMRING__READ && SHMRING__RARELY(size > limit) &&
-		    size != shmring__aborted(r) &&
-		    SHMRING__LOAD(cursor, ACQUIRE) == p)
-			return shmring__no_claim(r, side, -EMSGSIZE);
+		uint64_t size = 0;
+		if (side == SHMRING__READ) {
+			size = shmring__length_of(r, p, a);
+			if (SHMRING__RARELY(size > limit) &&
+			    size != shmring__aborted(r)) {
+				if (SHMRING__LOAD(cursor, ACQUIRE) == p)
+					return shmring__no_claim(r, side,
+								 -EMSGSIZE);
+				/* Never claim it: head may come back. */
+				continue;
+			}
+		}
 		/* R6: shown before it is true, after our last claim's end */
 		SHMRING__STORE(&r->line[side]->intent[side], p, RELEASE);
 		if (SHMRING__RARELY(!shmring__cas(cursor, p, p + 1))) {
-			shmring__back_off(tries);
+			shmring__back_off(*tries);
 			continue;
 		}
 		if (r->ahead) /* both sides write to it */
@@ -1469,37 +1747,28 @@ shmring__retained(struct shmring *r, uint64_t p, uint64_t phase)
 {
 	uint64_t mine = phase & 1 ? SHMRING__S_WRITER : SHMRING__S_READER;
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
-		uint64_t s = SHMRING__LOAD(shmring__s_of(r, p), ACQUIRE);
-		uint64_t a = SHMRING__LOAD(shmring__a(r, p), ACQUIRE);
-		if ((s & 7) == SHMRING__S_VOIDING && s >> 12 <= phase) {
-			if (shmring__cas(shmring__s_of(r, p), s,
-					 shmring__s(s >> 12, SHMRING__S_LIVE)))
-				return 0;
-			continue;
-		}
-		return (s & 7) == mine && a >> r->length_bits == phase;
+		uint64_t s =
+			SHMRING__LOAD(shmring__s_of(r, p), ACQUIRE); /* A5 */
+		uint64_t a = SHMRING__LOAD(shmring__a(r, p), ACQUIRE); /* A4 */
+		if ((s & 7) != SHMRING__S_VOIDING || s >> 12 > phase)
+			return (s & 7) == mine && a >> r->length_bits == phase;
+		if (shmring__move(r, p, s, SHMRING__S_LIVE, s >> 12))
+			return 0;
 	}
 	return 0;
 }
 
-/* Return a retained slot, in a turn that nobody has passed. Only its owner,
- * or who recovers the dead owner, may; meanwhile producers may raise sp. */
+/* Return a slot that is retained for us: meanwhile only producers change S,
+ * who raise its phase. In a turn that nobody has passed. */
 SHMRING__COLD void
 shmring__hand_back(struct shmring *r, uint64_t p)
 {
-	uint64_t *state = shmring__s_of(r, p);
-	uint64_t s = SHMRING__LOAD(state, ACQUIRE); /* A5 */
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
-		if (shmring__cas(state, s,
-				 shmring__s(s >> 12, SHMRING__S_LIVE))) /* R5 */
-			break;
-		s = SHMRING__LOAD(state, ACQUIRE);
+		uint64_t s =
+			SHMRING__LOAD(shmring__s_of(r, p), ACQUIRE); /* A5 */
+		if (shmring__move(r, p, s, SHMRING__S_LIVE, s >> 12))
+			return;
 	}
-	uint64_t a = SHMRING__LOAD(shmring__a(r, p), ACQUIRE);
-	if (a >> r->length_bits < s >> 12)
-		shmring__cas(shmring__a(r, p), a, s >> 12 << r->length_bits);
-	shmring__wake(r, &r->notice->data, 1);
-	shmring__wake(r, &r->notice->space, 1);
 }
 
 /* Store the phase that ends our claim of a position. 1: too late, see
@@ -1521,9 +1790,13 @@ SHMRING__HOT int
 shmring__mpmc_deliver(struct shmring *r, const struct shmring__claim *claim,
 		      size_t size)
 {
-	return shmring__mpmc_finish(r, claim->position,
-				    shmring__phase(r, claim->position, 1),
-				    size);
+	uint64_t p = claim->position;
+	if (SHMRING__RARELY(r->wide)) {
+		/* relaxed: published by A, as the payload is */
+		SHMRING__STORE(shmring__beside(r, p), size, RELAXED);
+		size = size == shmring__aborted(r) ? r->length_mask : 0;
+	}
+	return shmring__mpmc_finish(r, p, shmring__phase(r, p, 1), size);
 }
 
 SHMRING__HOT void
@@ -1533,7 +1806,7 @@ shmring__mpmc_drop(struct shmring *r, const struct shmring__claim *claim)
 	if (SHMRING__RARELY(claim->state == SHMRING__ADOPTED)) {
 		shmring__hand_back(r, p);
 		SHMRING__STORE(&r->line[SHMRING__READ]->adopts, SHMRING__NONE,
-			       RELEASE);
+			       RELEASE); /* R6 */
 		return;
 	}
 	if (shmring__mpmc_finish(r, p, shmring__phase(r, p, 0) + 2, 0))
@@ -1556,7 +1829,7 @@ shmring__orphan(struct shmring *r, uint64_t *s, uint64_t *a)
 	uint64_t oldest = SHMRING__NONE;
 	for (uint64_t i = 0; i <= r->mask; i++) {
 		uint64_t si = SHMRING__LOAD(&r->states[i], ACQUIRE); /* A5 */
-		uint64_t ai = SHMRING__LOAD(shmring__a(r, i), ACQUIRE);
+		uint64_t ai = SHMRING__LOAD(shmring__a(r, i), ACQUIRE); /* A4 */
 		uint64_t p = (ai >> r->length_bits >> 1 << r->shift) + i;
 		if ((si & 7) == SHMRING__S_ORPHAN && p < oldest) {
 			oldest = p;
@@ -1575,9 +1848,10 @@ shmring__mpmc_adopt(struct shmring *r, size_t limit,
 {
 	uint64_t *adopts = &r->line[SHMRING__READ]->adopts;
 	int error = -EAGAIN;
-	for (int tries = 0; tries < 64; tries++) {
+	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
 		uint64_t s = 0, a = 0;
-		uint64_t seen = SHMRING__LOAD(&r->notice->attn, ACQUIRE);
+		uint64_t seen =
+			SHMRING__LOAD(&r->notice->attn, ACQUIRE); /* A8 */
 		uint64_t p = shmring__orphan(r, &s, &a);
 		if (p == SHMRING__NONE) { /* say so, unless one came since */
 			if (!(seen & SHMRING__ORPHAN) ||
@@ -1587,23 +1861,20 @@ shmring__mpmc_adopt(struct shmring *r, size_t limit,
 				break;
 			continue;
 		}
-		claim->size = a & shmring__aborted(r);
+		claim->size = shmring__length_of(r, p, a);
 		if (claim->size > limit && claim->size != shmring__aborted(r)) {
 			error = -EMSGSIZE;
 			break;
 		}
 		SHMRING__STORE(adopts, p, RELEASE); /* R6 */
-		uint64_t count = (s + 8) & SHMRING__S_COUNT;
-		if (shmring__cas(shmring__s_of(r, p), s, /* R5 */
-				 shmring__s(s >> 12, SHMRING__S_READER) |
-					 count)) {
+		if (shmring__move(r, p, s, SHMRING__S_READER, s >> 12)) {
 			claim->position = p;
 			claim->data = shmring__slot(r, p) + 8;
 			claim->state = SHMRING__ADOPTED;
 			return 0;
 		}
 	}
-	SHMRING__STORE(adopts, SHMRING__NONE, RELEASE);
+	SHMRING__STORE(adopts, SHMRING__NONE, RELEASE); /* R6 */
 	return error;
 }
 
@@ -1620,7 +1891,7 @@ shmring__mpmc_front(struct shmring *r, struct shmring__claim *claim,
 			error = shmring__mpmc_adopt(r, limit, claim);
 		if (error == -EAGAIN)
 			error = shmring__mpmc_claim(r, SHMRING__READ, limit,
-						    claim);
+						    claim, &tries);
 		if (SHMRING__RARELY(error))
 			return error;
 		r->redelivered = claim->state == SHMRING__ADOPTED;
@@ -1628,25 +1899,11 @@ shmring__mpmc_front(struct shmring *r, struct shmring__claim *claim,
 			return 0;
 		uint64_t aborted = shmring__aborted(r);
 		shmring__mpmc_drop(r, claim);
+		claim->state = SHMRING__IDLE;
 		if (claim->size != aborted)
 			return shmring__poison(r);
 	}
 	return -EAGAIN;
-}
-
-/* Whether some consumer still holds a message. */
-SHMRING__COLD int
-shmring__in_hands(const struct shmring *r)
-{
-	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE);
-	for (uint64_t i = 0; i <= r->mask; i++) {
-		uint64_t phase = SHMRING__LOAD(shmring__a(r, i), ACQUIRE) >>
-				 r->length_bits;
-		if ((phase & 1) &&
-		    shmring__ahead(head, (phase >> 1 << r->shift) + i) > 0)
-			return 1;
-	}
-	return 0;
 }
 
 /* Is a message ready, or a slot free, behind position p, so that p being
@@ -1655,6 +1912,7 @@ SHMRING__COLD int
 shmring__blocked_behind(struct shmring *r, uint64_t p, uint64_t end, int reader)
 {
 	for (uint64_t q = p + 1; q - p <= r->mask && q != end; q++)
+		/* relaxed: a hint, nothing of the slot is touched */
 		if (SHMRING__LOAD(shmring__a(r, q), RELAXED) >>
 			    r->length_bits ==
 		    shmring__phase(r, q, reader))
@@ -1662,20 +1920,23 @@ shmring__blocked_behind(struct shmring *r, uint64_t p, uint64_t end, int reader)
 	return 0;
 }
 
-/* Doubt that the phase of slot p will come. */
-SHMRING__COLD void
+/* Doubt that the phase of slot p will come, and decide it. Also what another
+ * began to doubt: he may have been killed before he told anybody. */
+SHMRING__COLD int
 shmring__doubt(struct shmring *r, uint64_t p, uint64_t phase, int dead)
 {
 	uint64_t s = 0, a = 0;
-	for (int tries = 0; tries < SHMRING__TRIES; tries++)
+	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++)
 		if (!shmring__tidy(r, p, &s, &a))
 			break;
-	if ((s & 7) != SHMRING__S_LIVE || s >> 12 >= phase ||
-	    a >> r->length_bits >= phase)
-		return;
 	uint64_t voiding = shmring__s(phase, SHMRING__S_VOIDING);
-	if (shmring__cas(shmring__s_of(r, p), s, voiding))
-		shmring__decide(r, p, voiding, dead);
+	if ((s & 7) == SHMRING__S_LIVE && s >> 12 < phase &&
+	    a >> r->length_bits < phase &&
+	    shmring__move(r, p, s, SHMRING__S_VOIDING, phase))
+		s = voiding | (s & SHMRING__S_COUNT);
+	if ((s & ~(uint64_t)SHMRING__S_COUNT) != voiding)
+		return 1;
+	return shmring__decide(r, p, s, dead);
 }
 
 /* The same position has blocked us for long: doubt its owner, if somebody
@@ -1704,7 +1965,8 @@ shmring__mpmc_impatient(struct shmring *r, int side)
 	/* Full; or head stands before void positions and all readers sleep. */
 	for (uint64_t i = 0; i < slots; i++, head++) {
 		uint64_t want = shmring__phase(r, head, 1);
-		uint64_t a = SHMRING__LOAD(shmring__a(r, head), ACQUIRE);
+		uint64_t a =
+			SHMRING__LOAD(shmring__a(r, head), ACQUIRE); /* A4 */
 		if (shmring__ahead(tail, head) <= 0 ||
 		    (a >> r->length_bits <= want &&
 		     shmring__settle(r, head, want) != SHMRING__VOID) ||
@@ -1716,29 +1978,23 @@ shmring__mpmc_impatient(struct shmring *r, int side)
 /* ------------------------------------------------------------------------
  * PARTICIPANTS, DEATH, RECOVERY
  *
- * FREE -> LIVE by whoever holds the line's lock; LIVE -> RECOV by anybody
- * who has proven the owner's death, or by the owner that closes; RECOV ->
- * FREE when nothing of the line's is left in the ring. Recovery takes no
- * lock: several may run it at once, be stopped or killed in it.
+ *   status  means                       moves on to, and by whom
+ *   FREE    nobody's; DIED: its last    LIVE   who holds the line's lock
+ *           owner was killed
+ *   LIVE    somebody's                  RECOV  the owner that closes; with
+ *                                              DIED, who has proven its death
+ *   RECOV   nobody's any more, but its  FREE   anybody: when all that it
+ *           claims are not settled yet         claimed is told by S
+ *
+ * LIVE -> RECOV -> FREE are compare-and-swaps from the status judged, and the
+ * generation grows with each owner. Recovery takes no lock: several may run it
+ * at once, be stopped or killed in it, and whoever comes by next goes on. The
+ * lock of a line belongs to its owner, as the proof that it lives; nobody
+ * holds it while he proves that its last owner does not.
+ *
+ * That there ever was a producer or consumer, and that the last has left,
+ * stands in attn, not in the lines, which others take over.
  * ------------------------------------------------------------------------ */
-
-SHMRING__HOT uint32_t
-shmring__state_of(uint64_t status)
-{
-	return (uint32_t)(status & 255);
-}
-
-SHMRING__HOT uint32_t
-shmring__roles_of(uint64_t status)
-{
-	return (uint32_t)(status >> 8 & 255);
-}
-
-SHMRING__HOT uint64_t
-shmring__status(uint64_t old, uint32_t roles, uint32_t state)
-{
-	return (old & ~UINT64_C(0xffff)) | (uint64_t)roles << 8 | state;
-}
 
 /* The descriptor may have been closed under us, and its number used again. */
 SHMRING__COLD int
@@ -1770,124 +2026,67 @@ shmring__dead(struct shmring *r, uint32_t i)
 	return !here || shmring__process_gone(pid, start);
 }
 
-/* Whether a living participant other than x shows position p as its intent:
- * then the claim may be its own, and x lost the race. */
+/* Settle the claim of a participant that is no more: p, as its line shows it.
+ * If it held the slot, or may have, then its phase is decided, so that S tells
+ * the rest: a message in a reader's hands is an orphan, or the slot is
+ * retained; if a living one may be the owner, until that one comes or goes.
+ * 0: not yet, for HEAVY reaches not everybody. */
 SHMRING__COLD int
-shmring__covered(struct shmring *r, struct shmring__line *x, uint64_t p,
-		 int side)
+shmring__recover_claim(struct shmring *r, int side, uint64_t p)
 {
-	for (uint32_t i = 0; i < r->geometry.participants; i++) {
-		struct shmring__line *y = &r->lines[i];
-		if (y != x &&
-		    shmring__state_of(SHMRING__LOAD(&y->status, ACQUIRE)) ==
-			    SHMRING__LIVE &&
-		    (SHMRING__LOAD(&y->intent[side], ACQUIRE) == p || /* A6 */
-		     (side == SHMRING__READ &&
-		      SHMRING__LOAD(&y->adopts, ACQUIRE) == p)))
-			return 1;
-	}
-	return 0;
-}
-
-/* A dead writer's intent p: if it held the slot, void the position and free
- * the slot. 0: a living one may be the owner, ask again later. */
-SHMRING__COLD int
-shmring__recover_write(struct shmring *r, struct shmring__line *x, uint64_t p)
-{
-	uint64_t free_phase = shmring__phase(r, p, 0);
-	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
+	uint64_t *cursor = side == SHMRING__WRITE ? r->tail : r->head;
+	uint64_t begun = shmring__phase(r, p, side == SHMRING__READ);
+	uint64_t retained =
+		side == SHMRING__WRITE ? SHMRING__S_WRITER : SHMRING__S_READER;
+	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
 		uint64_t s, a;
 		if (p == SHMRING__NONE ||
-		    shmring__ahead(SHMRING__LOAD(r->tail, ACQUIRE), p) <= 0)
+		    shmring__ahead(SHMRING__LOAD(cursor, ACQUIRE), p) <= 0)
 			return 1; /* shown, but not claimed */
 		if (shmring__tidy(r, p, &s, &a))
 			continue;
-		uint64_t late = a >> r->length_bits;
-		int retained = (s & 7) == SHMRING__S_WRITER;
-		if (late != free_phase && !(retained && late == free_phase + 1))
-			return 1; /* published, or handed back */
-		if (shmring__covered(r, x, p, SHMRING__WRITE))
-			return 0;
-		if (SHMRING__LOAD(shmring__a(r, p), ACQUIRE) != a)
-			continue; /* it was another's */
-		if (retained)
-			shmring__hand_back(r, p);
-		else if ((s & 7) == SHMRING__S_VOIDING)
-			shmring__decide(r, p, s, 1);
-		else if ((s & 7) == SHMRING__S_LIVE)
-			shmring__doubt(r, p, free_phase + 1, 1);
-		else
-			return 1;
-	}
-	return 0;
-}
-
-/* A dead reader's intent p: a message in its hands becomes an orphan, a slot
- * that it had read is freed. 0: as above. */
-SHMRING__COLD int
-shmring__recover_read(struct shmring *r, struct shmring__line *x, uint64_t p)
-{
-	uint64_t ready = shmring__phase(r, p, 1);
-	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
-		uint64_t s, a;
-		if (p == SHMRING__NONE ||
-		    shmring__ahead(SHMRING__LOAD(r->head, ACQUIRE), p) <= 0)
-			return 1;
-		if (shmring__tidy(r, p, &s, &a))
-			continue;
-		uint64_t phase = a >> r->length_bits;
 		uint64_t state = s & 7;
-		int read = phase == ready + 1 && state == SHMRING__S_READER;
-		if ((phase != ready && !read) || state == SHMRING__S_ORPHAN ||
-		    state == SHMRING__S_WRITER)
+		if (state == retained || state == SHMRING__S_ORPHAN) {
+			shmring__reclaim(r, p, s);
 			return 1;
-		if (shmring__covered(r, x, p, SHMRING__READ))
+		}
+		if (a >> r->length_bits != begun ||
+		    (state != SHMRING__S_LIVE && state != SHMRING__S_VOIDING))
+			return 1; /* finished */
+		int dead = !shmring__covered(r, p, side);
+		if (SHMRING__LOAD(shmring__a(r, p), ACQUIRE) != a) /* A4 */
+			continue; /* it was another's, see (recover) */
+		if (dead && side == SHMRING__READ && state == SHMRING__S_LIVE)
+			shmring__move(r, p, s, SHMRING__S_ORPHAN, begun + 1);
+		else if (!shmring__doubt(r, p, begun + 1, dead))
 			return 0;
-		if (SHMRING__LOAD(shmring__a(r, p), ACQUIRE) != a)
-			continue;
-		if (state == SHMRING__S_VOIDING) {
-			shmring__decide(r, p, s, 1);
-			continue;
-		}
-		if (read) {
-			shmring__hand_back(r, p);
-			continue;
-		}
-		uint64_t orphan = (s & ~UINT64_C(7)) | SHMRING__S_ORPHAN;
-		if (state == SHMRING__S_LIVE)
-			orphan = shmring__s(ready + 1, SHMRING__S_ORPHAN);
-		uint64_t bits = SHMRING__DOUBT | SHMRING__ORPHAN;
-		shmring__attend(r, bits, 0);
-		int done = shmring__cas(shmring__s_of(r, p), s, orphan);
-		shmring__attend(r, bits, 0); /* in case it was just cleared */
-		if (done)
-			return 1;
 	}
 	return 0;
 }
 
-/* If there were participants of a role, and the last has left, say so. A free
- * line keeps the roles of its last owner, so that this can be done by anyone,
- * at any time: whoever frees a line may be killed before it comes here. */
+/* If there were participants of a role, and the last has left, say so. Whoever
+ * frees a line may be killed before it comes here: anyone can, at any time. */
 SHMRING__COLD void
 shmring__note_absent(struct shmring *r)
 {
 	/* Of two who leave at once, one at least sees the other gone. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
-		uint64_t seen = SHMRING__LOAD(&r->notice->attn, ACQUIRE);
-		uint32_t ever = 0, here = 0;
+	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
+		uint64_t seen =
+			SHMRING__LOAD(&r->notice->attn, ACQUIRE); /* A8 */
 		uint64_t bits = 0;
+		uint32_t here = 0;
 		for (uint32_t i = 0; i < r->geometry.participants; i++) {
-			uint64_t status =
-				SHMRING__LOAD(&r->lines[i].status, ACQUIRE);
-			ever |= shmring__roles_of(status);
+			uint64_t status = SHMRING__LOAD(&r->lines[i].status,
+							ACQUIRE); /* A7 */
 			if (shmring__state_of(status) != SHMRING__FREE)
 				here |= shmring__roles_of(status);
 		}
-		if (ever & ~here & SHMRING_PRODUCER)
+		if ((seen & SHMRING__HAD_PRODUCER) &&
+		    !(here & SHMRING_PRODUCER))
 			bits |= SHMRING__NO_PRODUCER;
-		if (ever & ~here & SHMRING_CONSUMER)
+		if ((seen & SHMRING__HAD_CONSUMER) &&
+		    !(here & SHMRING_CONSUMER))
 			bits |= SHMRING__NO_CONSUMER;
 		if (!(bits & ~seen))
 			return;
@@ -1895,14 +2094,13 @@ shmring__note_absent(struct shmring *r)
 				 (seen | bits) + SHMRING__VERSION))
 			break; /* else somebody came or left meanwhile */
 	}
-	shmring__wake(r, &r->notice->data, 1);
-	shmring__wake(r, &r->notice->space, 1);
+	shmring__wake_both(r);
 }
 
-/* Line i is in RECOV, as its status was read: clear up behind it and free
- * it. 1: done by us. */
+/* Line i is in RECOV, as its status was read: settle what its owner claimed
+ * and free it. 1: done by us. */
 SHMRING__COLD int
-shmring__bury(struct shmring *r, uint32_t i, uint64_t status, uint32_t died)
+shmring__bury(struct shmring *r, uint32_t i, uint64_t status)
 {
 	struct shmring__line *x = &r->lines[i];
 	/* The proof of death before the reads of S, or a slot may leak. */
@@ -1911,16 +2109,16 @@ shmring__bury(struct shmring *r, uint32_t i, uint64_t status, uint32_t died)
 	uint64_t reads = SHMRING__LOAD(&x->intent[SHMRING__READ], ACQUIRE);
 	uint64_t adopts = SHMRING__LOAD(&x->adopts, ACQUIRE); /* A6 */
 	/* Still the same owner's? A new one would have gone through FREE. */
-	if (SHMRING__LOAD(&x->status, ACQUIRE) != status)
+	if (SHMRING__LOAD(&x->status, ACQUIRE) != status) /* A7 */
 		return 0;
-	if (r->mode == SHMRING_MPMC && !(shmring__recover_write(r, x, writes) &
-					 shmring__recover_read(r, x, reads) &
-					 shmring__recover_read(r, x, adopts)))
+	if (r->mode == SHMRING_MPMC &&
+	    !(shmring__recover_claim(r, SHMRING__WRITE, writes) &
+	      shmring__recover_claim(r, SHMRING__READ, reads) &
+	      shmring__recover_claim(r, SHMRING__READ, adopts)))
 		return 0;
-	if (!shmring__cas(&x->status, status,
-			  shmring__status(status,
-					  shmring__roles_of(status) | died,
-					  SHMRING__FREE)))
+	uint32_t died = shmring__roles_of(status) & SHMRING__DIED;
+	if (!shmring__cas(&x->status, status, /* R7 */
+			  shmring__status(status, died, SHMRING__FREE)))
 		return 0;
 	shmring__note_absent(r);
 	return 1;
@@ -1936,14 +2134,16 @@ shmring__recover_line(struct shmring *r, uint32_t i)
 		return 0;
 #endif
 	uint64_t status = SHMRING__LOAD(&x->status, ACQUIRE); /* A7 */
-	uint64_t recov = shmring__status(status, shmring__roles_of(status),
-					 SHMRING__RECOV);
-	if (shmring__state_of(status) == SHMRING__FREE)
+	uint64_t recov = status;
+	if (shmring__state_of(status) == SHMRING__LIVE)
+		recov = shmring__status(
+			status, shmring__roles_of(status) | SHMRING__DIED,
+			SHMRING__RECOV);
+	if (shmring__state_of(status) == SHMRING__FREE ||
+	    (recov != status && (!shmring__dead(r, i) ||
+				 !shmring__cas(&x->status, status, recov))))
 		return 0;
-	if (shmring__state_of(status) == SHMRING__LIVE &&
-	    (!shmring__dead(r, i) || !shmring__cas(&x->status, status, recov)))
-		return 0;
-	return shmring__bury(r, i, recov, SHMRING__DIED);
+	return shmring__bury(r, i, recov);
 }
 
 SHMRING__COLD int
@@ -1954,11 +2154,11 @@ shmring__recover_all(struct shmring *r)
 		count += shmring__recover_line(r, i);
 	shmring__note_absent(r);
 	if (r->mode == SHMRING_MPMC)
-		shmring__calm(r);
+		shmring__sweep(r);
 	return count;
 }
 
-/* A successor writes on where its predecessor stopped: behind the last
+/* SPSC: a successor writes on where its predecessor stopped: behind the last
  * published record, though tail may not tell of it yet. Head may: the reader
  * may have read on. */
 SHMRING__COLD int
@@ -1982,35 +2182,76 @@ shmring__resume_writer(struct shmring *r)
 	return 0;
 }
 
-/* A successor reads on at head. Did the dead one have that record already? */
-SHMRING__COLD int
-shmring__resume_reader(struct shmring *r, int died)
+/* Where it stands, before which position messages may have been seen. */
+SHMRING__HOT uint64_t *
+shmring__doubtful(const struct shmring *r)
 {
+	return r->taken + SHMRING__LINE / 8;
+}
+
+/* SPSC: a successor reads on at head. Its dead predecessor may have seen the
+ * messages that it had in hands: all before `doubtful` are marked, by whoever
+ * reads them in the end. */
+SHMRING__COLD int
+shmring__resume_reader(struct shmring *r)
+{
+	struct shmring__line *x = &r->lines[SHMRING__READ];
+	uint64_t status = SHMRING__LOAD(&x->status, ACQUIRE); /* A7 */
+	int died = (shmring__roles_of(status) & SHMRING__DIED) != 0;
+	uint64_t *shared = shmring__doubtful(r);
+	uint64_t capacity = r->geometry.capacity;
 	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE);
-	uint64_t header = SHMRING__LOAD(shmring__header_at(r, head), ACQUIRE);
+	uint64_t hands = died ? SHMRING__LOAD(&x->hands, RELAXED) : 0;
+	uint64_t seen = head, header;
 	r->published = SHMRING__LOAD(r->taken, RELAXED);
-	if (head - r->published > r->geometry.capacity ||
-	    (header && header - 1 > r->geometry.slot_size))
+	if (head - r->published > capacity)
 		return -EBADMSG;
-	r->suspect[0] = r->suspect[1] = head;
-	if (died && header)
-		r->suspect[1] = head + shmring__record_size(header - 1);
+	for (;; hands--) {
+		header = SHMRING__LOAD(shmring__header_at(r, seen), ACQUIRE);
+		if (header && header - 1 > r->geometry.slot_size)
+			return -EBADMSG;
+		if (!header || !hands || seen - head > capacity)
+			break;
+		seen += shmring__record_size(header - 1);
+	}
+	/* Those of an earlier one, if nobody has read them yet. */
+	uint64_t before = SHMRING__LOAD(shared, RELAXED);
+	if (before - head <= capacity && before - head > seen - head)
+		seen = before;
+	SHMRING__STORE(shared, seen, RELAXED);
+	SHMRING__STORE(&x->hands, 1, RELAXED); /* what follows has the rest */
+	r->hands = 1;
+	r->resumed = head;
+	r->doubtful = seen;
 	return 0;
 }
 
-/* Become participant i. -EBUSY: somebody living is. */
+/* Get the lock of line i, which is free by then. -EBUSY: somebody living is
+ * in it, or about to be; or why it cannot be had. */
 SHMRING__COLD int
+shmring__lock_line(struct shmring *r, uint32_t i)
+{
+	struct shmring__line *x = &r->lines[i];
+	/* Before we hold what would prove that its owner lives. */
+	shmring__recover_line(r, i);
+	if (shmring__state_of(SHMRING__LOAD(&x->status, ACQUIRE)) !=
+	    SHMRING__FREE) /* A7 */
+		return -EBUSY;
+	if (shmring__lock(r->fd, F_WRLCK, i))
+		return -EBUSY;
+	if (shmring__state_of(SHMRING__LOAD(&x->status, ACQUIRE)) ==
+	    SHMRING__FREE) /* A7 */
+		return 0;
+	shmring__lock(r->fd, F_UNLCK, i);
+	return -EBUSY;
+}
+
+/* Be the owner of line i, whose lock we hold. */
+SHMRING__COLD void
 shmring__take_line(struct shmring *r, uint32_t i, uint32_t roles)
 {
 	struct shmring__line *x = &r->lines[i];
-	if (shmring__lock(r->fd, F_WRLCK, i))
-		return -EBUSY;
-	shmring__recover_line(r, i);
 	uint64_t status = SHMRING__LOAD(&x->status, ACQUIRE); /* A7 */
-	if (shmring__state_of(status) != SHMRING__FREE) {
-		shmring__lock(r->fd, F_UNLCK, i);
-		return -EBUSY;
-	}
 	SHMRING__STORE(&x->pid, r->pid, RELAXED);
 	SHMRING__STORE(&x->start, r->start, RELAXED);
 	SHMRING__STORE(&x->pid_namespace, r->pid_namespace, RELAXED);
@@ -2025,43 +2266,67 @@ shmring__take_line(struct shmring *r, uint32_t i, uint32_t roles)
 		       SEQ_CST);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	for (int side = 0; side < 2; side++)
-		if (roles & (side == SHMRING__READ ? SHMRING_CONSUMER
-						   : SHMRING_PRODUCER))
+		if (roles & shmring__role(side))
 			r->line[side] = x;
-	shmring__attend(
-		r, 0,
-		(roles & SHMRING_PRODUCER ? SHMRING__NO_PRODUCER : 0) |
-			(roles & SHMRING_CONSUMER ? SHMRING__NO_CONSUMER : 0));
-	if (r->mode == SHMRING_MPMC)
-		return 0;
-	return roles == SHMRING_PRODUCER
-		       ? shmring__resume_writer(r)
-		       : shmring__resume_reader(r, shmring__roles_of(status) &
-							   SHMRING__DIED);
 }
 
-/* Find a line for each role: SPSC has one a role, MPMC takes any. */
+/* SPSC has a line for each role. Who wants both becomes visible only when it
+ * has both. */
+SHMRING__COLD int
+shmring__attach_spsc(struct shmring *r, uint32_t roles)
+{
+	int locked = 0, error = 0;
+	for (int side = 0; side < 2 && !error; side++) {
+		if (!(roles & shmring__role(side)))
+			continue;
+		error = shmring__lock_line(r, (uint32_t)side);
+		if (error)
+			break;
+		locked |= 1 << side;
+		error = side == SHMRING__READ ? shmring__resume_reader(r)
+					      : shmring__resume_writer(r);
+	}
+	for (int side = 0; side < 2; side++)
+		if ((locked & 1 << side) && error)
+			shmring__lock(r->fd, F_UNLCK, (uint32_t)side);
+		else if (locked & 1 << side)
+			shmring__take_line(r, (uint32_t)side,
+					   shmring__role(side));
+	return error;
+}
+
+/* Find a line for each role; MPMC takes any, for both. */
 SHMRING__COLD int
 shmring__attach(struct shmring *r)
 {
 	uint32_t roles = r->roles & SHMRING_BOTH;
-	int error = -EUSERS;
-	if (r->mode == SHMRING_SPSC) {
-		error = 0;
-		if (roles & SHMRING_PRODUCER)
-			error = shmring__take_line(r, SHMRING__WRITE,
-						   SHMRING_PRODUCER);
-		if (!error && (roles & SHMRING_CONSUMER))
-			error = shmring__take_line(r, SHMRING__READ,
-						   SHMRING_CONSUMER);
-		return error;
-	}
+	if (r->mode == SHMRING_SPSC)
+		return shmring__attach_spsc(r, roles);
 	r->fenced = shmring__os(SYS_membarrier, SHMRING__MEMBARRIER * 2, 0, 0,
 				0, 0, 0) != 0; /* register */
-	for (uint32_t i = 0; error && i < r->geometry.participants; i++)
-		if (shmring__take_line(r, i, roles) == 0)
-			error = 0;
-	return error;
+	for (uint32_t i = 0; i < r->geometry.participants; i++)
+		if (shmring__lock_line(r, i) == 0) {
+			shmring__take_line(r, i, roles);
+			return 0;
+		}
+	return -EUSERS;
+}
+
+/* We are attached, and will stay: now there is a participant of our roles,
+ * and ever was. */
+SHMRING__COLD void
+shmring__arrive(struct shmring *r)
+{
+	uint64_t had = 0, no = 0;
+	if (r->line[SHMRING__WRITE]) {
+		had |= SHMRING__HAD_PRODUCER;
+		no |= SHMRING__NO_PRODUCER;
+	}
+	if (r->line[SHMRING__READ]) {
+		had |= SHMRING__HAD_CONSUMER;
+		no |= SHMRING__NO_CONSUMER;
+	}
+	shmring__attend(r, had, no);
 }
 
 /* Give up our lines. A claim still in hands is recovered as if we had died:
@@ -2071,18 +2336,21 @@ shmring__detach(struct shmring *r)
 {
 	for (int side = 0; side < 2; side++) {
 		struct shmring__line *x = r->line[side];
-		if (!x)
+		if (!x || (side && x == r->line[0]))
 			continue;
 		uint32_t i = (uint32_t)(x - r->lines);
 		uint64_t status = SHMRING__LOAD(&x->status, RELAXED);
-		uint64_t recov = shmring__status(
-			status, shmring__roles_of(status), SHMRING__RECOV);
+		uint32_t roles = shmring__roles_of(status);
+		if (side == SHMRING__READ && r->held[side].state)
+			roles |= SHMRING__DIED;
+		uint64_t recov = shmring__status(status, roles, SHMRING__RECOV);
 		if (shmring__state_of(status) == SHMRING__LIVE &&
-		    shmring__cas(&x->status, status, recov))
-			shmring__bury(r, i, recov,
-				      r->held[SHMRING__READ].state
-					      ? SHMRING__DIED
-					      : 0);
+		    shmring__cas(&x->status, status, recov)) /* R7 */
+			shmring__bury(r, i, recov);
+		/* A forked child may have a copy of the descriptor, and with
+		 * it the lock. */
+		if (shmring__fd_is_ours(r))
+			shmring__lock(r->fd, F_UNLCK, i);
 	}
 }
 
@@ -2102,6 +2370,15 @@ shmring__power_of_two(uint64_t size)
 	return size <= 1 ? 1 : UINT64_C(1) << (64 - __builtin_clzll(size - 1));
 }
 
+/* Bits that tell lengths to slot_size from each other and from the one that
+ * means aborted; beside a phase there is room for so many. */
+#define SHMRING__LENGTH_BITS 12
+SHMRING__HOT uint32_t
+shmring__length_bits(uint32_t slot_size)
+{
+	return 64 - (uint32_t)__builtin_clzll(UINT64_C(1) + slot_size);
+}
+
 /* Work out the offsets from the parameters; -EINVAL if these are not sound,
  * whether a caller or the content of a file gave them. */
 SHMRING__COLD int
@@ -2118,6 +2395,9 @@ shmring__lay_out(struct shmring__geometry *g)
 						  sizeof(struct shmring__line),
 				  g->page);
 	g->stride = 8 + shmring__round_up(g->slot_size, 8);
+	if (g->mode == SHMRING_MPMC &&
+	    shmring__length_bits(g->slot_size) > SHMRING__LENGTH_BITS)
+		g->stride += 8;
 	if (g->mode == SHMRING_SPSC && g->participants == 2) {
 		g->consumer = g->index + g->page;
 		g->states = 0;
@@ -2300,14 +2580,16 @@ shmring__aim(struct shmring *r)
 	r->data = r->base + g->data;
 	r->mode = g->mode;
 	r->stride = g->stride;
-	r->length_bits =
-		64 - (uint32_t)__builtin_clzll(UINT64_C(1) + g->slot_size);
+	r->length_bits = shmring__length_bits(g->slot_size);
+	r->wide = r->length_bits > SHMRING__LENGTH_BITS;
+	if (r->wide)
+		r->length_bits = SHMRING__LENGTH_BITS;
+	r->length_mask = (UINT64_C(1) << r->length_bits) - 1;
 	r->tail = (uint64_t *)(void *)index;
 	if (g->mode == SHMRING_SPSC) {
 		unsigned char *consumer = r->base + g->consumer;
 		r->head = (uint64_t *)(void *)consumer;
 		r->taken = (uint64_t *)(void *)(consumer + SHMRING__LINE);
-		r->doubtful = r->taken + SHMRING__LINE / 8;
 		r->mask = g->capacity - 8; /* keeps hostile positions aligned */
 		r->lazy = g->capacity / 8;
 		r->ahead = SHMRING_AHEAD < r->lazy ? SHMRING_AHEAD : r->lazy;
@@ -2368,6 +2650,8 @@ shmring__join(struct shmring *r, int fd, unsigned roles)
 	if (!error && SHMRING__LOAD(&r->header->retired, SEQ_CST) &&
 	    !(roles & SHMRING__KEEPER))
 		error = -ESTALE;
+	if (!error && !(roles & (SHMRING_OBSERVER | SHMRING__KEEPER)))
+		shmring__arrive(r);
 	if (error) {
 		shmring__detach(r);
 		shmring__let_go(r);
@@ -2839,7 +3123,7 @@ shmring__nothing(struct shmring *r, int side)
  * mode leaves one engine's code only. */
 SHMRING__HOT int
 shmring__room(struct shmring *r, uint32_t mode, size_t size,
-	      struct shmring__claim *claim, int lazy)
+	      struct shmring__claim *claim, int lazy, int *tries)
 {
 	int error;
 	if (SHMRING__RARELY(size >= r->canary->send))
@@ -2851,7 +3135,7 @@ shmring__room(struct shmring *r, uint32_t mode, size_t size,
 		error = shmring__spsc_room(r, SHMRING__LOAD(r->tail, RELAXED),
 					   size, claim, lazy);
 	else
-		error = shmring__mpmc_claim(r, SHMRING__WRITE, 0, claim);
+		error = shmring__mpmc_claim(r, SHMRING__WRITE, 0, claim, tries);
 	return SHMRING__RARELY(error == -EAGAIN)
 		       ? shmring__nothing(r, SHMRING__WRITE)
 		       : error;
@@ -2899,10 +3183,14 @@ shmring__front_empty(struct shmring *r, struct shmring__claim *claim,
 	 * lives may yet: it is not the end before it has let go. */
 	shmring__recover_all(r);
 	int again = shmring__front_once(r, r->mode, claim, limit);
-	if (again != -EAGAIN)
-		return again;
-	return r->mode == SHMRING_MPMC && shmring__in_hands(r) ? -EAGAIN
-							       : error;
+	if (again != -EAGAIN || r->mode == SHMRING_SPSC)
+		return again != -EAGAIN ? again : error;
+	/* Nor before all positions are passed: a call passes so many only. */
+	return SHMRING__LOAD(r->head, ACQUIRE) !=
+				       SHMRING__LOAD(r->tail, ACQUIRE) ||
+			       shmring__in_hands(r)
+		       ? -EAGAIN
+		       : error;
 }
 
 SHMRING__HOT int
@@ -2928,7 +3216,7 @@ shmring__drop(struct shmring *r, uint32_t mode,
 {
 	struct shmring__line *mine = r->line[SHMRING__READ];
 	if (mode == SHMRING_SPSC)
-		shmring__spsc_free(r, shmring__spsc_pass(r, claim));
+		shmring__spsc_free(r, shmring__spsc_next(r, claim));
 	else
 		shmring__mpmc_drop(r, claim);
 	shmring__count(&mine->popped, 1);
@@ -2943,7 +3231,7 @@ shmring__put_in(struct shmring *r, uint32_t mode, const void *data, size_t size,
 {
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
 		struct shmring__claim claim = { 0, 0, NULL, SHMRING__IDLE };
-		int error = shmring__room(r, mode, size, &claim, lazy);
+		int error = shmring__room(r, mode, size, &claim, lazy, &tries);
 		if (SHMRING__RARELY(error))
 			return error;
 		SHMRING_COPY(claim.data, data, size);
@@ -3024,27 +3312,42 @@ shmring__spsc_put_n(struct shmring *r, const struct iovec *messages,
 	return n;
 }
 
-/* SPSC: as many messages as are there, up to a redelivered one. The counter
- * moves once for all; head does not, or a successor would get the whole batch
- * again. */
+/* SPSC: we may have so many in hands at once from now on. */
+SHMRING__COLD void
+shmring__spsc_hold(struct shmring *r, uint64_t count)
+{
+	struct shmring__line *x = r->line[SHMRING__READ];
+	if (!x)
+		return; /* to be refused */
+	/* relaxed: read by who has proof of our death */
+	SHMRING__STORE(&x->hands, count, RELAXED);
+	r->hands = count;
+}
+
+/* SPSC: as many messages as are there, up to a redelivered one. Head moves
+ * once for all: until then a successor would get them again, marked, of which
+ * `hands` tells it. */
 SHMRING__HOT size_t
 shmring__spsc_get_n(struct shmring *r, struct iovec *messages, size_t count)
 {
 	uint64_t head = SHMRING__LOAD(r->head, RELAXED);
-	uint64_t suspect = /* the end of one; no message ends at an odd place */
-		r->suspect[0] != r->suspect[1] ? r->suspect[1] : 1;
 	size_t n;
-	for (n = 0; n < count && head != suspect; n++) {
+	if (SHMRING__RARELY(count > r->hands))
+		shmring__spsc_hold(r, count);
+	if (SHMRING__RARELY(shmring__ahead(head, r->doubtful) < 0))
+		count = count != 0; /* so that the mark is the last one's */
+	for (n = 0; n < count; n++) {
 		struct shmring__claim claim = { 0, 0, NULL, SHMRING__IDLE };
 		if (shmring__spsc_front(r, head, &claim, messages[n].iov_len))
 			break;
 		SHMRING_COPY(messages[n].iov_base, claim.data, claim.size);
 		messages[n].iov_len = claim.size;
-		head = shmring__spsc_pass(r, &claim);
-		shmring__spsc_free(r, head);
+		head = shmring__spsc_next(r, &claim);
 	}
-	if (n)
+	if (n) {
+		shmring__spsc_free(r, head);
 		shmring__count(&r->line[SHMRING__READ]->popped, n);
+	}
 	return n;
 }
 
@@ -3115,11 +3418,12 @@ shmring_redelivered(const struct shmring *ring)
 {
 	if (ring->fd < 0 || ring->mode == SHMRING_MPMC)
 		return ring->redelivered;
-	/* The suspect record lies before head once popped, at head while
+	/* The last message ends at head once popped, begins there while
 	 * peeked. */
+	uint64_t head = SHMRING__LOAD(ring->head, RELAXED);
 	int popped = !ring->held[SHMRING__READ].state;
-	return ring->suspect[0] != ring->suspect[1] &&
-	       SHMRING__LOAD(ring->head, RELAXED) == ring->suspect[popped];
+	return shmring__ahead(head, ring->resumed) >= popped &&
+	       shmring__ahead(ring->doubtful, head) >= !popped;
 }
 
 /* ------------------------------------------------------------------------
@@ -3150,7 +3454,8 @@ shmring__reserve(struct shmring *r, size_t size, int lazy)
 		if (!r->spill)
 			return shmring__null(r, -ENOMEM);
 	}
-	int error = shmring__room(r, r->mode, size, claim, lazy);
+	int tries = 0;
+	int error = shmring__room(r, r->mode, size, claim, lazy, &tries);
 	if (error)
 		return shmring__null(r, error);
 	claim->state = SHMRING__HELD;

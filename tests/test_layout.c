@@ -116,7 +116,9 @@ places_are_right(const struct shmring *ring,
 		 const struct shmring_config *config)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	uint64_t stride = 8 + round_up(config->slot_size, 8);
+	unsigned beside = config->mode == SHMRING_MPMC &&
+			  config->slot_size > 4094;
+	uint64_t stride = 8 + round_up(config->slot_size, 8) + 8 * beside;
 	uint64_t lines =
 		config->mode == SHMRING_SPSC ? 2 : config->participants;
 	uint64_t index = round_up(384 + 256 * lines, page);

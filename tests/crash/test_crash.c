@@ -454,9 +454,9 @@ seed(struct shmring *r, uint64_t place)
 	memset(r->data, 0x11, r->geometry.capacity);
 	*r->tail = *r->head = place;
 	if (r->mode == SHMRING_SPSC) {
-		*r->taken = place;
+		*r->taken = *shmring__doubtful(r) = place;
 		*shmring__header_at(r, place) = 0;
-		shmring__resume_reader(r, 0);
+		shmring__resume_reader(r);
 		shmring__resume_writer(r);
 		return;
 	}
