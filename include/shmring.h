@@ -1460,7 +1460,7 @@ shmring__decide(struct shmring *r, uint64_t p, uint64_t s, int dead)
 {
 	uint64_t phase = s >> 12;
 	shmring__attend(r, SHMRING__DOUBT, 0);
-	if (!shmring__heavy(r) && !dead)
+	if (!dead && !shmring__heavy(r))
 		return 0;
 	uint64_t a = SHMRING__LOAD(shmring__a(r, p), ACQUIRE); /* A4 */
 	if (a >> r->length_bits >= phase)
@@ -1945,10 +1945,6 @@ SHMRING__COLD void
 shmring__mpmc_impatient(struct shmring *r, int side)
 {
 	uint64_t slots = r->mask + 1;
-#ifdef SHMRING_TEST_UNPROTECTED
-	if (SHMRING_TEST_UNPROTECTED)
-		return;
-#endif
 	uint64_t tail = SHMRING__LOAD(r->tail, ACQUIRE);
 	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE);
 	if (side == SHMRING__READ) {
@@ -2129,10 +2125,6 @@ SHMRING__COLD int
 shmring__recover_line(struct shmring *r, uint32_t i)
 {
 	struct shmring__line *x = &r->lines[i];
-#ifdef SHMRING_TEST_UNPROTECTED /* the crash tests' control: must fail */
-	if (SHMRING_TEST_UNPROTECTED)
-		return 0;
-#endif
 	uint64_t status = SHMRING__LOAD(&x->status, ACQUIRE); /* A7 */
 	uint64_t recov = status;
 	if (shmring__state_of(status) == SHMRING__LIVE)
