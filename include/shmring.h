@@ -372,12 +372,16 @@ static inline const char *shmring_strerror(int error);
  * W: publish, then load the waiters word (W1); announce oneself in the word,
  * full fence, then look again (W2). On arm64 W1 is seq_cst on both sides
  * (STLR, LDAR), which do not overtake each other. On x86 W1 may overtake the
- * publication, for a fence would cost more than the push. So a waiter's first
- * sleep is short (SHMRING__FIRST_SLEEP_NS), and it leaves SLEEPY in the word:
- * who sees that pays for the fence and looks again, and the next sleeps are
- * safe at once (a short timer costs more than the sleep itself: 17 against
- * 5 us). Waiters in a long stream take SLEEPY away. In any case no sleep
- * exceeds a slice.
+ * publication, for a fence would cost more than the push: the publisher reads
+ * a word without our bits while its message is still on the way, and we look
+ * before it has arrived. So a waiter sleeps long only once its bits have stood
+ * in the word for SHMRING__FIRST_SLEEP_NS and it has looked since: whatever
+ * overtook them has arrived by then. SLEEPY shortens that: who reads it pays
+ * for the fence and reads the word again behind it (again W1), so that all that
+ * must have stood for so long is SLEEPY, of earlier waits (a short timer costs
+ * more than the sleep itself: 17 against 5 us). Waiters in a long stream take
+ * SLEEPY away, and so does who finds it in vain for long.
+ * shmring__may_sleep_long decides. In any case no sleep exceeds a slice.
  *
  * DOUBT (MPMC), an asymmetric Dekker: the owner of a slot stores its phase
  * (R4), LIGHT, loads attn; the doubter marks the slot VOIDING, sets attn,
@@ -437,14 +441,20 @@ shmring__cas(uint64_t *place, uint64_t from, uint64_t to)
 #define SHMRING__BYTE_ORDER UINT32_C(0x01020304)
 #define SHMRING__LINE 128
 
-/* Somebody sleeps on this word: bit 0 wants one wake-up, bit 1 wants to be
- * told of every step (flush, membership); above them a generation, so that a
- * sleeper that announced itself before a wake-up does not sleep after it. */
-#define SHMRING__WAITS 1u
-#define SHMRING__WATCHES 2u
-#define SHMRING__SLEEPY 4u /* they sleep at every turn: fence, then look */
-#define SHMRING__STIRS 7u /* any of these */
-#define SHMRING__GENERATION 8u
+/* A waiters word, one a direction; its states stand under WAKING. Above the
+ * bits a generation that every wake-up increments, so that a sleeper that
+ * announced itself before it does not sleep after it, and how often SLEEPY was
+ * taken away. */
+#define SHMRING__WAITS 1u /* somebody is about to sleep */
+#define SHMRING__MORE 2u /* MPMC: one was woken, others may sleep still */
+#define SHMRING__PROMPT 4u /* tell of the next free slot already */
+#define SHMRING__WATCHES 8u /* tell all of every step (flush) */
+#define SHMRING__CALLS 15u /* any that a wake-up answers */
+#define SHMRING__SLEEPY 16u /* they sleep at every turn: fence, then look */
+#define SHMRING__STIRS 31u /* any of these */
+#define SHMRING__GENERATION 32u
+#define SHMRING__EPOCH (UINT32_C(1) << 26)
+#define SHMRING__GENERATIONS (SHMRING__EPOCH - SHMRING__GENERATION)
 
 /* notice.attn: what the hot paths must know at once; above it a version that
  * every change increments, so that clearing a bit cannot miss a new cause. */
@@ -459,7 +469,7 @@ shmring__cas(uint64_t *place, uint64_t from, uint64_t to)
 struct shmring__notice { /* read by all all the time, written seldom */
 	uint64_t attn;
 	uint32_t data; /* waiters for messages */
-	uint32_t space; /* waiters for free slots */
+	uint32_t space; /* waiters for free slots, or for all to be taken */
 	uint32_t cpu[2]; /* 1 + CPU of the last consumer, producer to wait */
 	uint64_t unused[13];
 };
@@ -610,9 +620,10 @@ struct shmring__claim { /* a message in hands */
 #define SHMRING__ADOPTED 2 /* read: taken over from a dead consumer */
 #define SHMRING__SPILLED 2 /* write: voided, message kept in spill */
 
-struct shmring__idle { /* how long a position has kept us waiting */
-	uint64_t position;
-	int64_t since;
+struct shmring__idle { /* what keeps us waiting */
+	uint64_t position; /* nothing was to be had there */
+	int64_t since; /* as it is now: claimed by another, or not */
+	int claimed;
 	uint64_t done, streak; /* messages moved until, between two waits */
 	uint32_t calls;
 	uint32_t lone, trial; /* waits since, and until, a try for a stream */
@@ -659,11 +670,13 @@ struct shmring { /* private: one participant, in its own memory */
 	ino_t inode;
 	int64_t spin_ns;
 	struct shmring__idle idle[2];
-	int64_t looked; /* for the dead, last time */
+	int64_t looked; /* for the dead, last time, we or another */
 	uint64_t settles; /* since the last clearing of attn */
 	uint32_t missed; /* times in a row that spinning was in vain */
-	int slept; /* look at the clock at once */
-	int rested[2]; /* slept since SLEEPY stands in the word */
+	int look_now; /* at the clock */
+	uint32_t unheard[2]; /* times in a row that SLEEPY was in vain */
+	uint32_t stood[2]; /* SLEEPY and its epoch in the word, */
+	int64_t stands[2]; /* and since when */
 };
 
 /* ------------------------------------------------------------------------
@@ -689,6 +702,13 @@ shmring__now(void)
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now); /* the vDSO; cannot fail */
 	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+/* Some ns after now, or never. */
+static inline int64_t
+shmring__after(int64_t now, int64_t ns)
+{
+	return ns > INT64_MAX - now ? INT64_MAX : now + ns;
 }
 
 static inline struct timespec
@@ -892,6 +912,35 @@ shmring__collapse(unsigned char *at, uint64_t length)
 
 /* ------------------------------------------------------------------------
  * WAKING
+ *
+ * The calls in a waiters word. Who waits announces itself by an or; who has
+ * something for it wakes by a compare-and-swap, which takes the calls and the
+ * generation one further, and only then by the system call. Whoever is woken
+ * is in charge from there on: it looks, and passes on what it does not take.
+ *
+ *   calls     means                       goes over to             by
+ *   none      nobody sleeps               WAITS                    a waiter
+ *   WAITS     one sleeps or is about to,  none (SPSC)              a waker
+ *             more may be                 MORE (MPMC)              a waker
+ *   MORE      one was called since        MORE | WAITS             a waiter
+ *             anybody announced itself,   MORE, to call the next   a waker
+ *             others may sleep still      none: nobody heard it,   that waker
+ *                                         and nobody came since
+ *   PROMPT    beside WAITS: for room, and nothing has moved for    as WAITS
+ *             a while. Else room is told of by the eighth, and
+ *             who waits for it looks every SHMRING__NAP_NS
+ *   WATCHES   every step is waited for: a wake-up calls all        as WAITS
+ *   SLEEPY    is no call, and outlives them: see W under ORDERING
+ *
+ * MORE stands before anybody can act on the call, for it may be the one called
+ * that has to wake the next. Nobody counts the sleepers, since one may be
+ * killed. But "nobody heard it" is the truth as long as the word has not
+ * changed since, for WAITS was taken: whoever came later has changed it.
+ *
+ * What if one dies? A waiter: its bits stay, and cost the next waker a system
+ * call. A waker before the system call, or the one called before it passes
+ * on: others sleep on beside what they wait for, no longer than their slice,
+ * or until the next waker comes, which finds MORE. Nothing stays behind.
  * ------------------------------------------------------------------------ */
 
 /* A counter that only we write; others read it at any time. */
@@ -919,40 +968,69 @@ shmring__note_cpu(struct shmring *r, int side)
 	return cpu;
 }
 
-/* Wake one who waits on the word, or all if one watches. Only one of several
- * wakers gets the generation and makes the call. In MPMC more may sleep than
- * the one woken: say so again. */
+/* Wake one who waits on the word, or all if one watches; `all`: all, even if
+ * the word tells of nobody. Only one of several wakers gets the generation and
+ * makes the call. */
 SHMRING__COLD void
 shmring__wake(struct shmring *r, uint32_t *word, int all)
 {
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
 		uint32_t seen = SHMRING__LOAD(word, RELAXED);
-		uint32_t calls = SHMRING__WAITS | SHMRING__WATCHES;
-		uint32_t next = (seen & ~calls) + SHMRING__GENERATION;
-		if (!all && !(seen & calls))
+		int one = !all && !(seen & SHMRING__WATCHES);
+		uint32_t more =
+			one && r->mode == SHMRING_MPMC ? SHMRING__MORE : 0;
+		uint32_t next = (seen & ~SHMRING__CALLS) | more;
+		if (!all && !(seen & SHMRING__CALLS))
 			return;
+		next += SHMRING__GENERATION;
 		if (!__atomic_compare_exchange_n(word, &seen, next, 0,
 						 __ATOMIC_ACQ_REL,
 						 __ATOMIC_RELAXED))
 			continue;
-		all |= (seen & SHMRING__WATCHES) != 0;
-		long woken = SHMRING_FUTEX_WAKE(word, all ? INT_MAX : 1);
-		if (woken > 0 && !all && r->mode == SHMRING_MPMC)
-			__atomic_fetch_or(word, SHMRING__WAITS,
-					  __ATOMIC_RELAXED);
+		long woken = SHMRING_FUTEX_WAKE(word, one ? 1 : INT_MAX);
+		if (more && woken <= 0) /* and if it still is what we made it */
+			__atomic_compare_exchange_n(word, &next, next & ~more,
+						    0, __ATOMIC_RELAXED,
+						    __ATOMIC_RELAXED);
 		if (shmring__mine(r)) /* not while we attach */
 			shmring__count(&shmring__mine(r)->wakes, 1);
 		return;
 	}
 }
 
+/* So often in a row SLEEPY was in vain: they sleep at every turn no more. */
+#define SHMRING__AWAKE 64
+
+/* Take SLEEPY away, if the word still is what was seen. Who sleeps next does
+ * so shortly at first, and puts it back. */
+SHMRING__COLD void
+shmring__not_sleepy(uint32_t *word, uint32_t seen)
+{
+	uint32_t next = (seen & ~SHMRING__SLEEPY) + SHMRING__EPOCH;
+	if (seen & SHMRING__SLEEPY)
+		__atomic_compare_exchange_n(word, &seen, next, 0,
+					    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
 /* Something was published and the word is not clear: wake who waits. */
+SHMRING__COLD void
+shmring__stir(struct shmring *r, uint32_t *word, int side)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* W1, for the SLEEPY */
+	uint32_t seen = SHMRING__LOAD(word, RELAXED);
+	if (seen & SHMRING__CALLS) {
+		r->unheard[side] = 0;
+		shmring__note_cpu(r, side);
+		shmring__wake(r, word, 0);
+	} else if (++r->unheard[side] % SHMRING__AWAKE == 0) {
+		shmring__not_sleepy(word, seen);
+	}
+}
+
 SHMRING__COLD void
 shmring__announce_data(struct shmring *r)
 {
-	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* W1, for the SLEEPY */
-	shmring__note_cpu(r, SHMRING__WRITE);
-	shmring__wake(r, &r->notice->data, 0);
+	shmring__stir(r, &r->notice->data, SHMRING__WRITE);
 }
 
 /* After a publication: does anybody wait for it? W1 */
@@ -967,9 +1045,19 @@ shmring__announce(struct shmring *r)
 SHMRING__COLD void
 shmring__announce_space(struct shmring *r)
 {
+	shmring__stir(r, &r->notice->space, SHMRING__READ);
+}
+
+/* No producer is left and a consumer has let go of a message: it may have been
+ * the last one, which all who wait shall see. */
+SHMRING__COLD void
+shmring__announce_end(struct shmring *r)
+{
+	if (!(SHMRING__LOAD(&r->notice->data, SEQ_CST) & SHMRING__STIRS))
+		return; /* W1 */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* W1, for the SLEEPY */
-	shmring__note_cpu(r, SHMRING__READ);
-	shmring__wake(r, &r->notice->space, 0);
+	if (SHMRING__LOAD(&r->notice->data, RELAXED) & SHMRING__CALLS)
+		shmring__wake(r, &r->notice->data, 1);
 }
 
 /* Change attn. Its version grows first, so that whoever wants to change a bit
@@ -1047,8 +1135,8 @@ shmring__header_at(const struct shmring *r, uint64_t position)
 }
 
 /* The credit is used up: how far has the reader come? What it publishes is
- * lazy, and reading the true head slows it down; so who can wait (lazy) leaves
- * that alone. */
+ * lazy, and reading the true head slows it down; so who spins leaves that alone
+ * (lazy), but for a look now and then, and before it gives up or sleeps. */
 SHMRING__COLD int
 shmring__spsc_more(struct shmring *r, uint64_t tail, uint64_t need, int lazy)
 {
@@ -1176,8 +1264,8 @@ shmring__spsc_next(struct shmring *r, const struct shmring__claim *claim)
 	return next;
 }
 
-/* All before head has been read. Tell the writer, now and then, that it is
- * free. */
+/* All before head has been read. Tell the writer, now and then, or when it asks
+ * for it, that it is free. */
 SHMRING__HOT void
 shmring__spsc_free(struct shmring *r, uint64_t head)
 {
@@ -1186,7 +1274,7 @@ shmring__spsc_free(struct shmring *r, uint64_t head)
 	SHMRING__STORE(r->head, head, RELEASE);
 	if (SHMRING__RARELY(head - r->published >= r->lazy ||
 			    (SHMRING__LOAD(&r->notice->space, RELAXED) &
-			     SHMRING__WATCHES)))
+			     (SHMRING__WATCHES | SHMRING__PROMPT))))
 		shmring__spsc_publish(r, head);
 }
 
@@ -1814,11 +1902,12 @@ shmring__mpmc_drop(struct shmring *r, const struct shmring__claim *claim)
 	/* Others may wait for us to let go of the last message. */
 	if (SHMRING__RARELY(SHMRING__LOAD(&r->notice->attn, RELAXED) &
 			    SHMRING__NO_PRODUCER))
-		shmring__wake(r, &r->notice->data, 1);
+		shmring__announce_end(r);
 	/* Wake writers for an eighth of the slots at once, not for each. */
 	uint32_t space = SHMRING__LOAD(&r->notice->space, SEQ_CST); /* W1 */
 	if (SHMRING__RARELY(space & SHMRING__STIRS) &&
-	    ((space & SHMRING__WATCHES) || !(p & (r->mask >> 3))))
+	    ((space & (SHMRING__WATCHES | SHMRING__PROMPT)) ||
+	     !(p & (r->mask >> 3))))
 		shmring__announce_space(r);
 }
 
@@ -1947,14 +2036,18 @@ shmring__mpmc_impatient(struct shmring *r, int side)
 	uint64_t slots = r->mask + 1;
 	uint64_t tail = SHMRING__LOAD(r->tail, ACQUIRE);
 	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE);
+	/* Not a claim that has just taken the place of the one seen. */
+	int same =
+		(side == SHMRING__READ ? head : tail) == r->idle[side].position;
 	if (side == SHMRING__READ) {
-		if (shmring__ahead(tail, head) > 0 &&
+		if (same && shmring__ahead(tail, head) > 0 &&
 		    shmring__blocked_behind(r, head, tail, 1))
 			shmring__doubt(r, head, shmring__phase(r, head, 1), 0);
 		return;
 	}
 	if (shmring__ahead(head, tail - slots) > 0) {
-		if (shmring__blocked_behind(r, tail, head + slots, 0))
+		if (same && r->idle[side].claimed &&
+		    shmring__blocked_behind(r, tail, head + slots, 0))
 			shmring__doubt(r, tail, shmring__phase(r, tail, 0), 0);
 		return;
 	}
@@ -3061,53 +3154,137 @@ shmring__copy(void *to, const void *from, size_t size)
 	}
 }
 
+/* Nothing is to be had at this position. 1: it is not the one of the last time;
+ * that is counted, and how many messages moved in between. */
+SHMRING__COLD int
+shmring__note_idle(struct shmring *r, int side, uint64_t position)
+{
+	struct shmring__idle *idle = &r->idle[side];
+	struct shmring__line *mine = r->line[side];
+	int reads = side == SHMRING__READ;
+	if (position == idle->position && idle->calls)
+		return 0;
+	uint64_t done =
+		SHMRING__LOAD(reads ? &mine->popped : &mine->pushed, RELAXED);
+	idle->position = position;
+	idle->since = 0;
+	idle->claimed = 0;
+	idle->calls = 0;
+	idle->streak = done - idle->done;
+	idle->done = done;
+	shmring__count(reads ? &mine->empty : &mine->full, 1);
+	return 1;
+}
+
+/* Empty: the writers shall know of all the space. */
+SHMRING__COLD void
+shmring__tell_all_space(struct shmring *r, uint64_t head)
+{
+	if (r->mode == SHMRING_SPSC && r->published != head)
+		shmring__spsc_publish(r, head);
+	else if (SHMRING__LOAD(&r->notice->space, SEQ_CST) & SHMRING__STIRS)
+		shmring__announce_space(r); /* W1 */
+}
+
+/* Whether somebody has claimed the position that we wait for and not finished
+ * (MPMC): its writer, or the reader of the turn before. Without a claim the
+ * ring is just empty, or full. */
+SHMRING__COLD int
+shmring__claimed(const struct shmring *r, int side, uint64_t position)
+{
+	if (side == SHMRING__READ)
+		return shmring__ahead(SHMRING__LOAD(r->tail, ACQUIRE),
+				      position) > 0;
+	return shmring__ahead(SHMRING__LOAD(r->head, ACQUIRE),
+			      position - (r->mask + 1)) > 0;
+}
+
+/* Who waits for room loses so little by a reader that takes its time, as long
+ * as there is a message for the others, that it has more patience then. */
+#define SHMRING__MORE_PATIENCE 32 /* times as much */
+
+/* When to doubt who has claimed our position. Patience begins when this very
+ * claim is seen, however long we waited before there was one. */
+SHMRING__COLD int64_t
+shmring__patient_until(const struct shmring *r, int side)
+{
+	const struct shmring__idle *idle = &r->idle[side];
+	int64_t patience = SHMRING_PATIENCE_NS;
+	if (side == SHMRING__WRITE && idle->claimed) {
+		uint64_t head = SHMRING__LOAD(r->head, RELAXED);
+		uint64_t a = SHMRING__LOAD(shmring__a(r, head), RELAXED);
+		if (a >> r->length_bits == shmring__phase(r, head, 1))
+			patience *= SHMRING__MORE_PATIENCE;
+	}
+	return shmring__after(idle->since, patience);
+}
+
+SHMRING__COLD void
+shmring__watch_claim(struct shmring *r, int side, int64_t now)
+{
+	struct shmring__idle *idle = &r->idle[side];
+	int claimed = shmring__claimed(r, side, idle->position);
+	if (!idle->since || claimed != idle->claimed) {
+		idle->since = now;
+		idle->claimed = claimed;
+	} else if ((claimed || side == SHMRING__WRITE) &&
+		   now >= shmring__patient_until(r, side)) {
+		shmring__mpmc_impatient(r, side);
+	}
+}
+
+/* Whether it is for us to look for the dead: one who waits on a ring does, once
+ * a slice. The time of the last look is everybody's, so believe no future: it
+ * may be of another time namespace, or a lie. */
+SHMRING__COLD int
+shmring__my_turn(struct shmring *r, int64_t now)
+{
+	if (now - r->looked < SHMRING_SLICE_NS)
+		return 0;
+	uint64_t last = SHMRING__LOAD(&r->header->looked, RELAXED);
+	uint64_t ago = (uint64_t)now - last;
+	r->looked = now;
+	if (ago < (uint64_t)SHMRING_SLICE_NS) {
+		r->looked = (int64_t)last; /* and is due when it is old */
+		return 0;
+	}
+	return shmring__cas(&r->header->looked, last, (uint64_t)now);
+}
+
+/* The clock at calls 1, 2, 4, 8, 16, 32 of every 64. */
+SHMRING__COLD int
+shmring__is_time(struct shmring *r, struct shmring__idle *idle)
+{
+	idle->calls++;
+	return r->look_now || !(idle->calls & (idle->calls - 1) & 63);
+}
+
+/* Look after those who may hold us up, the stopped and the dead. */
+SHMRING__COLD void
+shmring__look_around(struct shmring *r, int side, int waits_for_claim)
+{
+	int64_t now = SHMRING_NOW();
+	r->look_now = 0;
+	if (waits_for_claim && r->mode == SHMRING_MPMC)
+		shmring__watch_claim(r, side, now);
+	if (shmring__my_turn(r, now))
+		shmring__recover_all(r);
+}
+
 /* Nothing to be had at the moment. Is it for good (-EPIPE)? Now and then,
  * look after those who may hold us up. */
 SHMRING__COLD int
 shmring__nothing(struct shmring *r, int side)
 {
-	struct shmring__idle *idle = &r->idle[side];
-	struct shmring__line *mine = r->line[side];
-	uint64_t position = SHMRING__LOAD(
-		side == SHMRING__READ ? r->head : r->tail, RELAXED);
-	uint64_t done = SHMRING__LOAD(
-		side == SHMRING__READ ? &mine->popped : &mine->pushed, RELAXED);
-	if (position != idle->position || !idle->calls) {
-		idle->position = position;
-		idle->since = 0;
-		idle->calls = 0;
-		idle->streak = done - idle->done;
-		idle->done = done;
-		shmring__count(
-			side == SHMRING__READ ? &mine->empty : &mine->full, 1);
-		/* Empty: the writers shall know of all the space. */
-		if (side == SHMRING__READ && r->mode == SHMRING_SPSC &&
-		    r->published != position)
-			shmring__spsc_publish(r, position);
-		else if (side == SHMRING__READ &&
-			 (SHMRING__LOAD(&r->notice->space, SEQ_CST) &
-			  SHMRING__STIRS))
-			shmring__announce_space(r);
-	}
-	if (side == SHMRING__READ &&
-	    (SHMRING__LOAD(&r->notice->attn, ACQUIRE) & /* A8 */
-	     SHMRING__NO_PRODUCER))
+	int reads = side == SHMRING__READ;
+	uint64_t position = SHMRING__LOAD(reads ? r->head : r->tail, RELAXED);
+	if (shmring__note_idle(r, side, position) && reads)
+		shmring__tell_all_space(r, position);
+	if (reads && (SHMRING__LOAD(&r->notice->attn, ACQUIRE) & /* A8 */
+		      SHMRING__NO_PRODUCER))
 		return -EPIPE;
-	/* The clock at calls 1, 2, 4, 8, 16, 32 of every 64. */
-	idle->calls++;
-	if (!(idle->calls & (idle->calls - 1) & 63) || r->slept) {
-		int64_t now = SHMRING_NOW();
-		r->slept = 0;
-		if (!idle->since)
-			idle->since = now;
-		if (r->mode == SHMRING_MPMC &&
-		    now - idle->since >= SHMRING_PATIENCE_NS)
-			shmring__mpmc_impatient(r, side);
-		if (now - r->looked >= SHMRING_SLICE_NS) {
-			r->looked = now;
-			shmring__recover_all(r);
-		}
-	}
+	if (shmring__is_time(r, &r->idle[side]))
+		shmring__look_around(r, side, 1);
 	return -EAGAIN;
 }
 
@@ -3287,8 +3464,8 @@ shmring__spsc_put_n(struct shmring *r, const struct iovec *messages,
 		struct shmring__claim claim = { 0, 0, NULL, SHMRING__IDLE };
 		size_t size = messages[n].iov_len;
 		if (size >= r->canary->send ||
-		    shmring__spsc_room(r, tail, size, &claim, lazy))
-			break;
+		    shmring__spsc_room(r, tail, size, &claim, lazy && !n))
+			break; /* not lazy: as many as fit, once one does */
 		SHMRING_COPY(claim.data, messages[n].iov_base, size);
 		tail = shmring__spsc_seal(r, &claim, size);
 		if (n)
@@ -3353,7 +3530,7 @@ shmring__push_n(struct shmring *r, const struct iovec *messages, size_t count,
 			   : 0;
 	while (n < count && !error) {
 		error = shmring__put(r, messages[n].iov_base,
-				     messages[n].iov_len, lazy);
+				     messages[n].iov_len, lazy && !n);
 		n += !error;
 	}
 	if (n)
@@ -3557,13 +3734,26 @@ shmring_release(struct shmring *ring)
  * WAITING
  *
  * Poll a little; spin, if the other side runs on another CPU and spinning
- * was not in vain lately; announce oneself and look again; sleep, shortly
- * first, then in slices. The caller looks again after each step.
+ * was not in vain lately; announce oneself (shmring__announce_waiter) and look
+ * again; sleep (shmring__sleep), as long as shmring__how_long says: shortly as
+ * long as a wake-up may be missed, then in slices. The caller looks again after
+ * each step.
+ *
+ * Who waits for messages is woken for each. Who waits for room is woken for an
+ * eighth of the ring at once, or else there would be a wake-up a message in
+ * overload; between, it looks every SHMRING__NAP_NS, as long as the head moves
+ * at all. When it does not, one PROMPT wake-up a message is what there is to
+ * do, and it sleeps for slices.
  * ------------------------------------------------------------------------ */
 
+/* Until then what overtook an announcement has arrived. */
 #ifndef SHMRING__FIRST_SLEEP_NS
 #define SHMRING__FIRST_SLEEP_NS 50000
 #endif
+#define SHMRING__NAP_NS INT64_C(1000000) /* beside room that nobody tells of */
+#define SHMRING__LONG_NAP_NS (8 * SHMRING__NAP_NS) /* while others get it all */
+#define SHMRING__PEEK_NS \
+	10000 /* who spins looks at the peer's lines so often */
 #define SHMRING__STREAM 4 /* messages between two waits make a stream */
 /* So many that a short sleep, whose timer costs a microsecond or two, is
  * cheaper than a fence at each of their pushes. Two that take turns on one CPU
@@ -3574,23 +3764,31 @@ struct shmring__waiter {
 	struct shmring *ring;
 	uint32_t *word; /* in notice */
 	uint32_t bits; /* to announce */
+	uint32_t expected; /* the word, since we announced ourselves */
+	int64_t since; /* when our bits came to stand in it */
 	int side;
-	int lazy; /* still spinning: leave the peer's lines alone */
-	int64_t timeout, deadline, spin_until;
-	uint32_t polls, pauses, sleeps, expected;
-	int announced, safe; /* safe: no wake-up can have been missed */
+	int spins; /* not yet through with that */
+	int lazy; /* the last attempt left the peer's lines alone */
+	int announced, heard; /* heard: no wake-up can be missed any more */
+	uint32_t polls, pauses, sleeps;
+	int64_t timeout, deadline, spin_until, peek_at;
+	uint64_t head; /* waiting for room: where the head stands */
+	int64_t stands, nap; /* and since when; 0: not seen yet */
+	int64_t until; /* of the last sleep */
 };
 
 static inline struct shmring__waiter
-shmring__wait_for(struct shmring *r, int side, int64_t timeout_ns)
+shmring__wait_for(struct shmring *r, int side, uint32_t bits,
+		  int64_t timeout_ns)
 {
 	struct shmring__waiter w;
 	memset(&w, 0, sizeof(w));
 	w.ring = r;
 	w.side = side;
-	w.bits = SHMRING__WAITS;
-	w.lazy = timeout_ns != 0;
+	w.bits = bits;
+	w.spins = w.lazy = 1;
 	w.timeout = timeout_ns;
+	w.word = side == SHMRING__READ ? &r->notice->data : &r->notice->space;
 	return w;
 }
 
@@ -3637,51 +3835,131 @@ shmring__spin(struct shmring__waiter *w)
 	for (uint32_t i = 0; i < w->pauses; i++)
 		SHMRING_PAUSE();
 	w->polls += w->pauses;
-	if (w->polls % 8) /* not every time to the clock */
+	if (w->polls % 8) { /* not every time to the clock */
+		w->lazy = 1;
 		return 1;
+	}
 	int64_t now = SHMRING_NOW();
 	if (!w->spin_until) {
-		w->deadline = now + w->timeout;
-		w->spin_until = now + r->spin_ns;
+		w->deadline = shmring__after(now, w->timeout);
+		w->spin_until = shmring__after(now, r->spin_ns);
+		w->peek_at = shmring__after(now, SHMRING__PEEK_NS);
 	}
-	if (w->timeout > 0 && now >= w->deadline)
+	if ((w->timeout > 0 && now >= w->deadline) ||
+	    (r->spin_ns >= 0 && now >= w->spin_until))
 		return 0;
-	return r->spin_ns < 0 || now < w->spin_until;
+	w->lazy = now < w->peek_at;
+	if (!w->lazy)
+		w->peek_at = shmring__after(now, SHMRING__PEEK_NS);
+	return 1;
 }
 
-/* Announce that we wait (W2); the caller looks again before it sleeps. What
- * was published before our bits were seen may still be on its way: only who
- * has slept since the bits stand in the word cannot have missed it. (In MPMC
- * another waiter may have renewed them: then that one sleeps shortly.) */
-SHMRING__COLD void
-shmring__announce_waiter(struct shmring__waiter *w)
+/* May who announces itself sleep long, if it finds nothing now? `before` is the
+ * word as it was, w->expected still as we left it the last time.
+ * Yes, if all who publish from now on read our bits, and what was published by
+ * others has arrived: so if our bits have stood there for long enough, and no
+ * wake-up took them since, whomever it called. Or if SLEEPY has, and nobody
+ * took that: then they look again behind a fence. But not for PROMPT and
+ * WATCHES, without which they may not even look. */
+SHMRING__COLD int
+shmring__may_sleep_long(struct shmring__waiter *w, uint32_t before,
+			uint32_t after, int64_t now)
 {
-	int *rested = &w->ring->rested[w->side];
-	uint32_t bits = w->bits | SHMRING__SLEEPY;
-	if (!w->sleeps &&
-	    w->ring->idle[w->side].streak >= SHMRING__LONG_STREAM) {
-		bits = w->bits;
-		*rested = 0;
-		__atomic_fetch_and(w->word, ~SHMRING__SLEEPY, __ATOMIC_RELAXED);
+	struct shmring *r = w->ring;
+	uint32_t epoch = ~(SHMRING__EPOCH - 1) | SHMRING__SLEEPY;
+	if ((before & w->expected & w->bits) != w->bits ||
+	    ((before ^ w->expected) & SHMRING__GENERATIONS))
+		w->since = now;
+	if (!(before & SHMRING__SLEEPY) ||
+	    (before & epoch) != r->stood[w->side])
+		r->stands[w->side] = now;
+	r->stood[w->side] = after & epoch;
+	if (now - w->since >= SHMRING__FIRST_SLEEP_NS)
+		return 1;
+	return w->bits == SHMRING__WAITS && (after & SHMRING__SLEEPY) &&
+	       now - r->stands[w->side] >= SHMRING__FIRST_SLEEP_NS;
+}
+
+/* Waiting for room: does the head move? If not, the next step of it is what we
+ * have to be told of. If it does, and others take all the room, they can be
+ * relied on for a while: each wakes another when it leaves. Who was woken
+ * itself (now < until) looks often. */
+SHMRING__COLD void
+shmring__watch_head(struct shmring__waiter *w, int64_t now)
+{
+	struct shmring *r = w->ring;
+	uint64_t head = SHMRING__LOAD(r->head, RELAXED);
+	if (w->nap && head == w->head) {
+		if (now - w->stands >= SHMRING__NAP_NS)
+			w->bits |= SHMRING__PROMPT;
+		return;
 	}
+	if (!w->nap || now < w->until || r->mode == SHMRING_SPSC)
+		w->nap = SHMRING__NAP_NS;
+	else if (w->nap < SHMRING__LONG_NAP_NS)
+		w->nap *= 2;
+	w->head = head;
+	w->stands = now;
+	w->bits &= ~SHMRING__PROMPT;
+}
+
+/* Announce that we wait (W2); the caller looks again before it sleeps, after
+ * the claims, too. */
+SHMRING__COLD void
+shmring__announce_waiter(struct shmring__waiter *w, int64_t now)
+{
+	struct shmring *r = w->ring;
+	uint32_t bits = SHMRING__SLEEPY;
+	if (!w->sleeps && r->idle[w->side].streak >= SHMRING__LONG_STREAM) {
+		bits = 0;
+		shmring__not_sleepy(w->word, SHMRING__LOAD(w->word, RELAXED));
+	}
+	if (w->side == SHMRING__WRITE && !(w->bits & SHMRING__WATCHES))
+		shmring__watch_head(w, now);
+	bits |= w->bits;
 	uint32_t before = __atomic_fetch_or(w->word, bits, __ATOMIC_SEQ_CST);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	w->heard = shmring__may_sleep_long(w, before, before | bits, now);
 	w->expected = before | bits;
-	w->safe = (w->sleeps && (before & w->bits)) ||
-		  (*rested && (before & SHMRING__SLEEPY));
 	w->announced = 1;
+	r->look_now = 1;
 }
 
-/* Whether somebody has claimed the position that we wait for (MPMC): then
- * it may be stopped, and we must not sleep for longer than our patience. */
-SHMRING__COLD int
-shmring__claimed(const struct shmring *r, int side)
+static inline int64_t
+shmring__sooner(int64_t a, int64_t b)
 {
-	uint64_t tail = SHMRING__LOAD(r->tail, ACQUIRE);
-	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE);
-	return side == SHMRING__READ
-		       ? tail != head
-		       : shmring__ahead(head, tail - (r->mask + 1)) > 0;
+	return a < b ? a : b;
+}
+
+/* Until the look for the dead is due, which is a slice at most; and no longer
+ * than it takes to lose patience with who has claimed our position. */
+SHMRING__COLD int64_t
+shmring__how_long(const struct shmring__waiter *w, int64_t now)
+{
+	const struct shmring *r = w->ring;
+	int64_t until = shmring__after(r->looked, SHMRING_SLICE_NS);
+	if (!w->heard)
+		until = shmring__sooner(until, now + SHMRING__FIRST_SLEEP_NS);
+	else if (w->nap && !(w->bits & SHMRING__PROMPT))
+		until = shmring__sooner(until, now + w->nap);
+	if (r->idle[w->side].claimed) {
+		int64_t doubt = shmring__patient_until(r, w->side);
+		until = doubt > now ? shmring__sooner(until, doubt) : until;
+	}
+	return w->timeout > 0 ? shmring__sooner(until, w->deadline) : until;
+}
+
+SHMRING__COLD void
+shmring__sleep(struct shmring__waiter *w, int64_t now)
+{
+	struct shmring *r = w->ring;
+	w->until = shmring__how_long(w, now);
+	shmring__note_cpu(r, w->side);
+	SHMRING_FUTEX_WAIT(w->word, w->expected, w->until);
+	shmring__count(&r->line[w->side]->sleeps, 1);
+	w->sleeps++;
+	w->announced = 0;
+	r->look_now = 1; /* and after the dead */
 }
 
 /* Do something between two looks: 0, or -ETIMEDOUT, -EAGAIN (no time at
@@ -3689,148 +3967,120 @@ shmring__claimed(const struct shmring *r, int side)
 SHMRING__COLD int
 shmring__wait(struct shmring__waiter *w)
 {
-	struct shmring *r = w->ring;
 	if (w->timeout == 0)
 		return -EAGAIN;
-	if (w->lazy && shmring__spin(w))
+	if (w->spins && shmring__spin(w))
 		return 0;
-	if (!w->word)
-		w->word = w->side == SHMRING__READ ? &r->notice->data
-						   : &r->notice->space;
 	int64_t now = SHMRING_NOW();
-	if (w->lazy)
-		r->missed++;
-	w->lazy = 0;
+	if (w->spins)
+		w->ring->missed++;
+	w->spins = 0;
 	if (!w->deadline)
-		w->deadline = now + w->timeout;
-	if (w->timeout > 0 && now >= w->deadline)
+		w->deadline = shmring__after(now, w->timeout);
+	int late = w->timeout > 0 && now >= w->deadline;
+	if (late && !w->lazy)
 		return -ETIMEDOUT;
-	if (!w->announced) {
-		shmring__announce_waiter(w);
-		return 0;
-	}
-	int64_t until = now + SHMRING_SLICE_NS;
-	if (!w->safe)
-		until = now + SHMRING__FIRST_SLEEP_NS;
-	else if (r->mode == SHMRING_MPMC && w->sleeps < 2 &&
-		 shmring__claimed(r, w->side))
-		until = now + SHMRING_PATIENCE_NS;
-	if (w->timeout > 0 && until > w->deadline)
-		until = w->deadline;
-	shmring__note_cpu(r, w->side);
-	SHMRING_FUTEX_WAIT(w->word, w->expected, until);
-	shmring__count(&r->line[w->side]->sleeps, 1);
-	w->sleeps++;
-	r->rested[w->side] = (w->expected & SHMRING__SLEEPY) != 0;
-	w->announced = 0;
-	r->slept = 1; /* look at the clock, and after the dead */
+	w->lazy = 0;
+	if (late)
+		return 0; /* once more, and well */
+	if (w->announced)
+		shmring__sleep(w, now);
+	else
+		shmring__announce_waiter(w, now);
 	return 0;
 }
 
-/* The wait is over. A sleeper was woken alone: if there is more, it wakes
- * the next. */
+/* The wait is over. A sleeper was woken alone: if there is more, it wakes the
+ * next. Also if there is no room left: others may sleep long since we looked
+ * after it. */
 SHMRING__COLD void
-shmring__waited(struct shmring__waiter *w)
+shmring__wait_over(struct shmring__waiter *w)
 {
 	struct shmring *r = w->ring;
-	if (w->lazy)
+	if (w->spins && w->polls)
 		r->missed = 0;
-	if (w->sleeps && r->mode == SHMRING_MPMC) {
-		uint64_t length = SHMRING__LOAD(r->tail, RELAXED) -
-				  SHMRING__LOAD(r->head, RELAXED);
-		if (w->side == SHMRING__READ ? length != 0 : length <= r->mask)
-			shmring__wake(r, w->word, 0);
-	}
+	if (w->sleeps && r->mode == SHMRING_MPMC &&
+	    (w->side == SHMRING__WRITE ||
+	     SHMRING__LOAD(r->tail, RELAXED) !=
+		     SHMRING__LOAD(r->head, RELAXED)))
+		shmring__wake(r, w->word, 0);
 }
 
-/* After an attempt that brought `result`: whether to try again. */
-SHMRING__HOT int
-shmring__retry(struct shmring__waiter *w, ssize_t *result)
+struct shmring__call { /* one that waits, to be tried again */
+	int what;
+	const void *from; /* of a push; messages of push_n; peeked */
+	void *to; /* of a pop; messages of pop_n; reserved */
+	size_t size; /* of either, or how many messages */
+	size_t *length; /* peeked */
+	uint64_t target; /* of flush */
+};
+#define SHMRING__CALL_PUSH 0
+#define SHMRING__CALL_PUSH_N 1
+#define SHMRING__CALL_RESERVE 2
+#define SHMRING__CALL_FLUSH 3
+#define SHMRING__CALL_POP 4 /* from here on to read */
+#define SHMRING__CALL_POP_N 5
+#define SHMRING__CALL_PEEK 6
+
+/* Whether consumers have taken all before target. */
+SHMRING__COLD int
+shmring__all_taken(struct shmring *r, uint64_t target)
 {
-	if (!SHMRING__RARELY(*result == -EAGAIN)) {
-		if (SHMRING__RARELY(w->polls || w->sleeps || w->announced))
-			shmring__waited(w);
+	if (shmring__ahead(SHMRING__LOAD(r->head, ACQUIRE), target) >= 0)
 		return 0;
+	if (SHMRING__LOAD(&r->notice->attn, ACQUIRE) & SHMRING__NO_CONSUMER)
+		return -EPIPE;
+	if (shmring__is_time(r, &r->idle[SHMRING__WRITE]))
+		shmring__look_around(r, SHMRING__WRITE, 0);
+	return -EAGAIN;
+}
+
+SHMRING__COLD ssize_t
+shmring__attempt(struct shmring *r, struct shmring__call *call, int lazy)
+{
+	switch (call->what) {
+	case SHMRING__CALL_PUSH:
+		return shmring__push(r, call->from, call->size, lazy);
+	case SHMRING__CALL_PUSH_N:
+		return shmring__push_n(r, (const struct iovec *)call->from,
+				       call->size, lazy);
+	case SHMRING__CALL_RESERVE:
+		call->to = shmring__reserve(r, call->size, lazy);
+		return call->to ? 0 : r->error;
+	case SHMRING__CALL_FLUSH:
+		return shmring__all_taken(r, call->target);
+	case SHMRING__CALL_POP:
+		return shmring_pop(r, call->to, call->size);
+	case SHMRING__CALL_POP_N:
+		return shmring_pop_n(r, (struct iovec *)call->to, call->size);
+	default:
+		call->from = shmring_peek(r, call->length);
+		return call->from ? 0 : r->error;
 	}
-	*result = shmring__wait(w);
-	return *result == 0;
 }
 
 /* The first attempt has failed: wait, out of the way of the fast path. */
-SHMRING__COLD int
-shmring__push_later(struct shmring *r, const void *data, size_t size,
-		    int64_t timeout_ns)
-{
-	struct shmring__waiter w =
-		shmring__wait_for(r, SHMRING__WRITE, timeout_ns);
-	ssize_t result = -EAGAIN;
-	while (shmring__retry(&w, &result))
-		result = shmring__push(r, data, size, w.lazy);
-	return (int)result;
-}
-
 SHMRING__COLD ssize_t
-shmring__pop_later(struct shmring *r, void *buffer, size_t capacity,
-		   int64_t timeout_ns)
+shmring__later(struct shmring *r, struct shmring__call *call,
+	       int64_t timeout_ns)
 {
-	struct shmring__waiter w =
-		shmring__wait_for(r, SHMRING__READ, timeout_ns);
-	ssize_t result = -EAGAIN;
-	while (shmring__retry(&w, &result))
-		result = shmring_pop(r, buffer, capacity);
+	struct shmring__waiter w = shmring__wait_for(
+		r,
+		call->what >= SHMRING__CALL_POP ? SHMRING__READ
+						: SHMRING__WRITE,
+		call->what == SHMRING__CALL_FLUSH ? SHMRING__WATCHES
+						  : SHMRING__WAITS,
+		timeout_ns);
+	ssize_t result;
+	do {
+		result = shmring__wait(&w);
+		if (!result)
+			result = shmring__attempt(r, call, w.lazy);
+		else
+			break;
+	} while (result == -EAGAIN);
+	shmring__wait_over(&w);
 	return result;
-}
-
-SHMRING__COLD ssize_t
-shmring__push_n_later(struct shmring *r, const struct iovec *messages,
-		      size_t count, int64_t timeout_ns)
-{
-	struct shmring__waiter w =
-		shmring__wait_for(r, SHMRING__WRITE, timeout_ns);
-	ssize_t result = -EAGAIN;
-	while (shmring__retry(&w, &result))
-		result = shmring__push_n(r, messages, count, w.lazy);
-	return result;
-}
-
-SHMRING__COLD ssize_t
-shmring__pop_n_later(struct shmring *r, struct iovec *messages, size_t count,
-		     int64_t timeout_ns)
-{
-	struct shmring__waiter w =
-		shmring__wait_for(r, SHMRING__READ, timeout_ns);
-	ssize_t result = -EAGAIN;
-	while (shmring__retry(&w, &result))
-		result = shmring_pop_n(r, messages, count);
-	return result;
-}
-
-SHMRING__COLD void *
-shmring__reserve_later(struct shmring *r, size_t size, int64_t timeout_ns)
-{
-	struct shmring__waiter w =
-		shmring__wait_for(r, SHMRING__WRITE, timeout_ns);
-	ssize_t result = -EAGAIN;
-	void *place = NULL;
-	while (shmring__retry(&w, &result)) {
-		place = shmring__reserve(r, size, w.lazy);
-		result = place ? 0 : r->error;
-	}
-	return place ? place : shmring__null(r, (int)result);
-}
-
-SHMRING__COLD const void *
-shmring__peek_later(struct shmring *r, size_t *size, int64_t timeout_ns)
-{
-	struct shmring__waiter w =
-		shmring__wait_for(r, SHMRING__READ, timeout_ns);
-	ssize_t result = -EAGAIN;
-	const void *message = NULL;
-	while (shmring__retry(&w, &result)) {
-		message = shmring_peek(r, size);
-		result = message ? 0 : r->error;
-	}
-	return message ? message : shmring__null(r, (int)result);
 }
 
 SHMRING__HOT int
@@ -3838,9 +4088,13 @@ shmring_push_wait(struct shmring *ring, const void *data, size_t size,
 		  int64_t timeout_ns)
 {
 	int result = shmring__push(ring, data, size, timeout_ns != 0);
-	return SHMRING__RARELY(result == -EAGAIN)
-		       ? shmring__push_later(ring, data, size, timeout_ns)
-		       : result;
+	if (SHMRING__RARELY(result == -EAGAIN)) {
+		struct shmring__call call = {
+			SHMRING__CALL_PUSH, data, NULL, size, NULL, 0
+		};
+		result = (int)shmring__later(ring, &call, timeout_ns);
+	}
+	return result;
 }
 
 SHMRING__HOT ssize_t
@@ -3848,9 +4102,12 @@ shmring_pop_wait(struct shmring *ring, void *buffer, size_t capacity,
 		 int64_t timeout_ns)
 {
 	ssize_t result = shmring_pop(ring, buffer, capacity);
-	return SHMRING__RARELY(result == -EAGAIN)
-		       ? shmring__pop_later(ring, buffer, capacity, timeout_ns)
-		       : result;
+	if (SHMRING__RARELY(result == -EAGAIN)) {
+		struct shmring__call call = { SHMRING__CALL_POP, NULL, buffer,
+					      capacity,		 NULL, 0 };
+		result = shmring__later(ring, &call, timeout_ns);
+	}
+	return result;
 }
 
 static inline ssize_t
@@ -3858,10 +4115,13 @@ shmring_push_n_wait(struct shmring *ring, const struct iovec *messages,
 		    size_t count, int64_t timeout_ns)
 {
 	ssize_t n = shmring__push_n(ring, messages, count, timeout_ns != 0);
-	return SHMRING__RARELY(n == -EAGAIN)
-		       ? shmring__push_n_later(ring, messages, count,
-					       timeout_ns)
-		       : n;
+	if (SHMRING__RARELY(n == -EAGAIN)) {
+		struct shmring__call call = {
+			SHMRING__CALL_PUSH_N, messages, NULL, count, NULL, 0
+		};
+		n = shmring__later(ring, &call, timeout_ns);
+	}
+	return n;
 }
 
 static inline ssize_t
@@ -3869,27 +4129,41 @@ shmring_pop_n_wait(struct shmring *ring, struct iovec *messages, size_t count,
 		   int64_t timeout_ns)
 {
 	ssize_t n = shmring_pop_n(ring, messages, count);
-	return SHMRING__RARELY(n == -EAGAIN)
-		       ? shmring__pop_n_later(ring, messages, count, timeout_ns)
-		       : n;
+	if (SHMRING__RARELY(n == -EAGAIN)) {
+		struct shmring__call call = {
+			SHMRING__CALL_POP_N, NULL, messages, count, NULL, 0
+		};
+		n = shmring__later(ring, &call, timeout_ns);
+	}
+	return n;
 }
 
 static inline void *
 shmring_reserve_wait(struct shmring *ring, size_t size, int64_t timeout_ns)
 {
 	void *place = shmring__reserve(ring, size, timeout_ns != 0);
-	return SHMRING__RARELY(!place && ring->error == -EAGAIN)
-		       ? shmring__reserve_later(ring, size, timeout_ns)
-		       : place;
+	if (SHMRING__RARELY(!place && ring->error == -EAGAIN)) {
+		struct shmring__call call = {
+			SHMRING__CALL_RESERVE, NULL, NULL, size, NULL, 0
+		};
+		ssize_t error = shmring__later(ring, &call, timeout_ns);
+		place = error ? shmring__null(ring, (int)error) : call.to;
+	}
+	return place;
 }
 
 static inline const void *
 shmring_peek_wait(struct shmring *ring, size_t *size, int64_t timeout_ns)
 {
 	const void *message = shmring_peek(ring, size);
-	return SHMRING__RARELY(!message && ring->error == -EAGAIN)
-		       ? shmring__peek_later(ring, size, timeout_ns)
-		       : message;
+	if (SHMRING__RARELY(!message && ring->error == -EAGAIN)) {
+		struct shmring__call call = {
+			SHMRING__CALL_PEEK, NULL, NULL, 0, size, 0
+		};
+		ssize_t error = shmring__later(ring, &call, timeout_ns);
+		message = error ? shmring__null(ring, (int)error) : call.from;
+	}
+	return message;
 }
 
 static inline int
@@ -3904,27 +4178,19 @@ shmring_set_spin(struct shmring *ring, int64_t spin_ns)
 static inline int
 shmring_flush(struct shmring *ring, int64_t timeout_ns)
 {
-	struct shmring__waiter w =
-		shmring__wait_for(ring, SHMRING__WRITE, timeout_ns);
-	ssize_t result;
+	struct shmring__call call = {
+		SHMRING__CALL_FLUSH, NULL, NULL, 0, NULL, 0
+	};
 	if (!ring->canary->alive || ring->poisoned ||
 	    !ring->line[SHMRING__WRITE])
 		return shmring__refusal(ring, SHMRING__WRITE);
-	w.bits = SHMRING__WATCHES; /* wake me at every step */
-	uint64_t target = ring->mode == SHMRING_MPMC
-				  ? ring->last
-				  : SHMRING__LOAD(ring->tail, RELAXED);
-	do {
-		result = 0;
-		if (shmring__ahead(SHMRING__LOAD(ring->head, ACQUIRE), target) <
-		    0)
-			result = SHMRING__LOAD(&ring->notice->attn, ACQUIRE) &
-						 SHMRING__NO_CONSUMER
-					 ? -EPIPE
-					 : shmring__nothing(ring,
-							    SHMRING__WRITE);
-	} while (shmring__retry(&w, &result));
-	return (int)result;
+	call.target = ring->mode == SHMRING_MPMC
+			      ? ring->last
+			      : SHMRING__LOAD(ring->tail, RELAXED);
+	int result = shmring__all_taken(ring, call.target);
+	if (result == -EAGAIN)
+		result = (int)shmring__later(ring, &call, timeout_ns);
+	return result;
 }
 
 /* ------------------------------------------------------------------------

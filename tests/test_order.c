@@ -10,7 +10,7 @@
 static struct edge {
 	const void *place; /* in the mapping of who comes there, or NULL */
 	void (*step)(void);
-} at_light, at_heavy, at_sleep, at_load, at_cas;
+} at_light, at_heavy, at_sleep, at_wake, at_load, at_cas;
 static void reach(struct edge *edge, const void *place);
 static int heavy_fails;
 static int called; /* how many, by the last wake */
@@ -25,7 +25,7 @@ static int64_t clock_ns = 1; /* it stands: nobody loses patience */
 	((void)(word), (void)(value), sleep_until = (until), \
 	 reach(&at_sleep, NULL))
 #define SHMRING_FUTEX_WAKE(word, count) \
-	((void)(word), called = (count), sleepers)
+	((void)(word), called = (count), reach(&at_wake, NULL), sleepers)
 #define __atomic_load_n(place, order) \
 	(reach(&at_load, place), __atomic_load_n(place, order))
 #define __atomic_compare_exchange_n(place, ...) \
@@ -100,10 +100,10 @@ leave(void)
 	int wrong = 0;
 
 	ok(!at_light.step && !at_heavy.step && !at_sleep.step &&
-		   !at_load.step && !at_cas.step,
+		   !at_wake.step && !at_load.step && !at_cas.step,
 	   "all was interrupted that should be");
 	at_light.step = at_heavy.step = at_sleep.step = NULL;
-	at_load.step = at_cas.step = NULL;
+	at_wake.step = at_load.step = at_cas.step = NULL;
 	while (pop_number(&reader[0]) >= 0)
 		;
 	for (int i = 0; i < 2 * SLOTS; i++) { /* past what is still void */
@@ -1185,6 +1185,45 @@ push_two(void)
 	any->notice->data |= SHMRING__WAITS;
 }
 
+static int called_next;
+
+/* Who is woken may be faster than who wakes. */
+static void
+wake_the_next_at_once(void)
+{
+	called = 0;
+	shmring__wake(&reader[1], &reader[1].notice->data, 0);
+	called_next = called;
+}
+
+/* Whoever is about to sleep adds nothing to a word that tells of it already:
+ * what stands there must not be taken for another's. */
+static void
+tell_of_the_rest(void)
+{
+	make(SLOTS);
+	uint32_t *data = &any->notice->data;
+
+	sleepers = 1;
+	*data = SHMRING__WAITS;
+	arm(&at_wake, NULL, wake_the_next_at_once);
+	push_one();
+	is_int(called_next, 1, "who is woken finds that others may sleep");
+	ok(*data & SHMRING__MORE, "so does whoever comes next");
+	sleepers = 0;
+	*data |= SHMRING__WAITS;
+	arm(&at_wake, NULL, wait_for_data);
+	push_one();
+	ok(*data & SHMRING__WAITS, "nobody heard it, but one came meanwhile");
+	arm(&at_wake, NULL, wake_the_next_at_once);
+	push_one();
+	ok(!(*data & SHMRING__CALLS), "nobody heard it, and nobody came");
+	called = 0;
+	push_one();
+	is_int(called, 0, "then none is called");
+	leave();
+}
+
 /* Of several who sleep one is woken: it has to wake the next. */
 static void
 pass_on_the_wake(void)
@@ -1198,12 +1237,12 @@ pass_on_the_wake(void)
 	sleepers = 1;
 	push_one();
 	sleepers = 0;
-	ok(*data & SHMRING__WAITS, "there may be more of them");
+	ok(*data & SHMRING__MORE, "there may be more of them");
 	pop_one();
 	shmring_set_spin(&reader[0], 0);
 	arm(&at_sleep, NULL, push_two);
 	is_int(shmring_pop_wait(&reader[0], &number, 8, -1), 8, "it comes");
-	ok(!(*data & SHMRING__WAITS), "the next for what is left");
+	ok(!(*data & SHMRING__CALLS), "the next for what is left");
 	leave();
 }
 
@@ -1261,11 +1300,14 @@ wake_all_at_the_end(void)
 static void
 sleep_and_note(void)
 {
+	int is_short = sleep_until - clock_ns == SHMRING__FIRST_SLEEP_NS;
+
+	short_sleeps = short_sleeps * 2 + is_short;
 	/* the first one was woken, and a stream has begun */
 	if (++sleeps == 1)
 		any->notice->data = 0;
-	short_sleeps = short_sleeps * 2 +
-		       (sleep_until - clock_ns == SHMRING__FIRST_SLEEP_NS);
+	else if (is_short)
+		clock_ns = sleep_until;
 	if (sleeps == 3)
 		push_one();
 	else
@@ -1577,6 +1619,7 @@ main(void)
 	hand_back_what_is_anothers();
 	wake_whom_it_concerns();
 	wake_who_comes_meanwhile();
+	tell_of_the_rest();
 	pass_on_the_wake();
 	wait_for_who_may_be_stopped();
 	sleep_shortly_once();
