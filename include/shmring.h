@@ -61,12 +61,12 @@
 #ifndef SHMRING_H
 #define SHMRING_H
 
+/* One error, and nothing behind it that would only bury it. */
 #if !defined(__linux__)
 #error "shmring.h needs Linux: the calls to port stand under OPERATING SYSTEM"
-#endif
-#if !defined(__LP64__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#elif !defined(__LP64__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "shmring.h needs a 64-bit little-endian target (x86-64, arm64): every position is one 64-bit atomic"
-#endif
+#else
 #ifndef _DEFAULT_SOURCE
 #define _DEFAULT_SOURCE 1
 #endif
@@ -89,10 +89,12 @@
 #include <unistd.h>
 #ifndef MAP_ANONYMOUS
 #error "strict -std=c11 hides the system calls: include shmring.h before other headers, or compile with -D_DEFAULT_SOURCE"
-#endif
+#else
 
 #ifdef __cplusplus
 extern "C" {
+#pragma GCC diagnostic push /* C has no other casts */
+#pragma GCC diagnostic ignored "-Wold-style-cast"
 #endif
 
 /* ------------------------------------------------------------------------
@@ -386,8 +388,9 @@ static inline const char *shmring_strerror(int error);
  * ------------------------------------------------------------------------ */
 
 #define SHMRING__RARELY(condition) __builtin_expect(!!(condition), 0)
-#define SHMRING__HOT static inline __attribute__((always_inline, unused))
-#define SHMRING__COLD static __attribute__((noinline, cold, unused))
+#define SHMRING__HOT \
+	static inline __attribute__((__always_inline__, __unused__))
+#define SHMRING__COLD static __attribute__((__noinline__, __cold__, __unused__))
 #define SHMRING__LOAD(place, order) __atomic_load_n(place, __ATOMIC_##order)
 #define SHMRING__STORE(place, value, order) \
 	__atomic_store_n(place, value, __ATOMIC_##order)
@@ -461,7 +464,7 @@ struct shmring__notice { /* read by all all the time, written seldom */
 	uint32_t data; /* waiters for messages */
 	uint32_t space; /* waiters for free slots */
 	uint32_t cpu[2]; /* 1 + CPU of the last consumer, producer to wait */
-	uint64_t unused[13];
+	uint64_t spare[13];
 };
 
 struct shmring__header {
@@ -477,7 +480,7 @@ struct shmring__header {
 	uint32_t features; /* what an opener has to know; none so far */
 	unsigned char id[16]; /* of this creation, random */
 	uint64_t looked; /* for the dead, last time: CLOCK_MONOTONIC, ns */
-	uint64_t unused[15]; /* 0 */
+	uint64_t spare[15]; /* 0 */
 	struct shmring__notice notice;
 };
 
@@ -500,7 +503,7 @@ struct shmring__line { /* a participant; only its owner writes, but status */
 	uint64_t pushed, pushed_bytes, popped, popped_bytes;
 	uint64_t full, empty, sleeps, wakes;
 	uint64_t hands; /* SPSC reader: messages it may have in hands at once */
-	uint64_t unused[15]; /* 0 */
+	uint64_t spare[15]; /* 0 */
 };
 
 #ifdef __cplusplus
@@ -2260,7 +2263,7 @@ shmring__map_all(struct shmring *r, uint32_t flags)
 	return error;
 }
 
-static struct shmring__canary shmring__closed __attribute__((unused));
+static struct shmring__canary shmring__closed __attribute__((__unused__));
 
 /* A handle that is not open: every call on it is refused. */
 SHMRING__COLD void
@@ -3816,7 +3819,10 @@ shmring_strerror(int error)
 }
 
 #ifdef __cplusplus
+#pragma GCC diagnostic pop
 }
 #endif
 
+#endif /* the system calls are there */
+#endif /* the target suits */
 #endif /* SHMRING_H */
