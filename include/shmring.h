@@ -667,6 +667,13 @@ shmring__now(void)
 	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
+/* So many ns after now; never, if that is beyond what can be counted. */
+static inline int64_t
+shmring__after(int64_t now, int64_t ns)
+{
+	return ns > INT64_MAX - now ? INT64_MAX : now + ns;
+}
+
 static inline struct timespec
 shmring__timespec(int64_t ns)
 {
@@ -730,16 +737,38 @@ shmring__cpu(void)
 	return cpu < 0 ? 0 : (uint32_t)cpu + 1;
 }
 
-/* Up to size bytes of a file, from its start; how many. */
-SHMRING__COLD long
-shmring__read_file(const char *path, void *to, size_t size)
+/* A descriptor just got, or its error. Never 0, 1 or 2: where these were closed,
+ * whoever believes in them would read and write the ring. */
+SHMRING__COLD int
+shmring__above_stdio(long fd)
 {
-	long fd = shmring__os(SYS_openat, AT_FDCWD, (long)path,
-			      O_RDONLY | O_CLOEXEC, 0, 0, 0);
+	if (fd < 0 || fd > STDERR_FILENO)
+		return (int)fd;
+	long above = shmring__os(SYS_fcntl, fd, F_DUPFD_CLOEXEC,
+				 STDERR_FILENO + 1, 0, 0, 0);
+	shmring__os(SYS_close, fd, 0, 0, 0, 0, 0);
+	return (int)above;
+}
+
+/* Never waits: whatever stands there, a FIFO, a file that is leased. */
+SHMRING__COLD int
+shmring__open_path(const char *path, int flags)
+{
+	return shmring__above_stdio(shmring__os(
+		SYS_openat, AT_FDCWD, (long)path,
+		flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600, 0, 0));
+}
+
+/* Up to size - 1 bytes of a file, from its start, as a string; how many. */
+SHMRING__COLD long
+shmring__read_file(const char *path, char *to, size_t size)
+{
+	int fd = shmring__open_path(path, O_RDONLY);
 	if (fd < 0)
 		return fd;
-	long got = shmring__os(SYS_read, fd, (long)to, (long)size, 0, 0, 0);
+	long got = shmring__os(SYS_read, fd, (long)to, (long)size - 1, 0, 0, 0);
 	shmring__os(SYS_close, fd, 0, 0, 0, 0, 0);
+	to[got < 0 ? 0 : got] = 0;
 	return got;
 }
 
@@ -752,14 +781,27 @@ shmring__start_time(uint32_t pid)
 {
 	char path[48], text[1024];
 	snprintf(path, sizeof(path), "/proc/%u/task/%u/stat", pid, pid);
-	long got = shmring__read_file(path, text, sizeof(text) - 1);
+	long got = shmring__read_file(path, text, sizeof(text));
 	if (got < 0)
 		return got;
-	text[got] = 0;
 	char *field = strrchr(text, ')');
 	for (int i = 2; field && i < 22; i++)
 		field = strchr(field + 1, ' ');
 	return field ? strtoll(field, NULL, 10) : -EBADMSG;
+}
+
+/* Our own, or 0 where it cannot be known: there is no /proc, or it is another
+ * pid namespace's, where our number is somebody else's. */
+SHMRING__COLD uint64_t
+shmring__own_start(uint32_t pid)
+{
+	char text[16] = "";
+	long got = shmring__os(SYS_readlinkat, AT_FDCWD, (long)"/proc/self",
+			       (long)text, sizeof(text) - 1, 0, 0);
+	if (got <= 0 || strtoul(text, NULL, 10) != pid)
+		return 0;
+	int64_t start = shmring__start_time(pid);
+	return start < 0 ? 0 : (uint64_t)start;
 }
 
 /* Whether the process is gone for certain, all its threads. Zombies count
@@ -770,13 +812,14 @@ shmring__process_gone(uint32_t pid, uint64_t start)
 {
 	if (shmring__os(SYS_kill, (long)pid, 0, 0, 0, 0, 0) == -ESRCH)
 		return 1;
-	long fd = shmring__os(434 /* pidfd_open */, (long)pid, 0, 0, 0, 0, 0);
+	int fd = shmring__above_stdio(
+		shmring__os(434 /* pidfd_open */, (long)pid, 0, 0, 0, 0, 0));
 	int64_t now = shmring__start_time(pid);
 	/* pid used again? */
 	int gone = start && now >= 0 && (uint64_t)now != start;
 	if (fd >= 0) {
 		struct timespec zero = shmring__timespec(0);
-		struct pollfd ended = { (int)fd, POLLIN, 0 };
+		struct pollfd ended = { fd, POLLIN, 0 };
 		gone |= shmring__os(SYS_ppoll, (long)&ended, 1, (long)&zero, 0,
 				    0, 0) == 1;
 		shmring__os(SYS_close, fd, 0, 0, 0, 0, 0);
@@ -810,11 +853,15 @@ shmring__lock(int fd, short type, uint32_t index)
 				0, 0);
 }
 
-/* Whether another open file holds the byte; also if that cannot be told. */
+/* Whether another open file holds the byte; also if that cannot be told. Asks
+ * as a reader: participants lock to write, and who may only read the file
+ * (0644) shall not delay the proof of a death by a lock of that kind. It can
+ * still keep others from attaching in a line whose byte it got first: who fears
+ * that lets nobody read (0600). */
 SHMRING__COLD int
 shmring__locked(int fd, uint32_t index)
 {
-	struct flock lock = shmring__byte(F_WRLCK, index);
+	struct flock lock = shmring__byte(F_RDLCK, index);
 	return shmring__os(SYS_fcntl, fd, SHMRING__GETLK, (long)&lock, 0, 0,
 			   0) != 0 ||
 	       lock.l_type != F_UNLCK;
@@ -1755,22 +1802,26 @@ shmring__fd_is_ours(const struct shmring *r)
 }
 
 /* Whether the owner of line i is dead for certain: the kernel has dropped
- * its lock, and, where its pid means anything to us, the process is gone. */
+ * its lock, and, where its pid means anything to us, the process is gone. First
+ * the lock: if it is free and the pid is ours, that was before an exec, for any
+ * other handle of this process would hold it by an open file of its own. What
+ * somebody could not find out about itself (no /proc) proves nothing; then the
+ * lock decides. */
 SHMRING__COLD int
 shmring__dead(struct shmring *r, uint32_t i)
 {
 	struct shmring__line *x = &r->lines[i];
 	uint32_t pid = SHMRING__LOAD(&x->pid, RELAXED);
 	uint64_t start = SHMRING__LOAD(&x->start, RELAXED);
-	int here =
-		SHMRING__LOAD(&x->pid_namespace, RELAXED) == r->pid_namespace;
-	if (here && pid == r->pid && start == r->start)
-		return 0; /* another handle of this process */
+	uint64_t space = SHMRING__LOAD(&x->pid_namespace, RELAXED);
 	if (shmring__locked(r->fd, i) || !shmring__fd_is_ours(r))
 		return 0;
+	if (!space || space != r->pid_namespace || !start || !r->start ||
+	    pid == r->pid)
+		return 1;
 	if (SHMRING__LOAD(&x->time_namespace, RELAXED) != r->time_namespace)
 		start = 0; /* which we would read differently */
-	return !here || shmring__process_gone(pid, start);
+	return shmring__process_gone(pid, start);
 }
 
 /* Whether a living participant other than x shows position p as its intent:
@@ -2143,16 +2194,16 @@ shmring__lay_out(struct shmring__geometry *g)
 	return 0;
 }
 
-SHMRING__COLD int
+/* All zero where it cannot be read (no /proc, or only its pids). */
+SHMRING__COLD void
 shmring__boot_id(unsigned char id[16])
 {
-	char text[36];
+	char text[37];
 	int digits = 0;
 	memset(id, 0, 16);
-	long got = shmring__read_file("/proc/sys/kernel/random/boot_id", text,
-				      sizeof(text));
-	if (got != sizeof(text))
-		return got < 0 ? (int)got : -ENOENT;
+	if (shmring__read_file("/proc/sys/kernel/random/boot_id", text,
+			       sizeof(text)) != 36)
+		return;
 	for (int i = 0; i < 36 && digits < 32; i++) {
 		int c = text[i];
 		int value = c <= '9' ? c - '0' : c - 'a' + 10;
@@ -2162,7 +2213,6 @@ shmring__boot_id(unsigned char id[16])
 			digits++;
 		}
 	}
-	return 0;
 }
 
 /* The number of one of our namespaces; 0 where there is no such kind. */
@@ -2181,7 +2231,7 @@ SHMRING__COLD int
 shmring__identify(struct shmring *r, struct shmring__header *h)
 {
 	struct shmring__geometry *g = &r->geometry;
-	unsigned char boot_id[16];
+	unsigned char boot_id[16], unknown[16] = { 0 }; /* proves nothing */
 	struct stat file;
 	int saved = errno;
 	int failed = fstat(r->fd, &file);
@@ -2199,10 +2249,10 @@ shmring__identify(struct shmring *r, struct shmring__header *h)
 		return -EPROTOTYPE;
 	if (h->layout != SHMRING_LAYOUT || h->features)
 		return -EPROTONOSUPPORT;
-	int error = shmring__boot_id(boot_id);
-	if (error)
-		return error;
-	if (memcmp(boot_id, h->boot_id, sizeof(boot_id)) != 0)
+	shmring__boot_id(boot_id);
+	if (memcmp(boot_id, h->boot_id, sizeof(boot_id)) != 0 &&
+	    memcmp(boot_id, unknown, sizeof(boot_id)) != 0 &&
+	    memcmp(h->boot_id, unknown, sizeof(boot_id)) != 0)
 		return -EREMOTE;
 	if (!(r->roles & SHMRING_ANY_OWNER) &&
 	    (file.st_uid != h->creator ||
@@ -2351,14 +2401,11 @@ shmring__join(struct shmring *r, int fd, unsigned roles)
 	r->fd = fd;
 	r->roles = roles;
 	r->pid = (uint32_t)getpid();
-	int64_t start = shmring__start_time(r->pid);
-	r->start = (uint64_t)start;
+	r->start = shmring__own_start(r->pid);
 	r->pid_namespace = shmring__namespace("/proc/self/ns/pid");
 	r->time_namespace = shmring__namespace("/proc/self/ns/time");
 	r->spin_ns = SHMRING_SPIN_NS;
 	int error = shmring__identify(r, &header);
-	if (!error && start < 0)
-		error = (int)start;
 	if (!error)
 		error = shmring__map_all(r, header.flags);
 	if (!error)
@@ -2472,7 +2519,8 @@ shmring__design(struct shmring__header *h, const struct shmring_config *config)
 			       0, 0);
 	if (got != sizeof(h->id))
 		return got < 0 ? (int)got : -EAGAIN;
-	return shmring__boot_id(h->boot_id);
+	shmring__boot_id(h->boot_id);
+	return 0;
 }
 
 /* Give an empty file, still unknown to all, its size and identity. The pages
