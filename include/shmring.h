@@ -476,7 +476,7 @@ struct shmring__header {
 	uint64_t created; /* CLOCK_REALTIME, ns */
 	uint64_t pid_namespace; /* the creator's, inode number */
 	unsigned char boot_id[16]; /* of the kernel that made it */
-	uint32_t retired; /* see shmring__not_replaced */
+	uint32_t retired; /* see REPLACING in LIFE CYCLE */
 	uint32_t features; /* what an opener has to know; none so far */
 	unsigned char id[16]; /* of this creation, random */
 	uint64_t looked; /* for the dead, last time: CLOCK_MONOTONIC, ns */
@@ -489,7 +489,6 @@ struct shmring__header {
 #define SHMRING__LIVE 1u
 #define SHMRING__RECOV 2u /* proven dead, being recovered */
 #define SHMRING__DIED 128u /* among the roles of a free line: it was killed */
-#define SHMRING__KEEPER 256u /* role of a handle that judges a segment */
 /* participant.flags */
 #define SHMRING__FENCED 1u /* no membarrier here: full fences instead */
 
@@ -843,7 +842,7 @@ shmring__byte(short type, uint32_t index)
 
 #define SHMRING__GETLK 36 /* F_OFD_GETLK */
 #define SHMRING__SETLK 37 /* F_OFD_SETLK */
-#define SHMRING__REPLACER 65536 /* the byte of who replaces the segment */
+#define SHMRING__REPLACER 65536 /* the byte of who may rename the segment */
 
 SHMRING__COLD int
 shmring__lock(int fd, short type, uint32_t index)
@@ -1814,6 +1813,8 @@ shmring__dead(struct shmring *r, uint32_t i)
 	uint32_t pid = SHMRING__LOAD(&x->pid, RELAXED);
 	uint64_t start = SHMRING__LOAD(&x->start, RELAXED);
 	uint64_t space = SHMRING__LOAD(&x->pid_namespace, RELAXED);
+	if (x == r->line[SHMRING__READ] || x == r->line[SHMRING__WRITE])
+		return 0; /* our own lock does not show */
 	if (shmring__locked(r->fd, i) || !shmring__fd_is_ours(r))
 		return 0;
 	if (!space || space != r->pid_namespace || !start || !r->start ||
@@ -2391,12 +2392,11 @@ shmring__watch_forks(struct shmring *r)
 	return 0;
 }
 
-/* Become a handle on the segment behind fd, which it keeps (and closes on
- * failure). */
+/* Who we are, and whether fd is a segment: all but a handle on it. */
 SHMRING__COLD int
-shmring__join(struct shmring *r, int fd, unsigned roles)
+shmring__recognize(struct shmring *r, int fd, unsigned roles,
+		   struct shmring__header *header)
 {
-	struct shmring__header header;
 	shmring__blank(r);
 	r->fd = fd;
 	r->roles = roles;
@@ -2405,18 +2405,86 @@ shmring__join(struct shmring *r, int fd, unsigned roles)
 	r->pid_namespace = shmring__namespace("/proc/self/ns/pid");
 	r->time_namespace = shmring__namespace("/proc/self/ns/time");
 	r->spin_ns = SHMRING_SPIN_NS;
-	int error = shmring__identify(r, &header);
+	return shmring__identify(r, header);
+}
+
+/* header.retired, see REPLACING below */
+#define SHMRING__IN_FORCE 0u
+#define SHMRING__YIELDS 1u
+#define SHMRING__REPLACED 2u
+#define SHMRING__PENDING 3u
+/* Among the roles of who joins: it has looked, a pending one is in force. */
+#define SHMRING__DECIDED 256u
+
+SHMRING__COLD int
+shmring__retire(uint32_t *retired, uint32_t from, uint32_t to)
+{
+	return __atomic_compare_exchange_n(retired, &from, to, 0,
+					   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+/* We are attached (our line was LIVE before, and a fence): whether for good. A
+ * replacer that had not decided yet learns by this that somebody has come; one
+ * that begins only now will see the line. */
+SHMRING__COLD int
+shmring__stays(struct shmring *r)
+{
+	uint32_t *retired = &r->header->retired;
+	if (!(r->roles & SHMRING_OBSERVER))
+		shmring__retire(retired, SHMRING__YIELDS, SHMRING__IN_FORCE);
+	return SHMRING__LOAD(retired, SEQ_CST) != SHMRING__REPLACED;
+}
+
+/* Whether the roles are taken for certain, before anything is mapped. Locks
+ * that cannot be had at all (-ENOLCK) are not somebody's. */
+SHMRING__COLD int
+shmring__taken(struct shmring *r)
+{
+	uint32_t roles = r->roles & SHMRING_BOTH;
+	if (r->roles & SHMRING_OBSERVER)
+		return 0;
+	if (shmring__lock(r->fd, F_UNLCK, SHMRING__REPLACER + 1))
+		return -ENOLCK;
+	if (r->geometry.mode == SHMRING_SPSC &&
+	    (((roles & SHMRING_PRODUCER) &&
+	      shmring__locked(r->fd, SHMRING__WRITE)) ||
+	     ((roles & SHMRING_CONSUMER) &&
+	      shmring__locked(r->fd, SHMRING__READ))))
+		return -EBUSY;
+	return 0;
+}
+
+/* Become a handle on the segment behind fd, which it keeps (and closes on
+ * failure, but not if that is -EINPROGRESS: it is pending). */
+SHMRING__COLD int
+shmring__join(struct shmring *r, int fd, unsigned roles)
+{
+	struct shmring__header header;
+	int error = shmring__recognize(r, fd, roles, &header);
+	if (!error && header.retired == SHMRING__REPLACED)
+		error = -ESTALE;
+	if (!error && header.retired == SHMRING__PENDING &&
+	    !(roles & SHMRING__DECIDED)) {
+		shmring__blank(r);
+		return -EINPROGRESS;
+	}
+	if (!error)
+		error = shmring__taken(r);
 	if (!error)
 		error = shmring__map_all(r, header.flags);
 	if (!error)
 		error = shmring__watch_forks(r);
 	if (!error) {
 		shmring__aim(r);
-		if (!(roles & (SHMRING_OBSERVER | SHMRING__KEEPER)))
+		if (!(roles & SHMRING_OBSERVER)) {
+			if (roles & SHMRING__DECIDED)
+				shmring__retire(&r->header->retired,
+						SHMRING__PENDING,
+						SHMRING__IN_FORCE);
 			error = shmring__attach(r);
+		}
 	}
-	if (!error && SHMRING__LOAD(&r->header->retired, SEQ_CST) &&
-	    !(roles & SHMRING__KEEPER))
+	if (!error && !shmring__stays(r))
 		error = -ESTALE;
 	if (error) {
 		shmring__detach(r);
@@ -2430,6 +2498,16 @@ shmring__join(struct shmring *r, int fd, unsigned roles)
 	return 0;
 }
 
+/* What the system refuses altogether (a filter, an old kernel) is not a role
+ * that a handle lacks. */
+SHMRING__COLD int
+shmring__refused(long error)
+{
+	return error == -EPERM ? -ENOSYS : (int)error;
+}
+
+#define SHMRING__TEMPORARY "~new" /* behind a name, see REPLACING */
+
 /* The path of a name like "/prices": one component, the slash optional. */
 SHMRING__COLD int
 shmring__path(char path[PATH_MAX], const char *name)
@@ -2438,10 +2516,13 @@ shmring__path(char path[PATH_MAX], const char *name)
 		return -EINVAL;
 	if (*name == '/')
 		name++;
-	if (!*name || strchr(name, '/') || !strcmp(name, ".") ||
-	    !strcmp(name, ".."))
+	size_t length = strlen(name), suffix = strlen(SHMRING__TEMPORARY);
+	if (!length || strchr(name, '/') || !strcmp(name, ".") ||
+	    !strcmp(name, "..") ||
+	    (length >= suffix &&
+	     !strcmp(name + length - suffix, SHMRING__TEMPORARY)))
 		return -EINVAL;
-	if (strlen(name) > NAME_MAX)
+	if (length + suffix > NAME_MAX)
 		return -ENAMETOOLONG;
 	snprintf(path, PATH_MAX, "%s/%s", SHMRING_DIRECTORY, name);
 	return 0;
@@ -2456,16 +2537,30 @@ shmring__self(char path[SHMRING__SELF], int fd)
 	snprintf(path, SHMRING__SELF, "/proc/self/fd/%d", fd);
 }
 
+/* Give the file behind fd, which had none, a name. -ENXIO: that takes /proc
+ * (or CAP_DAC_READ_SEARCH). */
+SHMRING__COLD int
+shmring__link(int fd, const char *path)
+{
+	char self[SHMRING__SELF];
+	shmring__self(self, fd);
+	long error = shmring__os(SYS_linkat, AT_FDCWD, (long)self, AT_FDCWD,
+				 (long)path, AT_SYMLINK_FOLLOW, 0);
+	if (error == -ENOENT)
+		error = shmring__os(SYS_linkat, fd, (long)"", AT_FDCWD,
+				    (long)path, 0x1000 /* AT_EMPTY_PATH */, 0);
+	return error == -ENOENT ? -ENXIO : shmring__refused(error);
+}
+
 /* An open file of our own on what fd refers to, for locks of our own. */
 SHMRING__COLD int
 shmring__reopen(int fd, unsigned roles)
 {
 	char self[SHMRING__SELF];
 	shmring__self(self, fd);
-	return (int)shmring__os(SYS_openat, AT_FDCWD, (long)self,
-				(roles & SHMRING_OBSERVER ? O_RDONLY : O_RDWR) |
-					O_CLOEXEC,
-				0, 0, 0);
+	fd = shmring__open_path(self,
+				roles & SHMRING_OBSERVER ? O_RDONLY : O_RDWR);
+	return fd == -ENOENT ? -ENXIO : fd; /* there is no /proc */
 }
 
 /* The caller's wishes with the defaults filled in, as a header. */
@@ -2550,49 +2645,299 @@ shmring__found(int fd, const struct shmring__header *h)
 	return 0;
 }
 
-/* What stands under a name that is taken? -EEXIST: in use, or in good order;
- * -EOWNERDEAD: its users died; 0: nothing, or, to replace it, it was
- * unlinked. Whoever attaches meanwhile leaves again when it sees `retired`:
- * it stores LIVE, then loads retired; we store retired, then load LIVE. */
+/* REPLACING. A name goes over from a ring that nobody uses to a new one in one
+ * step, and a replacer that is stopped or killed anywhere keeps nobody out.
+ * What `retired` in a header means:
+ *   IN_FORCE  a ring like any other
+ *   YIELDS    the old one: will be replaced, unless somebody comes first
+ *   REPLACED  nobody attaches any more
+ *   PENDING   the new one: in force, unless the one under the temporary name is
+ * The replacer
+ *   1 links the new one, PENDING, to the temporary name, which keeps other
+ *     replacers out;
+ *   2 lets the old one YIELD, then looks whether somebody is attached;
+ *   3 exchanges the two names;
+ *   4 looks whether it is the old one that it now finds under the temporary
+ *     name, and YIELDS -> REPLACED, which decides; then PENDING -> IN_FORCE.
+ * Who attaches stores LIVE, then YIELDS -> IN_FORCE: one of the two sees the
+ * other. If 4 fails, somebody has come, or others gave the name to another ring
+ * between 2 and 3: PENDING -> REPLACED, and the names are exchanged back.
+ * Who opens and finds a pending (or replaced) one looks under the temporary
+ * name: what is in force there is the ring. If nothing is, the pending one is,
+ * and it says so. Hence nobody waits for a replacer: before 3 the name still
+ * is the old one's; between 3 and 4 there is a way to it, and who goes it makes
+ * 4 fail; after 4 whoever comes does the rest.
+ * The temporary name is taken away only by who holds the lock REPLACER of the
+ * file that has it, and has looked since; a replacer holds that of both. What
+ * a killed one leaves, its successor or unlink removes. Others (rm, mv) may do
+ * as they like with the names, and then have what they did. */
+
+/* What is under a path, to be judged: read, not mapped, and nothing believed.
+ * -ENOENT; -EPROTO: not a ring that we could judge. */
 SHMRING__COLD int
-shmring__displace(const char *path, int replace)
+shmring__look(struct shmring *old, struct shmring__header *header,
+	      const char *path)
 {
-	struct shmring old;
-	struct stat now;
-	int busy = 0, dead = 0;
-	long fd = shmring__os(SYS_openat, AT_FDCWD, (long)path,
-			      O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0, 0, 0);
+	shmring__blank(old);
+	int fd = shmring__open_path(path, O_RDWR | O_NOFOLLOW);
+	if (fd == -ENOENT || fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM)
+		return fd;
 	if (fd < 0)
-		return fd == -ENOENT ? 0 : (int)fd;
-	if (shmring__join(&old, (int)fd, SHMRING__KEEPER | SHMRING_ANY_OWNER))
-		return -EEXIST; /* no ring that we could judge */
-	replace = replace && !shmring__lock(old.fd, F_WRLCK, SHMRING__REPLACER);
-	if (replace)
-		SHMRING__STORE(&old.header->retired, 1, SEQ_CST);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	for (uint32_t i = 0; i < old.geometry.participants; i++) {
-		uint64_t status = SHMRING__LOAD(&old.lines[i].status, ACQUIRE);
+		return -EPROTO;
+	int error = shmring__recognize(old, fd, SHMRING_ANY_OWNER, header);
+	if (error)
+		shmring__let_go(old);
+	return error ? -EPROTO : 0;
+}
+
+/* Who is attached to it, by a copy of its lines: -EBUSY: somebody;
+ * -EOWNERDEAD: nobody any more, but some were killed; -EEXIST: nobody. */
+SHMRING__COLD int
+shmring__judge(struct shmring *old)
+{
+	size_t size = old->geometry.participants * sizeof(struct shmring__line);
+	int busy = 0, dead = 0;
+	old->lines = (struct shmring__line *)malloc(size);
+	if (!old->lines)
+		return -ENOMEM;
+	/* What has been cut since has nobody that could be known. */
+	if (shmring__os(SYS_pread64, old->fd, (long)old->lines, (long)size,
+			sizeof(struct shmring__header), 0, 0) != (long)size)
+		memset(old->lines, 0, size);
+	for (uint32_t i = 0; i < old->geometry.participants; i++) {
+		uint64_t status = old->lines[i].status;
 		if (shmring__state_of(status) == SHMRING__FREE)
 			dead += (shmring__roles_of(status) & SHMRING__DIED) !=
 				0;
-		else if (shmring__dead(&old, i))
+		else if (shmring__dead(old, i))
 			dead++;
 		else
 			busy = 1;
 	}
-	int saved = errno;
-	int error = dead && !busy ? -EOWNERDEAD : -EEXIST;
-	if (replace && busy) {
-		SHMRING__STORE(&old.header->retired, 0, SEQ_CST);
-		error = -EBUSY;
-	} else if (replace) {
-		/* Another may have replaced it before we got the lock. */
-		int same = !stat(path, &now) && now.st_ino == old.inode &&
-			   now.st_dev == old.device;
-		error = same && unlink(path) ? -errno : 0;
+	free(old->lines);
+	old->lines = NULL;
+	return busy ? -EBUSY : dead ? -EOWNERDEAD : -EEXIST;
+}
+
+static inline void
+shmring__temporary(char temporary[PATH_MAX], const char *path)
+{
+	snprintf(temporary, PATH_MAX, "%.*s%s",
+		 (int)(PATH_MAX - sizeof(SHMRING__TEMPORARY)), path,
+		 SHMRING__TEMPORARY);
+}
+
+/* What a create finds under its name: as judge, or -ENOENT. */
+SHMRING__COLD int
+shmring__look_up(const char *path)
+{
+	struct shmring old, other;
+	struct shmring__header header;
+	char temporary[PATH_MAX];
+	int error = shmring__look(&old, &header, path);
+	if (error)
+		return error;
+	if (header.retired >= SHMRING__REPLACED) {
+		shmring__temporary(temporary, path);
+		if (!shmring__look(&other, &header, temporary)) {
+			if (header.retired < SHMRING__REPLACED)
+				error = shmring__judge(&other);
+			shmring__let_go(&other);
+		}
 	}
-	errno = saved;
+	if (!error)
+		error = shmring__judge(&old);
 	shmring__let_go(&old);
+	return error;
+}
+
+/* Step 2. Nothing else of it is mapped, and this only now: of what calls itself
+ * a ring, nobody is known to be in it. */
+SHMRING__COLD int
+shmring__vacate(struct shmring *old)
+{
+	long at = shmring__mmap(NULL, sizeof(struct shmring__header),
+				PROT_READ | PROT_WRITE, MAP_SHARED, old->fd, 0);
+	if (at < 0)
+		return (int)at;
+	old->header = (struct shmring__header *)at;
+	uint32_t *retired = &old->header->retired;
+	shmring__retire(retired, SHMRING__PENDING, SHMRING__YIELDS);
+	shmring__retire(retired, SHMRING__IN_FORCE, SHMRING__YIELDS);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (SHMRING__LOAD(retired, SEQ_CST) == SHMRING__REPLACED)
+		return 0;
+	int error = shmring__judge(old);
+	if (error == -EEXIST || error == -EOWNERDEAD)
+		return 0;
+	shmring__retire(retired, SHMRING__YIELDS, SHMRING__IN_FORCE);
+	return error;
+}
+
+/* Step 4. */
+SHMRING__COLD int
+shmring__replaced(struct shmring *old)
+{
+	uint32_t *retired = &old->header->retired;
+	return shmring__retire(retired, SHMRING__YIELDS, SHMRING__REPLACED) ||
+	       SHMRING__LOAD(retired, SEQ_CST) == SHMRING__REPLACED;
+}
+
+SHMRING__COLD void
+shmring__dismiss(struct shmring *old)
+{
+	if (old->header)
+		shmring__munmap(old->header, sizeof(struct shmring__header));
+	shmring__let_go(old);
+}
+
+/* Whether the path leads to the file behind a handle. */
+SHMRING__COLD int
+shmring__is_at(const struct shmring *r, const char *path)
+{
+	struct stat file;
+	int saved = errno;
+	int failed = lstat(path, &file);
+	errno = saved;
+	return !failed && file.st_dev == r->device && file.st_ino == r->inode;
+}
+
+/* Only under the file's lock. */
+SHMRING__COLD void
+shmring__remove(const struct shmring *r, const char *path)
+{
+	int saved = errno;
+	if (shmring__is_at(r, path))
+		unlink(path);
+	errno = saved;
+}
+
+/* Take away the temporary name, if a killed replacer left it; if used, too,
+ * unless asked to look. -EBUSY: somebody is at it, or in it. */
+SHMRING__COLD int
+shmring__sweep(const char *temporary, int unused)
+{
+	struct shmring left;
+	struct shmring__header header;
+	int error = shmring__look(&left, &header, temporary);
+	if (error)
+		return error == -EPROTO ? -EBUSY : error;
+	if (shmring__lock(left.fd, F_WRLCK, SHMRING__REPLACER))
+		error = -EBUSY;
+	else if (unused && header.retired < SHMRING__REPLACED)
+		error = shmring__vacate(&left);
+	if (!error && left.header && !shmring__replaced(&left))
+		error = -EBUSY;
+	if (!error)
+		shmring__remove(&left, temporary);
+	shmring__dismiss(&left);
+	return error;
+}
+
+SHMRING__COLD int
+shmring__exchange(const char *one, const char *other)
+{
+	long error = shmring__os(SYS_renameat2, AT_FDCWD, (long)one, AT_FDCWD,
+				 (long)other, 2 /* RENAME_EXCHANGE */, 0);
+	/* Where there is no such thing (tmpfs has it since Linux 3.15), nothing
+	 * else would be safe: between unlink and link the name is anybody's. */
+	return error == -EINVAL ? -ENOSYS : (int)error;
+}
+
+/* Steps 2 to 4. */
+SHMRING__COLD int
+shmring__take_name(struct shmring *r, const char *path, const char *temporary)
+{
+	struct shmring old;
+	struct shmring__header header;
+	uint32_t *mine = &r->header->retired;
+	int error = shmring__look(&old, &header, path);
+	if (error)
+		return error;
+	error = shmring__lock(old.fd, F_WRLCK, SHMRING__REPLACER)
+			? -EBUSY
+			: shmring__vacate(&old);
+	if (!error)
+		error = shmring__exchange(temporary, path);
+	if (error) {
+		if (old.header)
+			shmring__retire(&old.header->retired, SHMRING__YIELDS,
+					SHMRING__IN_FORCE);
+	} else if (shmring__is_at(&old, temporary) && shmring__replaced(&old)) {
+		shmring__retire(mine, SHMRING__PENDING, SHMRING__IN_FORCE);
+		shmring__remove(&old, temporary);
+	} else {
+		shmring__retire(mine, SHMRING__PENDING, SHMRING__REPLACED);
+		shmring__exchange(temporary, path);
+		shmring__retire(&old.header->retired, SHMRING__YIELDS,
+				SHMRING__IN_FORCE);
+		error = -EBUSY;
+	}
+	shmring__dismiss(&old);
+	return error;
+}
+
+/* Give the name to r, which has none yet, instead of the ring that has it. */
+SHMRING__COLD int
+shmring__replace(struct shmring *r, const char *path)
+{
+	char temporary[PATH_MAX];
+	uint32_t *mine = &r->header->retired;
+	shmring__temporary(temporary, path);
+	if (shmring__lock(r->fd, F_WRLCK, SHMRING__REPLACER))
+		return -ENOLCK;
+	SHMRING__STORE(mine, SHMRING__PENDING, SEQ_CST);
+	int error = shmring__link(r->fd, temporary);
+	if (error == -EEXIST) {
+		error = shmring__sweep(temporary, 1);
+		if (!error || error == -ENOENT)
+			error = shmring__link(r->fd, temporary);
+		if (error == -EEXIST)
+			error = -EBUSY;
+	}
+	if (!error) {
+		error = shmring__take_name(r, path, temporary);
+		if (error)
+			shmring__remove(r, temporary);
+	}
+	shmring__retire(mine, SHMRING__PENDING, SHMRING__IN_FORCE);
+	shmring__lock(r->fd, F_UNLCK, SHMRING__REPLACER);
+	return error;
+}
+
+/* A file of our own, without a name until all is done: a half-made ring is
+ * never seen, and dies with us. -EISDIR: such files are not supported there;
+ * -ENOTDIR: there is no such directory. */
+SHMRING__COLD int
+shmring__nameless(void)
+{
+	int fd = shmring__open_path(SHMRING_DIRECTORY,
+				    020000000 | O_DIRECTORY /* O_TMPFILE */ |
+					    O_RDWR);
+	if (fd == -EOPNOTSUPP)
+		return -EISDIR; /* as kernels say that have none at all */
+	return fd == -ENOENT ? -ENOTDIR : shmring__refused(fd);
+}
+
+/* What a taken name means to a create. */
+SHMRING__COLD int
+shmring__refuse_name(int error, int replace)
+{
+	return error == -EPROTO || (error == -EBUSY && !replace) ? -EEXIST
+								 : error;
+}
+
+/* Give the ring its name. */
+SHMRING__COLD int
+shmring__publish(struct shmring *r, const char *path, int replace)
+{
+	int error = -ENOENT;
+	for (int tries = 0; tries < 64 && error == -ENOENT; tries++) {
+		error = shmring__link(r->fd, path);
+		if (error == -EEXIST)
+			error = replace ? shmring__replace(r, path)
+					: shmring__look_up(path);
+	}
 	return error;
 }
 
@@ -2601,54 +2946,39 @@ shmring_create(struct shmring *ring, const char *name,
 	       const struct shmring_config *config)
 {
 	struct shmring__header header;
-	char path[PATH_MAX], self[SHMRING__SELF];
+	char path[PATH_MAX];
 	shmring__blank(ring);
 	int error = shmring__path(path, name);
-	if (error)
-		return error;
-	error = shmring__design(&header, config);
+	if (!error)
+		error = shmring__design(&header, config);
 	if (error)
 		return error;
 	if (header.flags & SHMRING_HUGETLB)
 		return -EINVAL;
+	/* What is clear from the beginning needs no memory. */
 	int replace = (header.flags & SHMRING_REPLACE) != 0;
-	if (!replace)
-		error = shmring__displace(path, 0);
-	if (error)
-		return error;
-	/* Without a name until all is done, creator attached: a half-made
-	 * ring is never seen, and dies with us. */
-	long fd = shmring__os(SYS_openat, AT_FDCWD, (long)SHMRING_DIRECTORY,
-			      020000000 | O_DIRECTORY /* O_TMPFILE */ | O_RDWR |
-				      O_CLOEXEC,
-			      0600, 0, 0);
+	error = shmring__look_up(path);
+	if (replace && (error == -EOWNERDEAD || error == -EEXIST))
+		error = -ENOENT; /* if it can be: see shmring__take_name */
+	if (error != -ENOENT)
+		return shmring__refuse_name(error, replace);
+	int fd = shmring__nameless();
 	if (fd < 0)
-		return (int)fd;
-	error = shmring__found((int)fd, &header);
+		return fd;
+	error = shmring__found(fd, &header);
 	if (error) {
 		shmring__os(SYS_close, fd, 0, 0, 0, 0, 0);
 		return error;
 	}
-	error = shmring__join(ring, (int)fd,
+	error = shmring__join(ring, fd,
 			      config && config->roles ? config->roles
 						      : SHMRING_BOTH);
 	if (error)
 		return error;
-	shmring__self(self, (int)fd);
-	for (int tries = 0; tries < 64; tries++) {
-		error = (int)shmring__os(SYS_linkat, AT_FDCWD, (long)self,
-					 AT_FDCWD, (long)path,
-					 AT_SYMLINK_FOLLOW, 0);
-		if (error == -EEXIST)
-			error = shmring__displace(path, replace);
-		else
-			break;
-		if (error)
-			break;
-	}
+	error = shmring__publish(ring, path, replace);
 	if (error)
 		shmring_close(ring);
-	return error;
+	return shmring__refuse_name(error, replace);
 }
 
 static inline int
@@ -2660,14 +2990,14 @@ shmring_create_memfd(struct shmring *ring, const struct shmring_config *config)
 	if (error)
 		return error;
 	long huge = 4 | 21 << 26; /* MFD_HUGETLB | MFD_HUGE_2MB */
-	long pass =
+	int pass = shmring__above_stdio(
 		shmring__os(SYS_memfd_create, (long)"shmring",
 			    3 /* MFD_CLOEXEC | MFD_ALLOW_SEALING */ |
 				    (header.flags & SHMRING_HUGETLB ? huge : 0),
-			    0, 0, 0, 0);
+			    0, 0, 0, 0));
 	if (pass < 0)
-		return (int)pass;
-	error = shmring__found((int)pass, &header);
+		return shmring__refused(pass);
+	error = shmring__found(pass, &header);
 	if (error == -ENOSPC && (header.flags & SHMRING_HUGETLB))
 		error = -ENOMEM; /* no huge pages are reserved */
 	if (!error)
@@ -2675,7 +3005,7 @@ shmring_create_memfd(struct shmring *ring, const struct shmring_config *config)
 					 1033 /* F_ADD_SEALS */,
 					 7 /* SEAL, SHRINK, GROW */, 0, 0, 0);
 	/* The one we pass on must not carry our locks. */
-	int fd = error ? error : shmring__reopen((int)pass, SHMRING_BOTH);
+	int fd = error ? error : shmring__reopen(pass, SHMRING_BOTH);
 	error = fd < 0 ? fd
 		       : shmring__join(ring, fd,
 				       config && config->roles ? config->roles
@@ -2683,7 +3013,7 @@ shmring_create_memfd(struct shmring *ring, const struct shmring_config *config)
 	if (error)
 		shmring__os(SYS_close, pass, 0, 0, 0, 0, 0);
 	else
-		ring->pass = (int)pass;
+		ring->pass = pass;
 	return error;
 }
 
@@ -2733,31 +3063,115 @@ shmring_dup(struct shmring *copy, const struct shmring *ring, unsigned roles)
 	return fd < 0 ? fd : shmring__join(copy, fd, roles);
 }
 
+/* Open what stands under a path, to attach. -EPROTO: a directory, socket or
+ * device. -EBUSY: somebody has a lease on it. */
+SHMRING__COLD int
+shmring__open_ring(const char *path, unsigned roles)
+{
+	int fd = shmring__open_path(
+		path,
+		O_NOFOLLOW | (roles & SHMRING_OBSERVER ? O_RDONLY : O_RDWR));
+	if (fd == -EISDIR || fd == -ENXIO || fd == -ENODEV)
+		return -EPROTO;
+	return fd == -EAGAIN ? -EBUSY : fd;
+}
+
+/* Attach to the ring in force: see REPLACING. -ESTALE: the name just passed on
+ * to another. */
+SHMRING__COLD int
+shmring__open_once(struct shmring *r, const char *path, unsigned roles)
+{
+	char temporary[PATH_MAX];
+	int fd = shmring__open_ring(path, roles);
+	int error = fd < 0 ? fd : shmring__join(r, fd, roles);
+	if (error != -EINPROGRESS && error != -ESTALE)
+		return error;
+	shmring__temporary(temporary, path);
+	int other = shmring__open_ring(temporary, roles);
+	int found = other < 0 ? other : shmring__join(r, other, roles);
+	if (found == -EINPROGRESS)
+		shmring__os(SYS_close, other, 0, 0, 0, 0, 0);
+	int none = found == -EINPROGRESS || found == -ESTALE ||
+		   found == -ENOENT || found == -EPROTO;
+	if (error == -EINPROGRESS && none)
+		return shmring__join(r, fd, roles | SHMRING__DECIDED);
+	if (error == -EINPROGRESS)
+		shmring__os(SYS_close, fd, 0, 0, 0, 0, 0);
+	return none ? error : found;
+}
+
+/* Tells when names come into the directory; -1 where that cannot be had. */
+SHMRING__COLD int
+shmring__watch_names(void)
+{
+	int watch = shmring__above_stdio(shmring__os(
+		SYS_inotify_init1, O_CLOEXEC | O_NONBLOCK, 0, 0, 0, 0, 0));
+	if (watch >= 0 &&
+	    shmring__os(SYS_inotify_add_watch, watch, (long)SHMRING_DIRECTORY,
+			0x180 /* IN_CREATE | IN_MOVED_TO */, 0, 0, 0) < 0) {
+		shmring__os(SYS_close, watch, 0, 0, 0, 0, 0);
+		watch = -1;
+	}
+	return watch;
+}
+
+/* Until a name comes, or for so long. */
+SHMRING__COLD void
+shmring__await_name(int watch, int64_t ns)
+{
+	char events[4096];
+	struct timespec time = shmring__timespec(ns);
+	struct pollfd named = { watch, POLLIN, 0 };
+	if (shmring__os(SYS_ppoll, (long)&named, watch >= 0, (long)&time, 0, 0,
+			0) == 1)
+		shmring__os(SYS_read, watch, (long)events, sizeof(events), 0, 0,
+			    0);
+}
+
+#define SHMRING__LOOK_AGAIN_NS 16000000 /* at a role that is taken */
+
 static inline int
 shmring_open(struct shmring *ring, const char *name, unsigned roles,
 	     int64_t timeout_ns)
 {
 	char path[PATH_MAX];
-	int64_t deadline = timeout_ns > 0 ? SHMRING_NOW() + timeout_ns : 0;
+	int64_t start = timeout_ns ? SHMRING_NOW() : 0, now = start;
+	int64_t deadline =
+		timeout_ns < 0 ? INT64_MAX : shmring__after(start, timeout_ns);
+	int64_t pause = 500000;
+	int watch = -2; /* not asked for yet */
 	shmring__blank(ring);
 	int error = shmring__path(path, name);
 	roles = shmring__roles(roles);
 	if (error || !roles)
 		return error ? error : -EINVAL;
 	for (;;) {
-		long fd = shmring__os(
-			SYS_openat, AT_FDCWD, (long)path,
-			(roles & SHMRING_OBSERVER ? O_RDONLY : O_RDWR) |
-				O_CLOEXEC | O_NOFOLLOW,
-			0, 0, 0);
-		error = fd < 0 ? (int)fd : shmring__join(ring, (int)fd, roles);
-		/* -ESTALE: it is being replaced, as good as absent. */
-		if ((error != -ENOENT && error != -ESTALE) || !timeout_ns)
-			return error;
-		if (deadline && SHMRING_NOW() >= deadline)
-			return -ETIMEDOUT;
-		shmring__nap(1000000);
+		error = -ESTALE;
+		for (int tries = 0; tries < 16 && error == -ESTALE; tries++)
+			error = shmring__open_once(ring, path, roles);
+		int absent = error == -ENOENT || error == -ESTALE;
+		if (!timeout_ns ||
+		    (!absent && error != -EBUSY && error != -EUSERS))
+			break;
+		now = SHMRING_NOW();
+		if (now >= deadline) {
+			error = absent ? -ETIMEDOUT : error;
+			break;
+		}
+		if (watch == -2) { /* then look again: it may have come */
+			watch = shmring__watch_names();
+			continue;
+		}
+		if (pause < SHMRING__LOOK_AGAIN_NS)
+			pause *= 2;
+		/* A role is given up without a sign that we could wait for. */
+		int64_t nap = absent && watch >= 0 ? SHMRING_SLICE_NS : pause;
+		shmring__await_name(
+			watch, nap < deadline - now ? nap : deadline - now);
 	}
+	if (watch >= 0)
+		shmring__os(SYS_close, watch, 0, 0, 0, 0, 0);
+	return error;
 }
 
 static inline int
@@ -2773,11 +3187,15 @@ shmring_close(struct shmring *ring)
 static inline int
 shmring_unlink(const char *name)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX], temporary[PATH_MAX];
 	int error = shmring__path(path, name);
-	if (!error)
-		error = (int)shmring__os(SYS_unlinkat, AT_FDCWD, (long)path, 0,
-					 0, 0, 0);
+	if (error)
+		return error;
+	error = (int)shmring__os(SYS_unlinkat, AT_FDCWD, (long)path, 0, 0, 0,
+				 0);
+	/* And what one left who was killed while it replaced. */
+	shmring__temporary(temporary, path);
+	shmring__sweep(temporary, 0);
 	return error;
 }
 

@@ -164,7 +164,8 @@ refuse_changed_headers(const char *original)
 		{ FIELD(layout), SHMRING_LAYOUT + 1, -EPROTONOSUPPORT },
 		{ FIELD(byte_order), 0x04030201, -EPROTOTYPE },
 		{ FIELD(word_size), 4, -EPROTOTYPE },
-		{ FIELD(boot_id), 0, -EREMOTE },
+		{ FIELD(boot_id), 1, -EREMOTE },
+		{ FIELD(boot_id), 0, 0 }, /* unknown, which proves nothing */
 		{ FIELD(creator), NOBODY, -EPERM },
 		{ FIELD(mode), SHMRING_SPSC, -EBADMSG },
 		{ FIELD(mode), 2, -EBADMSG },
@@ -185,7 +186,9 @@ refuse_changed_headers(const char *original)
 		{ FIELD(capacity), UINT64_MAX, -EBADMSG },
 		{ FIELD(total), 4096, -EBADMSG },
 		{ FIELD(total), UINT64_MAX, -EBADMSG },
-		{ FIELD(retired), 1, -ESTALE },
+		{ FIELD(retired), SHMRING__YIELDS, 0 }, /* if nobody came */
+		{ FIELD(retired), SHMRING__REPLACED, -ESTALE },
+		{ FIELD(retired), SHMRING__PENDING, 0 }, /* nothing else is */
 	};
 	unsigned char bytes[16] = { 0 };
 
@@ -193,7 +196,8 @@ refuse_changed_headers(const char *original)
 		memcpy(bytes, &changes[i].value, sizeof(uint64_t));
 		is_int(open_changed(original, changes[i].at, bytes,
 				    changes[i].size, 0, -1, 0600),
-		       changes[i].error, "refused: %s %" PRIu64,
+		       changes[i].error, "%s: %s %" PRIu64,
+		       changes[i].error ? "refused" : "accepted",
 		       changes[i].field, changes[i].value);
 	}
 }
