@@ -54,9 +54,15 @@
  *   participant's lock on the segment and its pid with that start time is
  *   gone. (Across pid namespaces the lock alone decides. A child forked by a
  *   holder keeps the lock until it exits or execs: that delays proof.)
+ *   It is the process that counts: a thread that ends without close keeps its
+ *   role, its message in hands, its slots until the process ends; no waiting
+ *   call is a cancellation point. Close before exec: after it, the role is free
+ *   for all, and who was there counts as having died.
  *   Hostile content is answered by -EBADMSG and the handle refuses further
- *   use. A named ring's file can be truncated under us by its owner
- *   (SIGBUS); a ring from shmring_create_memfd() is sealed against it.
+ *   use. Whoever may write the file of a named ring (its owner; with 0660 or
+ *   0666 more) can also truncate it or punch holes into it under all others
+ *   (SIGBUS; zeros); a ring from shmring_create_memfd() is sealed against both
+ *   but holes.
  */
 #ifndef SHMRING_H
 #define SHMRING_H
@@ -81,10 +87,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 #ifndef MAP_ANONYMOUS
@@ -233,36 +241,56 @@ struct shmring;
 
 /* Make a ring named like "/prices" and attach to it; config may be NULL.
  * The name appears only when all is complete. -EEXIST: the name is taken by
- * a ring in use or left in good order; -EOWNERDEAD: by one whose users died;
- * with SHMRING_REPLACE either is replaced unless somebody is attached
- * (-EBUSY). -ENOSPC: no room in shared memory. -EINVAL: see
- * shmring_strerror. */
+ * a ring in use or left in good order, or by what is no ring; -EOWNERDEAD: by
+ * one whose users died. With SHMRING_REPLACE a ring is replaced unless somebody
+ * is attached, or replaces it as well (-EBUSY), or it is another user's
+ * (-EPERM, -EACCES). -ENOSPC: no room on the file system, or too little
+ * memory available, in the machine or in our cgroup; -EFBIG: RLIMIT_FSIZE;
+ * nothing has been allocated then. -EINVAL, -ENAMETOOLONG: the name; -ERANGE:
+ * the numbers; -EDOM: mode, roles, flags, permissions. -ENOTDIR: there is no
+ * SHMRING_DIRECTORY; -EISDIR, -ENODEV: its file system has no O_TMPFILE, no
+ * fallocate; -EACCES, -EROFS: not for us; -ENXIO: no /proc; -ENOLCK, -ENOSYS:
+ * the system refuses locks, or calls, that rings need; -EOPNOTSUPP:
+ * SHMRING_HUGE; -EPERM, -ENOMEM: SHMRING_MLOCK; -ENOMEM, -EMFILE, -ENFILE.
+ * shmring_strerror tells what to do about each. */
 static inline int shmring_create(struct shmring *ring, const char *name,
 				 const struct shmring_config *config);
-/* Attach, waiting up to timeout_ns until the name exists (0: try once, -1:
- * for ever). -ENOENT, -ETIMEDOUT; -EBUSY: the SPSC role is taken by a living
- * process (a dead one's is taken over where it stopped); -EUSERS: no
- * participant is free; -EPROTO: not a ring; -EPROTONOSUPPORT: another
- * layout; -EBADMSG: damaged geometry; -EPERM: owner or permissions;
- * -EREMOTE: made before a reboot; -EOPNOTSUPP: forks cannot be noticed here
- * (MADV_WIPEONFORK refused; Linux before 4.14). */
+/* Attach, waiting up to timeout_ns until the name exists and the role is free
+ * (0: try once, -1: for ever). -ENOENT or, after having waited, -ETIMEDOUT;
+ * -EBUSY: the SPSC role is taken by a living process (a dead one's is taken
+ * over where it stopped); -EUSERS: no participant is free; -EPROTO: not a ring;
+ * -EPROTOTYPE: of another kind of machine; -EPROTONOSUPPORT: another layout;
+ * -EBADMSG: damaged geometry; -EOVERFLOW: cut, or grown; -EPERM: owner or
+ * permissions; -EACCES: not for us; -ELOOP: a symbolic link; -EREMOTE: made
+ * before a reboot (or under another boot_id, as some containers have); -ESTALE:
+ * just being replaced; -EINVAL, -ENAMETOOLONG, -EDOM: as create; -ENOLCK,
+ * -ENOSYS (MADV_WIPEONFORK, Linux 4.14: forks could not be noticed),
+ * -EOPNOTSUPP, -ENOMEM, -EMFILE, -ENFILE.
+ * Trusted are rings of our user and of root. In a user namespace that maps our
+ * user only, all others' look like nobody's, and our own from outside may:
+ * SHMRING_ANY_OWNER, where who may write the file is trusted anyhow. */
 static inline int shmring_open(struct shmring *ring, const char *name,
 			       unsigned roles, int64_t timeout_ns);
 /* The same without a name: a sealed memfd, to be passed (fork, SCM_RIGHTS)
- * as shmring_fd(), which stays the handle's own. open_fd does not keep fd.
- * -EPERM: fd is not sealed, so its size cannot be relied on. */
+ * as shmring_fd(), which stays the handle's own (-ENOTSUP: has a name, or was
+ * opened; -EBADF: not open). open_fd does not keep fd. -EPERM: fd is not
+ * sealed, so its size cannot be relied on; -EBADF; -ENXIO: no /proc. */
 static inline int shmring_create_memfd(struct shmring *ring,
 				       const struct shmring_config *config);
 static inline int shmring_open_fd(struct shmring *ring, int fd, unsigned roles);
 static inline int shmring_fd(const struct shmring *ring);
-/* Another handle on the same ring, for another thread or another role. */
+/* Another handle on the same ring, for another thread or another role. -EBADF:
+ * not open; -ESTALE: a parent process's (close that, then open), or the ring
+ * was replaced; -ENXIO: no /proc. */
 static inline int shmring_dup(struct shmring *copy, const struct shmring *ring,
 			      unsigned roles);
 /* Detach. A reservation is aborted, a peeked message goes to the next
  * consumer. What was pushed stays for whoever opens the ring later. In a
- * forked child it only unmaps. Always 0; closing twice does no harm. */
+ * forked child it only unmaps. Always 0; closing twice does no harm, nor does
+ * closing a handle of zeros, which no other call takes for open (-EBADF). */
 static inline int shmring_close(struct shmring *ring);
-/* Remove the name; those attached go on. -ENOENT. */
+/* Remove the name; those attached go on. -ENOENT, -EINVAL, -ENAMETOOLONG;
+ * -EPERM, -EACCES: not ours. */
 static inline int shmring_unlink(const char *name);
 
 /* Copy a message in. 0; -EAGAIN: full; -EMSGSIZE: larger than slot_size;
@@ -2376,7 +2404,7 @@ shmring__aim(struct shmring *r)
 	}
 }
 
-/* -EOPNOTSUPP: a child could use our handle, and nobody would notice. */
+/* -ENOSYS: a child could use our handle, and nobody would notice. */
 SHMRING__COLD int
 shmring__watch_forks(struct shmring *r)
 {
@@ -2387,7 +2415,7 @@ shmring__watch_forks(struct shmring *r)
 	r->canary = (struct shmring__canary *)page;
 	if (shmring__os(SYS_madvise, page, SHMRING__CANARY,
 			18 /* MADV_WIPEONFORK */, 0, 0, 0))
-		return -EOPNOTSUPP;
+		return -ENOSYS;
 	r->canary->alive = 1;
 	return 0;
 }
@@ -2575,9 +2603,11 @@ shmring__design(struct shmring__header *h, const struct shmring_config *config)
 	memset(h, 0, sizeof(*h));
 	if (config)
 		wish = *config;
-	if (wish.slots > 1u << 30 || wish.roles > SHMRING_OBSERVER ||
+	if (wish.mode > SHMRING_MPMC || wish.roles > SHMRING_OBSERVER ||
 	    wish.permissions > 0777 || wish.flags > 31)
-		return -EINVAL;
+		return -EDOM;
+	if (wish.slots > 1u << 30)
+		return -ERANGE;
 	g.mode = wish.mode;
 	g.slots =
 		wish.slots ? (uint32_t)shmring__power_of_two(wish.slots) : 1024;
@@ -2591,7 +2621,7 @@ shmring__design(struct shmring__header *h, const struct shmring_config *config)
 			 ? UINT64_C(2) << 20
 			 : (uint64_t)sysconf(_SC_PAGESIZE);
 	if (shmring__lay_out(&g))
-		return -EINVAL;
+		return -ERANGE;
 	clock_gettime(CLOCK_REALTIME, &now);
 	h->magic = SHMRING__MAGIC;
 	h->layout = SHMRING_LAYOUT;
@@ -2618,12 +2648,114 @@ shmring__design(struct shmring__header *h, const struct shmring_config *config)
 	return 0;
 }
 
+/* The number behind a key in a file of the kernel's; UINT64_MAX if there is
+ * none ("max", or no such file). */
+SHMRING__COLD uint64_t
+shmring__figure(const char *path, const char *key)
+{
+	char text[4096];
+	if (shmring__read_file(path, text, sizeof(text)) <= 0)
+		return UINT64_MAX;
+	const char *at = strstr(text, key);
+	if (at)
+		at += strlen(key) + strspn(at + strlen(key), " ");
+	return at && *at >= '0' && *at <= '9' ? strtoull(at, NULL, 10)
+					      : UINT64_MAX;
+}
+
+/* What one memory controller leaves to its group; cache does not count. */
+SHMRING__COLD uint64_t
+shmring__group_left(const char *group, const char *limit, const char *usage)
+{
+	char path[PATH_MAX];
+	snprintf(path, sizeof(path), "%s/%s", group, limit);
+	uint64_t most = shmring__figure(path, "");
+	if (most > INT64_MAX / 2)
+		return UINT64_MAX; /* no limit */
+	snprintf(path, sizeof(path), "%s/%s", group, usage);
+	uint64_t used = shmring__figure(path, "");
+	snprintf(path, sizeof(path), "%s/memory.stat", group);
+	uint64_t cache = shmring__figure(path, "inactive_file");
+	if (used == UINT64_MAX)
+		return used;
+	if (cache < used)
+		used -= cache;
+	return used < most ? most - used : 0;
+}
+
+/* What our groups leave to us, up to the root; version 2 or 1 of cgroups,
+ * where they usually are. */
+SHMRING__COLD uint64_t
+shmring__cgroup_left(void)
+{
+	const struct {
+		const char *line, *mount, *limit, *usage;
+	} kinds[] = {
+		{ "0::/", "/sys/fs/cgroup/", "memory.max", "memory.current" },
+		{ ":memory:/", "/sys/fs/cgroup/memory/",
+		  "memory.limit_in_bytes", "memory.usage_in_bytes" },
+	};
+	char groups[4096], group[PATH_MAX];
+	uint64_t least = UINT64_MAX;
+	if (shmring__read_file("/proc/self/cgroup", groups, sizeof(groups)) <=
+	    0)
+		return least;
+	for (int i = 0; i < 2; i++) {
+		const char *ours = strstr(groups, kinds[i].line);
+		if (!ours)
+			continue;
+		ours += strlen(kinds[i].line);
+		int length = (int)strcspn(ours, "\n");
+		for (int up = 0; !up; up = !length) {
+			snprintf(group, sizeof(group), "%s%.*s", kinds[i].mount,
+				 length, ours);
+			uint64_t left = shmring__group_left(
+				group, kinds[i].limit, kinds[i].usage);
+			least = left < least ? left : least;
+			while (length && ours[--length] != '/')
+				;
+		}
+	}
+	return least;
+}
+
+/* Whether a file may become so large, before any of it is allocated: what the
+ * kernel had to take from other programs, it would kill them for. -EFBIG: the
+ * limit for files (and no SIGXFSZ); -ENOSPC: the file system, the memory of the
+ * machine or of our group, a sixteenth of which we leave alone. What is small
+ * is not worth the look at these (they take longer than all the rest). */
+SHMRING__COLD int
+shmring__affordable(int fd, uint64_t total)
+{
+	struct rlimit limit;
+	struct statfs system;
+	if (!shmring__os(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit, 0,
+			 0) &&
+	    limit.rlim_cur != RLIM_INFINITY && total > limit.rlim_cur)
+		return -EFBIG;
+	if (shmring__os(SYS_fstatfs, fd, (long)&system, 0, 0, 0, 0))
+		return 0;
+	if (system.f_blocks && /* 0: without bounds */
+	    total / (uint64_t)system.f_bsize > system.f_bavail)
+		return -ENOSPC;
+	if (system.f_type != 0x01021994 /* TMPFS_MAGIC */ || total < 1u << 20)
+		return 0;
+	uint64_t machine = shmring__figure("/proc/meminfo", "MemAvailable:");
+	uint64_t left = shmring__cgroup_left();
+	if (machine < UINT64_MAX >> 10 && machine << 10 < left)
+		left = machine << 10;
+	return total > left - left / 16 ? -ENOSPC : 0;
+}
+
 /* Give an empty file, still unknown to all, its size and identity. The pages
  * are allocated now, so that none can be missing later (SIGBUS). */
 SHMRING__COLD int
 shmring__found(int fd, const struct shmring__header *h)
 {
-	long error = shmring__os(SYS_ftruncate, fd, (long)h->total, 0, 0, 0, 0);
+	long error = shmring__affordable(fd, h->total);
+	if (!error)
+		error = shmring__os(SYS_ftruncate, fd, (long)h->total, 0, 0, 0,
+				    0);
 	uint64_t step = UINT64_C(2) << 20; /* signals interrupt longer ones */
 	for (uint64_t at = 0; !error && at < h->total; at += step) {
 		uint64_t size = h->total - at < step ? h->total - at : step;
@@ -2632,10 +2764,12 @@ shmring__found(int fd, const struct shmring__header *h)
 					    (long)size, 0, 0);
 		while (error == -EINTR);
 	}
+	if (error == -EOPNOTSUPP)
+		return -ENODEV; /* this file system cannot */
 	if (!error)
 		error = shmring__os(SYS_fchmod, fd, h->permissions, 0, 0, 0, 0);
 	if (error)
-		return (int)error;
+		return shmring__refused(error);
 	long at = shmring__mmap(NULL, h->page, PROT_READ | PROT_WRITE,
 				MAP_SHARED, fd, 0);
 	if (at < 0)
@@ -2954,7 +3088,7 @@ shmring_create(struct shmring *ring, const char *name,
 	if (error)
 		return error;
 	if (header.flags & SHMRING_HUGETLB)
-		return -EINVAL;
+		return -EDOM;
 	/* What is clear from the beginning needs no memory. */
 	int replace = (header.flags & SHMRING_REPLACE) != 0;
 	error = shmring__look_up(path);
@@ -3039,7 +3173,7 @@ shmring_open_fd(struct shmring *ring, int fd, unsigned roles)
 	shmring__blank(ring);
 	roles = shmring__roles(roles);
 	if (!roles)
-		return -EINVAL;
+		return -EDOM;
 	long seals =
 		shmring__os(SYS_fcntl, fd, 1034 /* F_GET_SEALS */, 0, 0, 0, 0);
 	if (seals == -EBADF)
@@ -3056,8 +3190,12 @@ shmring_dup(struct shmring *copy, const struct shmring *ring, unsigned roles)
 	shmring__blank(copy);
 	roles = shmring__roles(roles);
 	if (!roles)
-		return -EINVAL;
-	if (ring->fd < 0 || !shmring__fd_is_ours(ring))
+		return -EDOM;
+	if (ring->fd < 0)
+		return -EBADF;
+	if (!ring->canary->alive)
+		return -ESTALE;
+	if (!shmring__fd_is_ours(ring))
 		return -EBADF;
 	int fd = shmring__reopen(ring->fd, roles);
 	return fd < 0 ? fd : shmring__join(copy, fd, roles);
@@ -3144,7 +3282,7 @@ shmring_open(struct shmring *ring, const char *name, unsigned roles,
 	int error = shmring__path(path, name);
 	roles = shmring__roles(roles);
 	if (error || !roles)
-		return error ? error : -EINVAL;
+		return error ? error : -EDOM;
 	for (;;) {
 		error = -ESTALE;
 		for (int tries = 0; tries < 16 && error == -ESTALE; tries++)
@@ -4215,19 +4353,23 @@ shmring_strerror(int error)
 		return "the other side is gone: the last consumer (push) or "
 		       "producer (pop, all read) has closed or died";
 	case EBUSY:
-		return "taken: the role by a living process, the segment by "
-		       "somebody attached, or the handle by a reservation or "
-		       "peek not yet finished";
+		return "taken: the role, by a living process (open, dup); the "
+		       "name, by a ring in use or just being replaced "
+		       "(create with SHMRING_REPLACE); the handle, by a "
+		       "reservation or peek not yet finished (push, pop)";
 	case EUSERS:
 		return "all participants are attached: create the ring with "
 		       "more participants";
 	case EPERM:
-		return "not permitted: the handle lacks the role, or the "
-		       "segment's owner, permissions or seals are not "
-		       "acceptable";
+		return "not permitted: the handle lacks the role (push, pop); "
+		       "the ring is another user's, see SHMRING_ANY_OWNER, or "
+		       "more may write it than its creator said (open); the "
+		       "descriptor is not sealed (open_fd); the name is "
+		       "another user's (replace, unlink); RLIMIT_MEMLOCK is 0 "
+		       "(SHMRING_MLOCK)";
 	case ESTALE:
-		return "handle of a parent process, or segment being replaced: "
-		       "open your own handle";
+		return "handle of a parent process, or of a ring that was "
+		       "replaced: open your own";
 	case EBADF:
 		return "handle or descriptor is not open: create or open the "
 		       "ring first";
@@ -4254,34 +4396,79 @@ shmring_strerror(int error)
 		return "the name is taken by a ring whose users died: create "
 		       "with SHMRING_REPLACE, or unlink it";
 	case ENOENT:
-		return "no such ring (or no /proc, /dev/shm): create it first, "
-		       "or open with a timeout";
+		return "no such ring: create it first, or open with a timeout";
+	case ENOTDIR:
+		return "there is no directory for rings: make or "
+		       "mount " SHMRING_DIRECTORY;
+	case ENXIO:
+		return "no /proc that shows this process: mount it, for "
+		       "create, dup and open_fd need /proc/self/fd";
 	case ENOSPC:
-		return "no room in shared memory: fewer or smaller slots, or a "
-		       "larger /dev/shm";
+		return "no room: larger than what the file system "
+		       "of " SHMRING_DIRECTORY
+		       " has free, or than the memory that "
+		       "is available (MemAvailable in /proc/meminfo, the "
+		       "limit of the cgroup): fewer or smaller slots";
+	case EFBIG:
+		return "larger than this process may make a file: raise "
+		       "RLIMIT_FSIZE (ulimit -f), or fewer or smaller slots";
 	case ENOMEM:
 		return "no memory, or no huge pages reserved: see "
-		       "vm.nr_hugepages, RLIMIT_MEMLOCK";
+		       "vm.nr_hugepages, RLIMIT_MEMLOCK, RLIMIT_AS";
 	case EOPNOTSUPP:
-		return "not supported here: this system has no transparent "
-		       "huge pages for shared memory, or refuses "
-		       "MADV_WIPEONFORK (Linux 4.14), or the ring has no "
-		       "descriptor to pass";
+		return "not supported: no transparent huge pages for shared "
+		       "memory on this system (SHMRING_HUGE), or no "
+		       "descriptor to pass (fd of a ring with a name)";
+	case EISDIR:
+		return "the file system of " SHMRING_DIRECTORY
+		       " has no O_TMPFILE: mount a tmpfs there, or take "
+		       "memfd";
+	case ENODEV:
+		return "the file system of " SHMRING_DIRECTORY
+		       " cannot allocate (fallocate): mount a tmpfs there, or "
+		       "take memfd";
+	case ENOLCK:
+		return "locks of open files are refused (fcntl, F_OFD_SETLK): "
+		       "no participant could be told from a dead one";
+	case ENOSYS:
+		return "the kernel, or a filter (seccomp), refuses a system "
+		       "call that this needs: openat with O_TMPFILE, "
+		       "fallocate, fchmod, linkat, memfd_create, madvise with "
+		       "MADV_WIPEONFORK (Linux 4.14), for SHMRING_REPLACE "
+		       "renameat2";
 	case EINVAL:
-		return "invalid: a name has one component; slots at most 2^30 "
-		       "and, in MPMC, at least 2 and twice the participants; "
-		       "slot_size at most 2^30; SHMRING_HUGETLB only with "
-		       "memfd; commit, release need a reserve, peek before";
+		return "invalid: a name is one component that does not end "
+		       "in " SHMRING__TEMPORARY "; commit and release need a "
+		       "reserve or peek before; a participant's index";
+	case EDOM:
+		return "no such mode, role, flag or permission, or not for "
+		       "this call (SHMRING_HUGETLB: memfd only)";
+	case ERANGE:
+		return "out of range: slots at most 2^30 and, in MPMC, at "
+		       "least 2 and twice the participants (1024 at most); "
+		       "slot_size at most 2^30";
 	case ENAMETOOLONG:
-		return "name longer than 255 bytes";
+		return "name longer than 251 bytes";
+	case ELOOP:
+		return "a symbolic link stands under the name: no ring does "
+		       "that";
 	case EACCES:
 		return "permission denied by the file system: see the ring's "
-		       "permissions";
+		       "permissions, or those of " SHMRING_DIRECTORY;
+	case EROFS:
+		return SHMRING_DIRECTORY " is mounted read-only";
 	case EMFILE:
 		return "too many open files: raise RLIMIT_NOFILE";
+	case ENFILE:
+		return "too many open files in the whole system: raise "
+		       "fs.file-max";
 	default:
-		return strerror(-error);
+		break;
 	}
+	int saved = errno;
+	const char *text = strerror(-error);
+	errno = saved;
+	return text;
 }
 
 #ifdef __cplusplus

@@ -92,7 +92,14 @@ refuse_wrong_names(void)
 	is_int(shmring_create(&ring, longer, NULL), -ENAMETOOLONG,
 	       "too long a name");
 	is_int(shmring_create(&ring, NULL, NULL), -EINVAL, "none at all");
-	is_int(shmring_open(&ring, tap_name(), 5, 0), -EINVAL, "no such role");
+	is_int(shmring_open(&ring, tap_name(), 5, 0), -EDOM, "no such role");
+	longer[NAME_MAX - strlen(SHMRING__TEMPORARY) + 1] = 0;
+	is_int(shmring_create(&ring, longer, NULL), -ENAMETOOLONG,
+	       "a byte too long for a temporary name beside it");
+	longer[NAME_MAX - strlen(SHMRING__TEMPORARY)] = 0;
+	is_int(shmring_unlink(longer), -ENOENT, "the longest");
+	is_int(shmring_create(&ring, "/x" SHMRING__TEMPORARY, NULL), -EINVAL,
+	       "such a one is not for others");
 }
 
 static void
@@ -849,7 +856,7 @@ use_huge_pages(void)
 		shmring_close(&ring);
 	}
 	config.flags = SHMRING_HUGETLB;
-	is_int(shmring_create(&ring, tap_name(), &config), -EINVAL,
+	is_int(shmring_create(&ring, tap_name(), &config), -EDOM,
 	       "reserved huge pages are for descriptors only");
 	error = shmring_create_memfd(&ring, &config);
 	if (error == -ENOMEM) {
