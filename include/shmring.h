@@ -54,19 +54,25 @@
  *   participant's lock on the segment and its pid with that start time is
  *   gone. (Across pid namespaces the lock alone decides. A child forked by a
  *   holder keeps the lock until it exits or execs: that delays proof.)
+ *   It is the process that counts: a thread that ends without close keeps its
+ *   role, its message in hands, its slots until the process ends; no waiting
+ *   call is a cancellation point. Close before exec: after it, the role is free
+ *   for all, and who was there counts as having died.
  *   Hostile content is answered by -EBADMSG and the handle refuses further
- *   use. A named ring's file can be truncated under us by its owner
- *   (SIGBUS); a ring from shmring_create_memfd() is sealed against it.
+ *   use. Whoever may write the file of a named ring (its owner; with 0660 or
+ *   0666 more) can also truncate it or punch holes into it under all others
+ *   (SIGBUS; zeros); a ring from shmring_create_memfd() is sealed against both
+ *   but holes.
  */
 #ifndef SHMRING_H
 #define SHMRING_H
 
+/* One error, and nothing behind it that would only bury it. */
 #if !defined(__linux__)
 #error "shmring.h needs Linux: the calls to port stand under OPERATING SYSTEM"
-#endif
-#if !defined(__LP64__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#elif !defined(__LP64__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "shmring.h needs a 64-bit little-endian target (x86-64, arm64): every position is one 64-bit atomic"
-#endif
+#else
 #ifndef _DEFAULT_SOURCE
 #define _DEFAULT_SOURCE 1
 #endif
@@ -81,18 +87,22 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 #ifndef MAP_ANONYMOUS
 #error "strict -std=c11 hides the system calls: include shmring.h before other headers, or compile with -D_DEFAULT_SOURCE"
-#endif
+#else
 
 #ifdef __cplusplus
 extern "C" {
+#pragma GCC diagnostic push /* C has no other casts */
+#pragma GCC diagnostic ignored "-Wold-style-cast"
 #endif
 
 /* ------------------------------------------------------------------------
@@ -231,36 +241,56 @@ struct shmring;
 
 /* Make a ring named like "/prices" and attach to it; config may be NULL.
  * The name appears only when all is complete. -EEXIST: the name is taken by
- * a ring in use or left in good order; -EOWNERDEAD: by one whose users died;
- * with SHMRING_REPLACE either is replaced unless somebody is attached
- * (-EBUSY). -ENOSPC: no room in shared memory. -EINVAL: see
- * shmring_strerror. */
+ * a ring in use or left in good order, or by what is no ring; -EOWNERDEAD: by
+ * one whose users died. With SHMRING_REPLACE a ring is replaced unless somebody
+ * is attached, or replaces it as well (-EBUSY), or it is another user's
+ * (-EPERM, -EACCES). -ENOSPC: no room on the file system, or too little
+ * memory available, in the machine or in our cgroup; -EFBIG: RLIMIT_FSIZE;
+ * nothing has been allocated then. -EINVAL, -ENAMETOOLONG: the name; -ERANGE:
+ * the numbers; -EDOM: mode, roles, flags, permissions. -ENOTDIR: there is no
+ * SHMRING_DIRECTORY; -EISDIR, -ENODEV: its file system has no O_TMPFILE, no
+ * fallocate; -EACCES, -EROFS: not for us; -ENXIO: no /proc; -ENOLCK, -ENOSYS:
+ * the system refuses locks, or calls, that rings need; -EOPNOTSUPP:
+ * SHMRING_HUGE; -EPERM, -ENOMEM: SHMRING_MLOCK; -ENOMEM, -EMFILE, -ENFILE.
+ * shmring_strerror tells what to do about each. */
 static inline int shmring_create(struct shmring *ring, const char *name,
 				 const struct shmring_config *config);
-/* Attach, waiting up to timeout_ns until the name exists (0: try once, -1:
- * for ever). -ENOENT, -ETIMEDOUT; -EBUSY: the SPSC role is taken by a living
- * process (a dead one's is taken over where it stopped); -EUSERS: no
- * participant is free; -EPROTO: not a ring; -EPROTONOSUPPORT: another
- * layout; -EBADMSG: damaged geometry; -EPERM: owner or permissions;
- * -EREMOTE: made before a reboot; -EOPNOTSUPP: forks cannot be noticed here
- * (MADV_WIPEONFORK refused; Linux before 4.14). */
+/* Attach, waiting up to timeout_ns until the name exists and the role is free
+ * (0: try once, -1: for ever). -ENOENT or, after having waited, -ETIMEDOUT;
+ * -EBUSY: the SPSC role is taken by a living process (a dead one's is taken
+ * over where it stopped); -EUSERS: no participant is free; -EPROTO: not a ring;
+ * -EPROTOTYPE: of another kind of machine; -EPROTONOSUPPORT: another layout;
+ * -EBADMSG: damaged geometry; -EOVERFLOW: cut, or grown; -EPERM: owner or
+ * permissions; -EACCES: not for us; -ELOOP: a symbolic link; -EREMOTE: made
+ * before a reboot (or under another boot_id, as some containers have); -ESTALE:
+ * just being replaced; -EINVAL, -ENAMETOOLONG, -EDOM: as create; -ENOLCK,
+ * -ENOSYS (MADV_WIPEONFORK, Linux 4.14: forks could not be noticed),
+ * -EOPNOTSUPP, -ENOMEM, -EMFILE, -ENFILE.
+ * Trusted are rings of our user and of root. In a user namespace that maps our
+ * user only, all others' look like nobody's, and our own from outside may:
+ * SHMRING_ANY_OWNER, where who may write the file is trusted anyhow. */
 static inline int shmring_open(struct shmring *ring, const char *name,
 			       unsigned roles, int64_t timeout_ns);
 /* The same without a name: a sealed memfd, to be passed (fork, SCM_RIGHTS)
- * as shmring_fd(), which stays the handle's own. open_fd does not keep fd.
- * -EPERM: fd is not sealed, so its size cannot be relied on. */
+ * as shmring_fd(), which stays the handle's own (-ENOTSUP: has a name, or was
+ * opened; -EBADF: not open). open_fd does not keep fd. -EPERM: fd is not
+ * sealed, so its size cannot be relied on; -EBADF; -ENXIO: no /proc. */
 static inline int shmring_create_memfd(struct shmring *ring,
 				       const struct shmring_config *config);
 static inline int shmring_open_fd(struct shmring *ring, int fd, unsigned roles);
 static inline int shmring_fd(const struct shmring *ring);
-/* Another handle on the same ring, for another thread or another role. */
+/* Another handle on the same ring, for another thread or another role. -EBADF:
+ * not open; -ESTALE: a parent process's (close that, then open), or the ring
+ * was replaced; -ENXIO: no /proc. */
 static inline int shmring_dup(struct shmring *copy, const struct shmring *ring,
 			      unsigned roles);
 /* Detach. A reservation is aborted, a peeked message goes to the next
  * consumer. What was pushed stays for whoever opens the ring later. In a
- * forked child it only unmaps. Always 0; closing twice does no harm. */
+ * forked child it only unmaps. Always 0; closing twice does no harm, nor does
+ * closing a handle of zeros, which no other call takes for open (-EBADF). */
 static inline int shmring_close(struct shmring *ring);
-/* Remove the name; those attached go on. -ENOENT. */
+/* Remove the name; those attached go on. -ENOENT, -EINVAL, -ENAMETOOLONG;
+ * -EPERM, -EACCES: not ours. */
 static inline int shmring_unlink(const char *name);
 
 /* Copy a message in. 0; -EAGAIN: full; -EMSGSIZE: larger than slot_size;
@@ -390,8 +420,9 @@ static inline const char *shmring_strerror(int error);
  * ------------------------------------------------------------------------ */
 
 #define SHMRING__RARELY(condition) __builtin_expect(!!(condition), 0)
-#define SHMRING__HOT static inline __attribute__((always_inline, unused))
-#define SHMRING__COLD static __attribute__((noinline, cold, unused))
+#define SHMRING__HOT \
+	static inline __attribute__((__always_inline__, __unused__))
+#define SHMRING__COLD static __attribute__((__noinline__, __cold__, __unused__))
 #define SHMRING__LOAD(place, order) __atomic_load_n(place, __ATOMIC_##order)
 #define SHMRING__STORE(place, value, order) \
 	__atomic_store_n(place, value, __ATOMIC_##order)
@@ -471,7 +502,7 @@ struct shmring__notice { /* read by all all the time, written seldom */
 	uint32_t data; /* waiters for messages */
 	uint32_t space; /* waiters for free slots, or for all to be taken */
 	uint32_t cpu[2]; /* 1 + CPU of the last consumer, producer to wait */
-	uint64_t unused[13];
+	uint64_t spare[13];
 };
 
 struct shmring__header {
@@ -483,11 +514,11 @@ struct shmring__header {
 	uint64_t created; /* CLOCK_REALTIME, ns */
 	uint64_t pid_namespace; /* the creator's, inode number */
 	unsigned char boot_id[16]; /* of the kernel that made it */
-	uint32_t retired; /* see shmring__not_replaced */
+	uint32_t retired; /* see REPLACING in LIFE CYCLE */
 	uint32_t features; /* what an opener has to know; none so far */
 	unsigned char id[16]; /* of this creation, random */
 	uint64_t looked; /* for the dead, last time: CLOCK_MONOTONIC, ns */
-	uint64_t unused[15]; /* 0 */
+	uint64_t spare[15]; /* 0 */
 	struct shmring__notice notice;
 };
 
@@ -499,7 +530,6 @@ struct shmring__header {
 #define SHMRING__LIVE 1u
 #define SHMRING__RECOV 2u /* proven dead, being recovered */
 #define SHMRING__DIED 128u /* among the roles of a free line: it was killed */
-#define SHMRING__KEEPER 256u /* role of a handle that judges a segment */
 /* participant.flags */
 #define SHMRING__FENCED 1u /* no membarrier here: full fences instead */
 
@@ -513,7 +543,7 @@ struct shmring__line { /* a participant; only its owner writes, but status */
 	uint64_t pushed, pushed_bytes, popped, popped_bytes;
 	uint64_t full, empty, sleeps, wakes;
 	uint64_t hands; /* SPSC reader: messages it may have in hands at once */
-	uint64_t unused[15]; /* 0 */
+	uint64_t spare[15]; /* 0 */
 };
 
 SHMRING__HOT uint32_t
@@ -704,7 +734,7 @@ shmring__now(void)
 	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
-/* Some ns after now, or never. */
+/* So many ns after now; never, if that is beyond what can be counted. */
 static inline int64_t
 shmring__after(int64_t now, int64_t ns)
 {
@@ -774,16 +804,38 @@ shmring__cpu(void)
 	return cpu < 0 ? 0 : (uint32_t)cpu + 1;
 }
 
-/* Up to size bytes of a file, from its start; how many. */
-SHMRING__COLD long
-shmring__read_file(const char *path, void *to, size_t size)
+/* A descriptor just got, or its error. Never 0, 1 or 2: where these were closed,
+ * whoever believes in them would read and write the ring. */
+SHMRING__COLD int
+shmring__above_stdio(long fd)
 {
-	long fd = shmring__os(SYS_openat, AT_FDCWD, (long)path,
-			      O_RDONLY | O_CLOEXEC, 0, 0, 0);
+	if (fd < 0 || fd > STDERR_FILENO)
+		return (int)fd;
+	long above = shmring__os(SYS_fcntl, fd, F_DUPFD_CLOEXEC,
+				 STDERR_FILENO + 1, 0, 0, 0);
+	shmring__os(SYS_close, fd, 0, 0, 0, 0, 0);
+	return (int)above;
+}
+
+/* Never waits: whatever stands there, a FIFO, a file that is leased. */
+SHMRING__COLD int
+shmring__open_path(const char *path, int flags)
+{
+	return shmring__above_stdio(shmring__os(
+		SYS_openat, AT_FDCWD, (long)path,
+		flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600, 0, 0));
+}
+
+/* Up to size - 1 bytes of a file, from its start, as a string; how many. */
+SHMRING__COLD long
+shmring__read_file(const char *path, char *to, size_t size)
+{
+	int fd = shmring__open_path(path, O_RDONLY);
 	if (fd < 0)
 		return fd;
-	long got = shmring__os(SYS_read, fd, (long)to, (long)size, 0, 0, 0);
+	long got = shmring__os(SYS_read, fd, (long)to, (long)size - 1, 0, 0, 0);
 	shmring__os(SYS_close, fd, 0, 0, 0, 0, 0);
+	to[got < 0 ? 0 : got] = 0;
 	return got;
 }
 
@@ -796,14 +848,27 @@ shmring__start_time(uint32_t pid)
 {
 	char path[48], text[1024];
 	snprintf(path, sizeof(path), "/proc/%u/task/%u/stat", pid, pid);
-	long got = shmring__read_file(path, text, sizeof(text) - 1);
+	long got = shmring__read_file(path, text, sizeof(text));
 	if (got < 0)
 		return got;
-	text[got] = 0;
 	char *field = strrchr(text, ')');
 	for (int i = 2; field && i < 22; i++)
 		field = strchr(field + 1, ' ');
 	return field ? strtoll(field, NULL, 10) : -EBADMSG;
+}
+
+/* Our own, or 0 where it cannot be known: there is no /proc, or it is another
+ * pid namespace's, where our number is somebody else's. */
+SHMRING__COLD uint64_t
+shmring__own_start(uint32_t pid)
+{
+	char text[16] = "";
+	long got = shmring__os(SYS_readlinkat, AT_FDCWD, (long)"/proc/self",
+			       (long)text, sizeof(text) - 1, 0, 0);
+	if (got <= 0 || strtoul(text, NULL, 10) != pid)
+		return 0;
+	int64_t start = shmring__start_time(pid);
+	return start < 0 ? 0 : (uint64_t)start;
 }
 
 /* Whether the process is gone for certain, all its threads. Zombies count
@@ -814,13 +879,14 @@ shmring__process_gone(uint32_t pid, uint64_t start)
 {
 	if (shmring__os(SYS_kill, (long)pid, 0, 0, 0, 0, 0) == -ESRCH)
 		return 1;
-	long fd = shmring__os(434 /* pidfd_open */, (long)pid, 0, 0, 0, 0, 0);
+	int fd = shmring__above_stdio(
+		shmring__os(434 /* pidfd_open */, (long)pid, 0, 0, 0, 0, 0));
 	int64_t now = shmring__start_time(pid);
 	/* pid used again? */
 	int gone = start && now >= 0 && (uint64_t)now != start;
 	if (fd >= 0) {
 		struct timespec zero = shmring__timespec(0);
-		struct pollfd ended = { (int)fd, POLLIN, 0 };
+		struct pollfd ended = { fd, POLLIN, 0 };
 		gone |= shmring__os(SYS_ppoll, (long)&ended, 1, (long)&zero, 0,
 				    0, 0) == 1;
 		shmring__os(SYS_close, fd, 0, 0, 0, 0, 0);
@@ -844,7 +910,7 @@ shmring__byte(short type, uint32_t index)
 
 #define SHMRING__GETLK 36 /* F_OFD_GETLK */
 #define SHMRING__SETLK 37 /* F_OFD_SETLK */
-#define SHMRING__REPLACER 65536 /* the byte of who replaces the segment */
+#define SHMRING__REPLACER 65536 /* the byte of who may rename the segment */
 
 SHMRING__COLD int
 shmring__lock(int fd, short type, uint32_t index)
@@ -854,11 +920,15 @@ shmring__lock(int fd, short type, uint32_t index)
 				0, 0);
 }
 
-/* Whether another open file holds the byte; also if that cannot be told. */
+/* Whether another open file holds the byte; also if that cannot be told. Asks
+ * as a reader: participants lock to write, and who may only read the file
+ * (0644) shall not delay the proof of a death by a lock of that kind. It can
+ * still keep others from attaching in a line whose byte it got first: who fears
+ * that lets nobody read (0600). */
 SHMRING__COLD int
 shmring__locked(int fd, uint32_t index)
 {
-	struct flock lock = shmring__byte(F_WRLCK, index);
+	struct flock lock = shmring__byte(F_RDLCK, index);
 	return shmring__os(SYS_fcntl, fd, SHMRING__GETLK, (long)&lock, 0, 0,
 			   0) != 0 ||
 	       lock.l_type != F_UNLCK;
@@ -1329,11 +1399,11 @@ shmring__spsc_free(struct shmring *r, uint64_t head)
  *   LIVE, A < f  whoever looks at the slot: shmring__tidy
  *   VOIDING      whoever it blocks, by his own clock (shmring__doubt), or who
  *                recovers; attn need not tell of it yet
- *   WRITER,      its owner; if that is dead, who recovers it or sweeps the
- *   READER       slots (shmring__reclaim). Covered means: a LIVE participant
+ *   WRITER,      its owner; if that is dead, who recovers it or looks through
+ *   READER       all slots: shmring__reclaim. Covered means: a LIVE participant
  *                shows the position, so it may be the owner
- *   ORPHAN       whoever recovers the dead reader's line, or sweeps, raises
- *                the bit in attn again; whoever sees the bit adopts
+ *   ORPHAN       who recovers the dead reader's line, or looks through all
+ *                slots, raises the bit in attn again; who sees the bit adopts
  *
  * All moves go through shmring__move, by compare-and-swap from the very word
  * that was judged; when that fails, judge again.
@@ -1671,7 +1741,7 @@ shmring__reclaim(struct shmring *r, uint64_t slot, uint64_t s)
  * cleared only when no stopped owner can still need it: every slot is LIVE,
  * its phase has come, and head has passed what was void. */
 SHMRING__COLD void
-shmring__sweep(struct shmring *r)
+shmring__reclaim_all(struct shmring *r)
 {
 	uint64_t seen = SHMRING__LOAD(&r->notice->attn, ACQUIRE); /* A8 */
 	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE);
@@ -1755,7 +1825,7 @@ shmring__mpmc_care(struct shmring *r, uint64_t *cursor, uint64_t p,
 		      SHMRING__DOUBT)) /* A8 */
 			return phase == want ? 0 : -EAGAIN;
 		if (++r->settles > r->mask)
-			shmring__sweep(r);
+			shmring__reclaim_all(r);
 		verdict = shmring__settle(r, p, want);
 	}
 	if (verdict == SHMRING__VOID) {
@@ -2097,22 +2167,28 @@ shmring__fd_is_ours(const struct shmring *r)
 }
 
 /* Whether the owner of line i is dead for certain: the kernel has dropped
- * its lock, and, where its pid means anything to us, the process is gone. */
+ * its lock, and, where its pid means anything to us, the process is gone. First
+ * the lock: if it is free and the pid is ours, that was before an exec, for any
+ * other handle of this process would hold it by an open file of its own. What
+ * somebody could not find out about itself (no /proc) proves nothing; then the
+ * lock decides. */
 SHMRING__COLD int
 shmring__dead(struct shmring *r, uint32_t i)
 {
 	struct shmring__line *x = &r->lines[i];
 	uint32_t pid = SHMRING__LOAD(&x->pid, RELAXED);
 	uint64_t start = SHMRING__LOAD(&x->start, RELAXED);
-	int here =
-		SHMRING__LOAD(&x->pid_namespace, RELAXED) == r->pid_namespace;
-	if (here && pid == r->pid && start == r->start)
-		return 0; /* another handle of this process */
+	uint64_t space = SHMRING__LOAD(&x->pid_namespace, RELAXED);
+	if (x == r->line[SHMRING__READ] || x == r->line[SHMRING__WRITE])
+		return 0; /* our own lock does not show */
 	if (shmring__locked(r->fd, i) || !shmring__fd_is_ours(r))
 		return 0;
+	if (!space || space != r->pid_namespace || !start || !r->start ||
+	    pid == r->pid)
+		return 1;
 	if (SHMRING__LOAD(&x->time_namespace, RELAXED) != r->time_namespace)
 		start = 0; /* which we would read differently */
-	return !here || shmring__process_gone(pid, start);
+	return shmring__process_gone(pid, start);
 }
 
 /* Settle the claim of a participant that is no more: p, as its line shows it.
@@ -2239,7 +2315,7 @@ shmring__recover_all(struct shmring *r)
 		count += shmring__recover_line(r, i);
 	shmring__note_absent(r);
 	if (r->mode == SHMRING_MPMC)
-		shmring__sweep(r);
+		shmring__reclaim_all(r);
 	return count;
 }
 
@@ -2505,16 +2581,16 @@ shmring__lay_out(struct shmring__geometry *g)
 	return 0;
 }
 
-SHMRING__COLD int
+/* All zero where it cannot be read (no /proc, or only its pids). */
+SHMRING__COLD void
 shmring__boot_id(unsigned char id[16])
 {
-	char text[36];
+	char text[37];
 	int digits = 0;
 	memset(id, 0, 16);
-	long got = shmring__read_file("/proc/sys/kernel/random/boot_id", text,
-				      sizeof(text));
-	if (got != sizeof(text))
-		return got < 0 ? (int)got : -ENOENT;
+	if (shmring__read_file("/proc/sys/kernel/random/boot_id", text,
+			       sizeof(text)) != 36)
+		return;
 	for (int i = 0; i < 36 && digits < 32; i++) {
 		int c = text[i];
 		int value = c <= '9' ? c - '0' : c - 'a' + 10;
@@ -2524,7 +2600,6 @@ shmring__boot_id(unsigned char id[16])
 			digits++;
 		}
 	}
-	return 0;
 }
 
 /* The number of one of our namespaces; 0 where there is no such kind. */
@@ -2543,7 +2618,7 @@ SHMRING__COLD int
 shmring__identify(struct shmring *r, struct shmring__header *h)
 {
 	struct shmring__geometry *g = &r->geometry;
-	unsigned char boot_id[16];
+	unsigned char boot_id[16], unknown[16] = { 0 }; /* proves nothing */
 	struct stat file;
 	int saved = errno;
 	int failed = fstat(r->fd, &file);
@@ -2561,10 +2636,10 @@ shmring__identify(struct shmring *r, struct shmring__header *h)
 		return -EPROTOTYPE;
 	if (h->layout != SHMRING_LAYOUT || h->features)
 		return -EPROTONOSUPPORT;
-	int error = shmring__boot_id(boot_id);
-	if (error)
-		return error;
-	if (memcmp(boot_id, h->boot_id, sizeof(boot_id)) != 0)
+	shmring__boot_id(boot_id);
+	if (memcmp(boot_id, h->boot_id, sizeof(boot_id)) != 0 &&
+	    memcmp(boot_id, unknown, sizeof(boot_id)) != 0 &&
+	    memcmp(h->boot_id, unknown, sizeof(boot_id)) != 0)
 		return -EREMOTE;
 	if (!(r->roles & SHMRING_ANY_OWNER) &&
 	    (file.st_uid != h->creator ||
@@ -2625,7 +2700,7 @@ shmring__map_all(struct shmring *r, uint32_t flags)
 	return error;
 }
 
-static struct shmring__canary shmring__closed __attribute__((unused));
+static struct shmring__canary shmring__closed __attribute__((__unused__));
 
 /* A handle that is not open: every call on it is refused. */
 SHMRING__COLD void
@@ -2689,7 +2764,7 @@ shmring__aim(struct shmring *r)
 	}
 }
 
-/* -EOPNOTSUPP: a child could use our handle, and nobody would notice. */
+/* -ENOSYS: a child could use our handle, and nobody would notice. */
 SHMRING__COLD int
 shmring__watch_forks(struct shmring *r)
 {
@@ -2700,42 +2775,106 @@ shmring__watch_forks(struct shmring *r)
 	r->canary = (struct shmring__canary *)page;
 	if (shmring__os(SYS_madvise, page, SHMRING__CANARY,
 			18 /* MADV_WIPEONFORK */, 0, 0, 0))
-		return -EOPNOTSUPP;
+		return -ENOSYS;
 	r->canary->alive = 1;
 	return 0;
 }
 
-/* Become a handle on the segment behind fd, which it keeps (and closes on
- * failure). */
+/* Who we are, and whether fd is a segment: all but a handle on it. */
 SHMRING__COLD int
-shmring__join(struct shmring *r, int fd, unsigned roles)
+shmring__recognize(struct shmring *r, int fd, unsigned roles,
+		   struct shmring__header *header)
 {
-	struct shmring__header header;
 	shmring__blank(r);
 	r->fd = fd;
 	r->roles = roles;
 	r->pid = (uint32_t)getpid();
-	int64_t start = shmring__start_time(r->pid);
-	r->start = (uint64_t)start;
+	r->start = shmring__own_start(r->pid);
 	r->pid_namespace = shmring__namespace("/proc/self/ns/pid");
 	r->time_namespace = shmring__namespace("/proc/self/ns/time");
 	r->spin_ns = SHMRING_SPIN_NS;
-	int error = shmring__identify(r, &header);
-	if (!error && start < 0)
-		error = (int)start;
+	return shmring__identify(r, header);
+}
+
+/* header.retired, see REPLACING below */
+#define SHMRING__IN_FORCE 0u
+#define SHMRING__YIELDS 1u
+#define SHMRING__REPLACED 2u
+#define SHMRING__PENDING 3u
+/* Among the roles of who joins: it has looked, a pending one is in force. */
+#define SHMRING__DECIDED 256u
+
+SHMRING__COLD int
+shmring__retire(uint32_t *retired, uint32_t from, uint32_t to)
+{
+	return __atomic_compare_exchange_n(retired, &from, to, 0,
+					   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+/* We are attached (our line was LIVE before, and a fence): whether for good. A
+ * replacer that had not decided yet learns by this that somebody has come; one
+ * that begins only now will see the line. */
+SHMRING__COLD int
+shmring__stays(struct shmring *r)
+{
+	uint32_t *retired = &r->header->retired;
+	if (!(r->roles & SHMRING_OBSERVER))
+		shmring__retire(retired, SHMRING__YIELDS, SHMRING__IN_FORCE);
+	return SHMRING__LOAD(retired, SEQ_CST) != SHMRING__REPLACED;
+}
+
+/* Whether the roles are taken for certain, before anything is mapped. Locks
+ * that cannot be had at all (-ENOLCK) are not somebody's. */
+SHMRING__COLD int
+shmring__taken(struct shmring *r)
+{
+	uint32_t roles = r->roles & SHMRING_BOTH;
+	if (r->roles & SHMRING_OBSERVER)
+		return 0;
+	if (shmring__lock(r->fd, F_UNLCK, SHMRING__REPLACER + 1))
+		return -ENOLCK;
+	if (r->geometry.mode == SHMRING_SPSC &&
+	    (((roles & SHMRING_PRODUCER) &&
+	      shmring__locked(r->fd, SHMRING__WRITE)) ||
+	     ((roles & SHMRING_CONSUMER) &&
+	      shmring__locked(r->fd, SHMRING__READ))))
+		return -EBUSY;
+	return 0;
+}
+
+/* Become a handle on the segment behind fd, which it keeps (and closes on
+ * failure, but not if that is -EINPROGRESS: it is pending). */
+SHMRING__COLD int
+shmring__join(struct shmring *r, int fd, unsigned roles)
+{
+	struct shmring__header header;
+	int error = shmring__recognize(r, fd, roles, &header);
+	if (!error && header.retired == SHMRING__REPLACED)
+		error = -ESTALE;
+	if (!error && header.retired == SHMRING__PENDING &&
+	    !(roles & SHMRING__DECIDED)) {
+		shmring__blank(r);
+		return -EINPROGRESS;
+	}
+	if (!error)
+		error = shmring__taken(r);
 	if (!error)
 		error = shmring__map_all(r, header.flags);
 	if (!error)
 		error = shmring__watch_forks(r);
 	if (!error) {
 		shmring__aim(r);
-		if (!(roles & (SHMRING_OBSERVER | SHMRING__KEEPER)))
+		if (!(roles & SHMRING_OBSERVER)) {
+			if (roles & SHMRING__DECIDED)
+				shmring__retire(&r->header->retired,
+						SHMRING__PENDING,
+						SHMRING__IN_FORCE);
 			error = shmring__attach(r);
+		}
 	}
-	if (!error && SHMRING__LOAD(&r->header->retired, SEQ_CST) &&
-	    !(roles & SHMRING__KEEPER))
+	if (!error && !shmring__stays(r))
 		error = -ESTALE;
-	if (!error && !(roles & (SHMRING_OBSERVER | SHMRING__KEEPER)))
+	if (!error && !(roles & SHMRING_OBSERVER))
 		shmring__arrive(r);
 	if (error) {
 		shmring__detach(r);
@@ -2749,6 +2888,16 @@ shmring__join(struct shmring *r, int fd, unsigned roles)
 	return 0;
 }
 
+/* What the system refuses altogether (a filter, an old kernel) is not a role
+ * that a handle lacks. */
+SHMRING__COLD int
+shmring__refused(long error)
+{
+	return error == -EPERM ? -ENOSYS : (int)error;
+}
+
+#define SHMRING__TEMPORARY "~new" /* behind a name, see REPLACING */
+
 /* The path of a name like "/prices": one component, the slash optional. */
 SHMRING__COLD int
 shmring__path(char path[PATH_MAX], const char *name)
@@ -2757,10 +2906,13 @@ shmring__path(char path[PATH_MAX], const char *name)
 		return -EINVAL;
 	if (*name == '/')
 		name++;
-	if (!*name || strchr(name, '/') || !strcmp(name, ".") ||
-	    !strcmp(name, ".."))
+	size_t length = strlen(name), suffix = strlen(SHMRING__TEMPORARY);
+	if (!length || strchr(name, '/') || !strcmp(name, ".") ||
+	    !strcmp(name, "..") ||
+	    (length >= suffix &&
+	     !strcmp(name + length - suffix, SHMRING__TEMPORARY)))
 		return -EINVAL;
-	if (strlen(name) > NAME_MAX)
+	if (length + suffix > NAME_MAX)
 		return -ENAMETOOLONG;
 	snprintf(path, PATH_MAX, "%s/%s", SHMRING_DIRECTORY, name);
 	return 0;
@@ -2775,16 +2927,30 @@ shmring__self(char path[SHMRING__SELF], int fd)
 	snprintf(path, SHMRING__SELF, "/proc/self/fd/%d", fd);
 }
 
+/* Give the file behind fd, which had none, a name. -ENXIO: that takes /proc
+ * (or CAP_DAC_READ_SEARCH). */
+SHMRING__COLD int
+shmring__link(int fd, const char *path)
+{
+	char self[SHMRING__SELF];
+	shmring__self(self, fd);
+	long error = shmring__os(SYS_linkat, AT_FDCWD, (long)self, AT_FDCWD,
+				 (long)path, AT_SYMLINK_FOLLOW, 0);
+	if (error == -ENOENT)
+		error = shmring__os(SYS_linkat, fd, (long)"", AT_FDCWD,
+				    (long)path, 0x1000 /* AT_EMPTY_PATH */, 0);
+	return error == -ENOENT ? -ENXIO : shmring__refused(error);
+}
+
 /* An open file of our own on what fd refers to, for locks of our own. */
 SHMRING__COLD int
 shmring__reopen(int fd, unsigned roles)
 {
 	char self[SHMRING__SELF];
 	shmring__self(self, fd);
-	return (int)shmring__os(SYS_openat, AT_FDCWD, (long)self,
-				(roles & SHMRING_OBSERVER ? O_RDONLY : O_RDWR) |
-					O_CLOEXEC,
-				0, 0, 0);
+	fd = shmring__open_path(self,
+				roles & SHMRING_OBSERVER ? O_RDONLY : O_RDWR);
+	return fd == -ENOENT ? -ENXIO : fd; /* there is no /proc */
 }
 
 /* The caller's wishes with the defaults filled in, as a header. */
@@ -2799,9 +2965,11 @@ shmring__design(struct shmring__header *h, const struct shmring_config *config)
 	memset(h, 0, sizeof(*h));
 	if (config)
 		wish = *config;
-	if (wish.slots > 1u << 30 || wish.roles > SHMRING_OBSERVER ||
+	if (wish.mode > SHMRING_MPMC || wish.roles > SHMRING_OBSERVER ||
 	    wish.permissions > 0777 || wish.flags > 31)
-		return -EINVAL;
+		return -EDOM;
+	if (wish.slots > 1u << 30)
+		return -ERANGE;
 	g.mode = wish.mode;
 	g.slots =
 		wish.slots ? (uint32_t)shmring__power_of_two(wish.slots) : 1024;
@@ -2815,7 +2983,7 @@ shmring__design(struct shmring__header *h, const struct shmring_config *config)
 			 ? UINT64_C(2) << 20
 			 : (uint64_t)sysconf(_SC_PAGESIZE);
 	if (shmring__lay_out(&g))
-		return -EINVAL;
+		return -ERANGE;
 	clock_gettime(CLOCK_REALTIME, &now);
 	h->magic = SHMRING__MAGIC;
 	h->layout = SHMRING_LAYOUT;
@@ -2838,7 +3006,107 @@ shmring__design(struct shmring__header *h, const struct shmring_config *config)
 			       0, 0);
 	if (got != sizeof(h->id))
 		return got < 0 ? (int)got : -EAGAIN;
-	return shmring__boot_id(h->boot_id);
+	shmring__boot_id(h->boot_id);
+	return 0;
+}
+
+/* The number behind a key in a file of the kernel's; UINT64_MAX if there is
+ * none ("max", or no such file). */
+SHMRING__COLD uint64_t
+shmring__figure(const char *path, const char *key)
+{
+	char text[4096];
+	if (shmring__read_file(path, text, sizeof(text)) <= 0)
+		return UINT64_MAX;
+	const char *at = strstr(text, key);
+	if (at)
+		at += strlen(key) + strspn(at + strlen(key), " ");
+	return at && *at >= '0' && *at <= '9' ? strtoull(at, NULL, 10)
+					      : UINT64_MAX;
+}
+
+/* What one memory controller leaves to its group; cache does not count. */
+SHMRING__COLD uint64_t
+shmring__group_left(const char *group, const char *limit, const char *usage)
+{
+	char path[PATH_MAX];
+	snprintf(path, sizeof(path), "%s/%s", group, limit);
+	uint64_t most = shmring__figure(path, "");
+	if (most > INT64_MAX / 2)
+		return UINT64_MAX; /* no limit */
+	snprintf(path, sizeof(path), "%s/%s", group, usage);
+	uint64_t used = shmring__figure(path, "");
+	snprintf(path, sizeof(path), "%s/memory.stat", group);
+	uint64_t cache = shmring__figure(path, "inactive_file");
+	if (used == UINT64_MAX)
+		return used;
+	if (cache < used)
+		used -= cache;
+	return used < most ? most - used : 0;
+}
+
+/* What our groups leave to us, up to the root; version 2 or 1 of cgroups,
+ * where they usually are. */
+SHMRING__COLD uint64_t
+shmring__cgroup_left(void)
+{
+	const struct {
+		const char *line, *mount, *limit, *usage;
+	} kinds[] = {
+		{ "0::/", "/sys/fs/cgroup/", "memory.max", "memory.current" },
+		{ ":memory:/", "/sys/fs/cgroup/memory/",
+		  "memory.limit_in_bytes", "memory.usage_in_bytes" },
+	};
+	char groups[4096], group[PATH_MAX];
+	uint64_t least = UINT64_MAX;
+	if (shmring__read_file("/proc/self/cgroup", groups, sizeof(groups)) <=
+	    0)
+		return least;
+	for (int i = 0; i < 2; i++) {
+		const char *ours = strstr(groups, kinds[i].line);
+		if (!ours)
+			continue;
+		ours += strlen(kinds[i].line);
+		int length = (int)strcspn(ours, "\n");
+		for (int up = 0; !up; up = !length) {
+			snprintf(group, sizeof(group), "%s%.*s", kinds[i].mount,
+				 length, ours);
+			uint64_t left = shmring__group_left(
+				group, kinds[i].limit, kinds[i].usage);
+			least = left < least ? left : least;
+			while (length && ours[--length] != '/')
+				;
+		}
+	}
+	return least;
+}
+
+/* Whether a file may become so large, before any of it is allocated: what the
+ * kernel had to take from other programs, it would kill them for. -EFBIG: the
+ * limit for files (and no SIGXFSZ); -ENOSPC: the file system, the memory of the
+ * machine or of our group, a sixteenth of which we leave alone. What is small
+ * is not worth the look at these (they take longer than all the rest). */
+SHMRING__COLD int
+shmring__affordable(int fd, uint64_t total)
+{
+	struct rlimit limit;
+	struct statfs system;
+	if (!shmring__os(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit, 0,
+			 0) &&
+	    limit.rlim_cur != RLIM_INFINITY && total > limit.rlim_cur)
+		return -EFBIG;
+	if (shmring__os(SYS_fstatfs, fd, (long)&system, 0, 0, 0, 0))
+		return 0;
+	if (system.f_blocks && /* 0: without bounds */
+	    total / (uint64_t)system.f_bsize > system.f_bavail)
+		return -ENOSPC;
+	if (system.f_type != 0x01021994 /* TMPFS_MAGIC */ || total < 1u << 20)
+		return 0;
+	uint64_t machine = shmring__figure("/proc/meminfo", "MemAvailable:");
+	uint64_t left = shmring__cgroup_left();
+	if (machine < UINT64_MAX >> 10 && machine << 10 < left)
+		left = machine << 10;
+	return total > left - left / 16 ? -ENOSPC : 0;
 }
 
 /* Give an empty file, still unknown to all, its size and identity. The pages
@@ -2846,7 +3114,10 @@ shmring__design(struct shmring__header *h, const struct shmring_config *config)
 SHMRING__COLD int
 shmring__found(int fd, const struct shmring__header *h)
 {
-	long error = shmring__os(SYS_ftruncate, fd, (long)h->total, 0, 0, 0, 0);
+	long error = shmring__affordable(fd, h->total);
+	if (!error)
+		error = shmring__os(SYS_ftruncate, fd, (long)h->total, 0, 0, 0,
+				    0);
 	uint64_t step = UINT64_C(2) << 20; /* signals interrupt longer ones */
 	for (uint64_t at = 0; !error && at < h->total; at += step) {
 		uint64_t size = h->total - at < step ? h->total - at : step;
@@ -2855,10 +3126,12 @@ shmring__found(int fd, const struct shmring__header *h)
 					    (long)size, 0, 0);
 		while (error == -EINTR);
 	}
+	if (error == -EOPNOTSUPP)
+		return -ENODEV; /* this file system cannot */
 	if (!error)
 		error = shmring__os(SYS_fchmod, fd, h->permissions, 0, 0, 0, 0);
 	if (error)
-		return (int)error;
+		return shmring__refused(error);
 	long at = shmring__mmap(NULL, h->page, PROT_READ | PROT_WRITE,
 				MAP_SHARED, fd, 0);
 	if (at < 0)
@@ -2868,49 +3141,299 @@ shmring__found(int fd, const struct shmring__header *h)
 	return 0;
 }
 
-/* What stands under a name that is taken? -EEXIST: in use, or in good order;
- * -EOWNERDEAD: its users died; 0: nothing, or, to replace it, it was
- * unlinked. Whoever attaches meanwhile leaves again when it sees `retired`:
- * it stores LIVE, then loads retired; we store retired, then load LIVE. */
+/* REPLACING. A name goes over from a ring that nobody uses to a new one in one
+ * step, and a replacer that is stopped or killed anywhere keeps nobody out.
+ * What `retired` in a header means:
+ *   IN_FORCE  a ring like any other
+ *   YIELDS    the old one: will be replaced, unless somebody comes first
+ *   REPLACED  nobody attaches any more
+ *   PENDING   the new one: in force, unless the one under the temporary name is
+ * The replacer
+ *   1 links the new one, PENDING, to the temporary name, which keeps other
+ *     replacers out;
+ *   2 lets the old one YIELD, then looks whether somebody is attached;
+ *   3 exchanges the two names;
+ *   4 looks whether it is the old one that it now finds under the temporary
+ *     name, and YIELDS -> REPLACED, which decides; then PENDING -> IN_FORCE.
+ * Who attaches stores LIVE, then YIELDS -> IN_FORCE: one of the two sees the
+ * other. If 4 fails, somebody has come, or others gave the name to another ring
+ * between 2 and 3: PENDING -> REPLACED, and the names are exchanged back.
+ * Who opens and finds a pending (or replaced) one looks under the temporary
+ * name: what is in force there is the ring. If nothing is, the pending one is,
+ * and it says so. Hence nobody waits for a replacer: before 3 the name still
+ * is the old one's; between 3 and 4 there is a way to it, and who goes it makes
+ * 4 fail; after 4 whoever comes does the rest.
+ * The temporary name is taken away only by who holds the lock REPLACER of the
+ * file that has it, and has looked since; a replacer holds that of both. What
+ * a killed one leaves, its successor or unlink removes. Others (rm, mv) may do
+ * as they like with the names, and then have what they did. */
+
+/* What is under a path, to be judged: read, not mapped, and nothing believed.
+ * -ENOENT; -EPROTO: not a ring that we could judge. */
 SHMRING__COLD int
-shmring__displace(const char *path, int replace)
+shmring__look(struct shmring *old, struct shmring__header *header,
+	      const char *path)
 {
-	struct shmring old;
-	struct stat now;
-	int busy = 0, dead = 0;
-	long fd = shmring__os(SYS_openat, AT_FDCWD, (long)path,
-			      O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0, 0, 0);
+	shmring__blank(old);
+	int fd = shmring__open_path(path, O_RDWR | O_NOFOLLOW);
+	if (fd == -ENOENT || fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM)
+		return fd;
 	if (fd < 0)
-		return fd == -ENOENT ? 0 : (int)fd;
-	if (shmring__join(&old, (int)fd, SHMRING__KEEPER | SHMRING_ANY_OWNER))
-		return -EEXIST; /* no ring that we could judge */
-	replace = replace && !shmring__lock(old.fd, F_WRLCK, SHMRING__REPLACER);
-	if (replace)
-		SHMRING__STORE(&old.header->retired, 1, SEQ_CST);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	for (uint32_t i = 0; i < old.geometry.participants; i++) {
-		uint64_t status = SHMRING__LOAD(&old.lines[i].status, ACQUIRE);
+		return -EPROTO;
+	int error = shmring__recognize(old, fd, SHMRING_ANY_OWNER, header);
+	if (error)
+		shmring__let_go(old);
+	return error ? -EPROTO : 0;
+}
+
+/* Who is attached to it, by a copy of its lines: -EBUSY: somebody;
+ * -EOWNERDEAD: nobody any more, but some were killed; -EEXIST: nobody. */
+SHMRING__COLD int
+shmring__judge(struct shmring *old)
+{
+	size_t size = old->geometry.participants * sizeof(struct shmring__line);
+	int busy = 0, dead = 0;
+	old->lines = (struct shmring__line *)malloc(size);
+	if (!old->lines)
+		return -ENOMEM;
+	/* What has been cut since has nobody that could be known. */
+	if (shmring__os(SYS_pread64, old->fd, (long)old->lines, (long)size,
+			sizeof(struct shmring__header), 0, 0) != (long)size)
+		memset(old->lines, 0, size);
+	for (uint32_t i = 0; i < old->geometry.participants; i++) {
+		uint64_t status = old->lines[i].status;
 		if (shmring__state_of(status) == SHMRING__FREE)
 			dead += (shmring__roles_of(status) & SHMRING__DIED) !=
 				0;
-		else if (shmring__dead(&old, i))
+		else if (shmring__dead(old, i))
 			dead++;
 		else
 			busy = 1;
 	}
-	int saved = errno;
-	int error = dead && !busy ? -EOWNERDEAD : -EEXIST;
-	if (replace && busy) {
-		SHMRING__STORE(&old.header->retired, 0, SEQ_CST);
-		error = -EBUSY;
-	} else if (replace) {
-		/* Another may have replaced it before we got the lock. */
-		int same = !stat(path, &now) && now.st_ino == old.inode &&
-			   now.st_dev == old.device;
-		error = same && unlink(path) ? -errno : 0;
+	free(old->lines);
+	old->lines = NULL;
+	return busy ? -EBUSY : dead ? -EOWNERDEAD : -EEXIST;
+}
+
+static inline void
+shmring__temporary(char temporary[PATH_MAX], const char *path)
+{
+	snprintf(temporary, PATH_MAX, "%.*s%s",
+		 (int)(PATH_MAX - sizeof(SHMRING__TEMPORARY)), path,
+		 SHMRING__TEMPORARY);
+}
+
+/* What a create finds under its name: as judge, or -ENOENT. */
+SHMRING__COLD int
+shmring__look_up(const char *path)
+{
+	struct shmring old, other;
+	struct shmring__header header;
+	char temporary[PATH_MAX];
+	int error = shmring__look(&old, &header, path);
+	if (error)
+		return error;
+	if (header.retired >= SHMRING__REPLACED) {
+		shmring__temporary(temporary, path);
+		if (!shmring__look(&other, &header, temporary)) {
+			if (header.retired < SHMRING__REPLACED)
+				error = shmring__judge(&other);
+			shmring__let_go(&other);
+		}
 	}
-	errno = saved;
+	if (!error)
+		error = shmring__judge(&old);
 	shmring__let_go(&old);
+	return error;
+}
+
+/* Step 2. Nothing else of it is mapped, and this only now: of what calls itself
+ * a ring, nobody is known to be in it. */
+SHMRING__COLD int
+shmring__vacate(struct shmring *old)
+{
+	long at = shmring__mmap(NULL, sizeof(struct shmring__header),
+				PROT_READ | PROT_WRITE, MAP_SHARED, old->fd, 0);
+	if (at < 0)
+		return (int)at;
+	old->header = (struct shmring__header *)at;
+	uint32_t *retired = &old->header->retired;
+	shmring__retire(retired, SHMRING__PENDING, SHMRING__YIELDS);
+	shmring__retire(retired, SHMRING__IN_FORCE, SHMRING__YIELDS);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (SHMRING__LOAD(retired, SEQ_CST) == SHMRING__REPLACED)
+		return 0;
+	int error = shmring__judge(old);
+	if (error == -EEXIST || error == -EOWNERDEAD)
+		return 0;
+	shmring__retire(retired, SHMRING__YIELDS, SHMRING__IN_FORCE);
+	return error;
+}
+
+/* Step 4. */
+SHMRING__COLD int
+shmring__replaced(struct shmring *old)
+{
+	uint32_t *retired = &old->header->retired;
+	return shmring__retire(retired, SHMRING__YIELDS, SHMRING__REPLACED) ||
+	       SHMRING__LOAD(retired, SEQ_CST) == SHMRING__REPLACED;
+}
+
+SHMRING__COLD void
+shmring__dismiss(struct shmring *old)
+{
+	if (old->header)
+		shmring__munmap(old->header, sizeof(struct shmring__header));
+	shmring__let_go(old);
+}
+
+/* Whether the path leads to the file behind a handle. */
+SHMRING__COLD int
+shmring__is_at(const struct shmring *r, const char *path)
+{
+	struct stat file;
+	int saved = errno;
+	int failed = lstat(path, &file);
+	errno = saved;
+	return !failed && file.st_dev == r->device && file.st_ino == r->inode;
+}
+
+/* Only under the file's lock. */
+SHMRING__COLD void
+shmring__remove(const struct shmring *r, const char *path)
+{
+	int saved = errno;
+	if (shmring__is_at(r, path))
+		unlink(path);
+	errno = saved;
+}
+
+/* Take away the temporary name, if a killed replacer left it; if used, too,
+ * unless asked to look. -EBUSY: somebody is at it, or in it. */
+SHMRING__COLD int
+shmring__sweep(const char *temporary, int unused)
+{
+	struct shmring left;
+	struct shmring__header header;
+	int error = shmring__look(&left, &header, temporary);
+	if (error)
+		return error == -EPROTO ? -EBUSY : error;
+	if (shmring__lock(left.fd, F_WRLCK, SHMRING__REPLACER))
+		error = -EBUSY;
+	else if (unused && header.retired < SHMRING__REPLACED)
+		error = shmring__vacate(&left);
+	if (!error && left.header && !shmring__replaced(&left))
+		error = -EBUSY;
+	if (!error)
+		shmring__remove(&left, temporary);
+	shmring__dismiss(&left);
+	return error;
+}
+
+SHMRING__COLD int
+shmring__exchange(const char *one, const char *other)
+{
+	long error = shmring__os(SYS_renameat2, AT_FDCWD, (long)one, AT_FDCWD,
+				 (long)other, 2 /* RENAME_EXCHANGE */, 0);
+	/* Where there is no such thing (tmpfs has it since Linux 3.15), nothing
+	 * else would be safe: between unlink and link the name is anybody's. */
+	return error == -EINVAL ? -ENOSYS : (int)error;
+}
+
+/* Steps 2 to 4. */
+SHMRING__COLD int
+shmring__take_name(struct shmring *r, const char *path, const char *temporary)
+{
+	struct shmring old;
+	struct shmring__header header;
+	uint32_t *mine = &r->header->retired;
+	int error = shmring__look(&old, &header, path);
+	if (error)
+		return error;
+	error = shmring__lock(old.fd, F_WRLCK, SHMRING__REPLACER)
+			? -EBUSY
+			: shmring__vacate(&old);
+	if (!error)
+		error = shmring__exchange(temporary, path);
+	if (error) {
+		if (old.header)
+			shmring__retire(&old.header->retired, SHMRING__YIELDS,
+					SHMRING__IN_FORCE);
+	} else if (shmring__is_at(&old, temporary) && shmring__replaced(&old)) {
+		shmring__retire(mine, SHMRING__PENDING, SHMRING__IN_FORCE);
+		shmring__remove(&old, temporary);
+	} else {
+		shmring__retire(mine, SHMRING__PENDING, SHMRING__REPLACED);
+		shmring__exchange(temporary, path);
+		shmring__retire(&old.header->retired, SHMRING__YIELDS,
+				SHMRING__IN_FORCE);
+		error = -EBUSY;
+	}
+	shmring__dismiss(&old);
+	return error;
+}
+
+/* Give the name to r, which has none yet, instead of the ring that has it. */
+SHMRING__COLD int
+shmring__replace(struct shmring *r, const char *path)
+{
+	char temporary[PATH_MAX];
+	uint32_t *mine = &r->header->retired;
+	shmring__temporary(temporary, path);
+	if (shmring__lock(r->fd, F_WRLCK, SHMRING__REPLACER))
+		return -ENOLCK;
+	SHMRING__STORE(mine, SHMRING__PENDING, SEQ_CST);
+	int error = shmring__link(r->fd, temporary);
+	if (error == -EEXIST) {
+		error = shmring__sweep(temporary, 1);
+		if (!error || error == -ENOENT)
+			error = shmring__link(r->fd, temporary);
+		if (error == -EEXIST)
+			error = -EBUSY;
+	}
+	if (!error) {
+		error = shmring__take_name(r, path, temporary);
+		if (error)
+			shmring__remove(r, temporary);
+	}
+	shmring__retire(mine, SHMRING__PENDING, SHMRING__IN_FORCE);
+	shmring__lock(r->fd, F_UNLCK, SHMRING__REPLACER);
+	return error;
+}
+
+/* A file of our own, without a name until all is done: a half-made ring is
+ * never seen, and dies with us. -EISDIR: such files are not supported there;
+ * -ENOTDIR: there is no such directory. */
+SHMRING__COLD int
+shmring__nameless(void)
+{
+	int fd = shmring__open_path(SHMRING_DIRECTORY,
+				    020000000 | O_DIRECTORY /* O_TMPFILE */ |
+					    O_RDWR);
+	if (fd == -EOPNOTSUPP)
+		return -EISDIR; /* as kernels say that have none at all */
+	return fd == -ENOENT ? -ENOTDIR : shmring__refused(fd);
+}
+
+/* What a taken name means to a create. */
+SHMRING__COLD int
+shmring__refuse_name(int error, int replace)
+{
+	return error == -EPROTO || (error == -EBUSY && !replace) ? -EEXIST
+								 : error;
+}
+
+/* Give the ring its name. */
+SHMRING__COLD int
+shmring__publish(struct shmring *r, const char *path, int replace)
+{
+	int error = -ENOENT;
+	for (int tries = 0; tries < 64 && error == -ENOENT; tries++) {
+		error = shmring__link(r->fd, path);
+		if (error == -EEXIST)
+			error = replace ? shmring__replace(r, path)
+					: shmring__look_up(path);
+	}
 	return error;
 }
 
@@ -2919,54 +3442,39 @@ shmring_create(struct shmring *ring, const char *name,
 	       const struct shmring_config *config)
 {
 	struct shmring__header header;
-	char path[PATH_MAX], self[SHMRING__SELF];
+	char path[PATH_MAX];
 	shmring__blank(ring);
 	int error = shmring__path(path, name);
-	if (error)
-		return error;
-	error = shmring__design(&header, config);
+	if (!error)
+		error = shmring__design(&header, config);
 	if (error)
 		return error;
 	if (header.flags & SHMRING_HUGETLB)
-		return -EINVAL;
+		return -EDOM;
+	/* What is clear from the beginning needs no memory. */
 	int replace = (header.flags & SHMRING_REPLACE) != 0;
-	if (!replace)
-		error = shmring__displace(path, 0);
-	if (error)
-		return error;
-	/* Without a name until all is done, creator attached: a half-made
-	 * ring is never seen, and dies with us. */
-	long fd = shmring__os(SYS_openat, AT_FDCWD, (long)SHMRING_DIRECTORY,
-			      020000000 | O_DIRECTORY /* O_TMPFILE */ | O_RDWR |
-				      O_CLOEXEC,
-			      0600, 0, 0);
+	error = shmring__look_up(path);
+	if (replace && (error == -EOWNERDEAD || error == -EEXIST))
+		error = -ENOENT; /* if it can be: see shmring__take_name */
+	if (error != -ENOENT)
+		return shmring__refuse_name(error, replace);
+	int fd = shmring__nameless();
 	if (fd < 0)
-		return (int)fd;
-	error = shmring__found((int)fd, &header);
+		return fd;
+	error = shmring__found(fd, &header);
 	if (error) {
 		shmring__os(SYS_close, fd, 0, 0, 0, 0, 0);
 		return error;
 	}
-	error = shmring__join(ring, (int)fd,
+	error = shmring__join(ring, fd,
 			      config && config->roles ? config->roles
 						      : SHMRING_BOTH);
 	if (error)
 		return error;
-	shmring__self(self, (int)fd);
-	for (int tries = 0; tries < 64; tries++) {
-		error = (int)shmring__os(SYS_linkat, AT_FDCWD, (long)self,
-					 AT_FDCWD, (long)path,
-					 AT_SYMLINK_FOLLOW, 0);
-		if (error == -EEXIST)
-			error = shmring__displace(path, replace);
-		else
-			break;
-		if (error)
-			break;
-	}
+	error = shmring__publish(ring, path, replace);
 	if (error)
 		shmring_close(ring);
-	return error;
+	return shmring__refuse_name(error, replace);
 }
 
 static inline int
@@ -2978,14 +3486,14 @@ shmring_create_memfd(struct shmring *ring, const struct shmring_config *config)
 	if (error)
 		return error;
 	long huge = 4 | 21 << 26; /* MFD_HUGETLB | MFD_HUGE_2MB */
-	long pass =
+	int pass = shmring__above_stdio(
 		shmring__os(SYS_memfd_create, (long)"shmring",
 			    3 /* MFD_CLOEXEC | MFD_ALLOW_SEALING */ |
 				    (header.flags & SHMRING_HUGETLB ? huge : 0),
-			    0, 0, 0, 0);
+			    0, 0, 0, 0));
 	if (pass < 0)
-		return (int)pass;
-	error = shmring__found((int)pass, &header);
+		return shmring__refused(pass);
+	error = shmring__found(pass, &header);
 	if (error == -ENOSPC && (header.flags & SHMRING_HUGETLB))
 		error = -ENOMEM; /* no huge pages are reserved */
 	if (!error)
@@ -2993,7 +3501,7 @@ shmring_create_memfd(struct shmring *ring, const struct shmring_config *config)
 					 1033 /* F_ADD_SEALS */,
 					 7 /* SEAL, SHRINK, GROW */, 0, 0, 0);
 	/* The one we pass on must not carry our locks. */
-	int fd = error ? error : shmring__reopen((int)pass, SHMRING_BOTH);
+	int fd = error ? error : shmring__reopen(pass, SHMRING_BOTH);
 	error = fd < 0 ? fd
 		       : shmring__join(ring, fd,
 				       config && config->roles ? config->roles
@@ -3001,7 +3509,7 @@ shmring_create_memfd(struct shmring *ring, const struct shmring_config *config)
 	if (error)
 		shmring__os(SYS_close, pass, 0, 0, 0, 0, 0);
 	else
-		ring->pass = (int)pass;
+		ring->pass = pass;
 	return error;
 }
 
@@ -3027,7 +3535,7 @@ shmring_open_fd(struct shmring *ring, int fd, unsigned roles)
 	shmring__blank(ring);
 	roles = shmring__roles(roles);
 	if (!roles)
-		return -EINVAL;
+		return -EDOM;
 	long seals =
 		shmring__os(SYS_fcntl, fd, 1034 /* F_GET_SEALS */, 0, 0, 0, 0);
 	if (seals == -EBADF)
@@ -3044,38 +3552,126 @@ shmring_dup(struct shmring *copy, const struct shmring *ring, unsigned roles)
 	shmring__blank(copy);
 	roles = shmring__roles(roles);
 	if (!roles)
-		return -EINVAL;
-	if (ring->fd < 0 || !shmring__fd_is_ours(ring))
+		return -EDOM;
+	if (ring->fd < 0)
+		return -EBADF;
+	if (!ring->canary->alive)
+		return -ESTALE;
+	if (!shmring__fd_is_ours(ring))
 		return -EBADF;
 	int fd = shmring__reopen(ring->fd, roles);
 	return fd < 0 ? fd : shmring__join(copy, fd, roles);
 }
+
+/* Open what stands under a path, to attach. -EPROTO: a directory, socket or
+ * device. -EBUSY: somebody has a lease on it. */
+SHMRING__COLD int
+shmring__open_ring(const char *path, unsigned roles)
+{
+	int fd = shmring__open_path(
+		path,
+		O_NOFOLLOW | (roles & SHMRING_OBSERVER ? O_RDONLY : O_RDWR));
+	if (fd == -EISDIR || fd == -ENXIO || fd == -ENODEV)
+		return -EPROTO;
+	return fd == -EAGAIN ? -EBUSY : fd;
+}
+
+/* Attach to the ring in force: see REPLACING. -ESTALE: the name just passed on
+ * to another. */
+SHMRING__COLD int
+shmring__open_once(struct shmring *r, const char *path, unsigned roles)
+{
+	char temporary[PATH_MAX];
+	int fd = shmring__open_ring(path, roles);
+	int error = fd < 0 ? fd : shmring__join(r, fd, roles);
+	if (error != -EINPROGRESS && error != -ESTALE)
+		return error;
+	shmring__temporary(temporary, path);
+	int other = shmring__open_ring(temporary, roles);
+	int found = other < 0 ? other : shmring__join(r, other, roles);
+	if (found == -EINPROGRESS)
+		shmring__os(SYS_close, other, 0, 0, 0, 0, 0);
+	int none = found == -EINPROGRESS || found == -ESTALE ||
+		   found == -ENOENT || found == -EPROTO;
+	if (error == -EINPROGRESS && none)
+		return shmring__join(r, fd, roles | SHMRING__DECIDED);
+	if (error == -EINPROGRESS)
+		shmring__os(SYS_close, fd, 0, 0, 0, 0, 0);
+	return none ? error : found;
+}
+
+/* Tells when names come into the directory; -1 where that cannot be had. */
+SHMRING__COLD int
+shmring__watch_names(void)
+{
+	int watch = shmring__above_stdio(shmring__os(
+		SYS_inotify_init1, O_CLOEXEC | O_NONBLOCK, 0, 0, 0, 0, 0));
+	if (watch >= 0 &&
+	    shmring__os(SYS_inotify_add_watch, watch, (long)SHMRING_DIRECTORY,
+			0x180 /* IN_CREATE | IN_MOVED_TO */, 0, 0, 0) < 0) {
+		shmring__os(SYS_close, watch, 0, 0, 0, 0, 0);
+		watch = -1;
+	}
+	return watch;
+}
+
+/* Until a name comes, or for so long. */
+SHMRING__COLD void
+shmring__await_name(int watch, int64_t ns)
+{
+	char events[4096];
+	struct timespec time = shmring__timespec(ns);
+	struct pollfd named = { watch, POLLIN, 0 };
+	if (shmring__os(SYS_ppoll, (long)&named, watch >= 0, (long)&time, 0, 0,
+			0) == 1)
+		shmring__os(SYS_read, watch, (long)events, sizeof(events), 0, 0,
+			    0);
+}
+
+#define SHMRING__LOOK_AGAIN_NS 16000000 /* at a role that is taken */
 
 static inline int
 shmring_open(struct shmring *ring, const char *name, unsigned roles,
 	     int64_t timeout_ns)
 {
 	char path[PATH_MAX];
-	int64_t deadline = timeout_ns > 0 ? SHMRING_NOW() + timeout_ns : 0;
+	int64_t start = timeout_ns ? SHMRING_NOW() : 0, now = start;
+	int64_t deadline =
+		timeout_ns < 0 ? INT64_MAX : shmring__after(start, timeout_ns);
+	int64_t pause = 500000;
+	int watch = -2; /* not asked for yet */
 	shmring__blank(ring);
 	int error = shmring__path(path, name);
 	roles = shmring__roles(roles);
 	if (error || !roles)
-		return error ? error : -EINVAL;
+		return error ? error : -EDOM;
 	for (;;) {
-		long fd = shmring__os(
-			SYS_openat, AT_FDCWD, (long)path,
-			(roles & SHMRING_OBSERVER ? O_RDONLY : O_RDWR) |
-				O_CLOEXEC | O_NOFOLLOW,
-			0, 0, 0);
-		error = fd < 0 ? (int)fd : shmring__join(ring, (int)fd, roles);
-		/* -ESTALE: it is being replaced, as good as absent. */
-		if ((error != -ENOENT && error != -ESTALE) || !timeout_ns)
-			return error;
-		if (deadline && SHMRING_NOW() >= deadline)
-			return -ETIMEDOUT;
-		shmring__nap(1000000);
+		error = -ESTALE;
+		for (int tries = 0; tries < 16 && error == -ESTALE; tries++)
+			error = shmring__open_once(ring, path, roles);
+		int absent = error == -ENOENT || error == -ESTALE;
+		if (!timeout_ns ||
+		    (!absent && error != -EBUSY && error != -EUSERS))
+			break;
+		now = SHMRING_NOW();
+		if (now >= deadline) {
+			error = absent ? -ETIMEDOUT : error;
+			break;
+		}
+		if (watch == -2) { /* then look again: it may have come */
+			watch = shmring__watch_names();
+			continue;
+		}
+		if (pause < SHMRING__LOOK_AGAIN_NS)
+			pause *= 2;
+		/* A role is given up without a sign that we could wait for. */
+		int64_t nap = absent && watch >= 0 ? SHMRING_SLICE_NS : pause;
+		shmring__await_name(
+			watch, nap < deadline - now ? nap : deadline - now);
 	}
+	if (watch >= 0)
+		shmring__os(SYS_close, watch, 0, 0, 0, 0, 0);
+	return error;
 }
 
 static inline int
@@ -3091,11 +3687,15 @@ shmring_close(struct shmring *ring)
 static inline int
 shmring_unlink(const char *name)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX], temporary[PATH_MAX];
 	int error = shmring__path(path, name);
-	if (!error)
-		error = (int)shmring__os(SYS_unlinkat, AT_FDCWD, (long)path, 0,
-					 0, 0, 0);
+	if (error)
+		return error;
+	error = (int)shmring__os(SYS_unlinkat, AT_FDCWD, (long)path, 0, 0, 0,
+				 0);
+	/* And what one left who was killed while it replaced. */
+	shmring__temporary(temporary, path);
+	shmring__sweep(temporary, 0);
 	return error;
 }
 
@@ -4309,19 +4909,23 @@ shmring_strerror(int error)
 		return "the other side is gone: the last consumer (push) or "
 		       "producer (pop, all read) has closed or died";
 	case EBUSY:
-		return "taken: the role by a living process, the segment by "
-		       "somebody attached, or the handle by a reservation or "
-		       "peek not yet finished";
+		return "taken: the role, by a living process (open, dup); the "
+		       "name, by a ring in use or just being replaced "
+		       "(create with SHMRING_REPLACE); the handle, by a "
+		       "reservation or peek not yet finished (push, pop)";
 	case EUSERS:
 		return "all participants are attached: create the ring with "
 		       "more participants";
 	case EPERM:
-		return "not permitted: the handle lacks the role, or the "
-		       "segment's owner, permissions or seals are not "
-		       "acceptable";
+		return "not permitted: the handle lacks the role (push, pop); "
+		       "the ring is another user's, see SHMRING_ANY_OWNER, or "
+		       "more may write it than its creator said (open); the "
+		       "descriptor is not sealed (open_fd); the name is "
+		       "another user's (replace, unlink); RLIMIT_MEMLOCK is 0 "
+		       "(SHMRING_MLOCK)";
 	case ESTALE:
-		return "handle of a parent process, or segment being replaced: "
-		       "open your own handle";
+		return "handle of a parent process, or of a ring that was "
+		       "replaced: open your own";
 	case EBADF:
 		return "handle or descriptor is not open: create or open the "
 		       "ring first";
@@ -4348,38 +4952,86 @@ shmring_strerror(int error)
 		return "the name is taken by a ring whose users died: create "
 		       "with SHMRING_REPLACE, or unlink it";
 	case ENOENT:
-		return "no such ring (or no /proc, /dev/shm): create it first, "
-		       "or open with a timeout";
+		return "no such ring: create it first, or open with a timeout";
+	case ENOTDIR:
+		return "there is no directory for rings: make or "
+		       "mount " SHMRING_DIRECTORY;
+	case ENXIO:
+		return "no /proc that shows this process: mount it, for "
+		       "create, dup and open_fd need /proc/self/fd";
 	case ENOSPC:
-		return "no room in shared memory: fewer or smaller slots, or a "
-		       "larger /dev/shm";
+		return "no room: larger than what the file system "
+		       "of " SHMRING_DIRECTORY
+		       " has free, or than the memory that "
+		       "is available (MemAvailable in /proc/meminfo, the "
+		       "limit of the cgroup): fewer or smaller slots";
+	case EFBIG:
+		return "larger than this process may make a file: raise "
+		       "RLIMIT_FSIZE (ulimit -f), or fewer or smaller slots";
 	case ENOMEM:
 		return "no memory, or no huge pages reserved: see "
-		       "vm.nr_hugepages, RLIMIT_MEMLOCK";
+		       "vm.nr_hugepages, RLIMIT_MEMLOCK, RLIMIT_AS";
 	case EOPNOTSUPP:
-		return "not supported here: this system has no transparent "
-		       "huge pages for shared memory, or refuses "
-		       "MADV_WIPEONFORK (Linux 4.14), or the ring has no "
-		       "descriptor to pass";
+		return "not supported: no transparent huge pages for shared "
+		       "memory on this system (SHMRING_HUGE), or no "
+		       "descriptor to pass (fd of a ring with a name)";
+	case EISDIR:
+		return "the file system of " SHMRING_DIRECTORY
+		       " has no O_TMPFILE: mount a tmpfs there, or take "
+		       "memfd";
+	case ENODEV:
+		return "the file system of " SHMRING_DIRECTORY
+		       " cannot allocate (fallocate): mount a tmpfs there, or "
+		       "take memfd";
+	case ENOLCK:
+		return "locks of open files are refused (fcntl, F_OFD_SETLK): "
+		       "no participant could be told from a dead one";
+	case ENOSYS:
+		return "the kernel, or a filter (seccomp), refuses a system "
+		       "call that this needs: openat with O_TMPFILE, "
+		       "fallocate, fchmod, linkat, memfd_create, madvise with "
+		       "MADV_WIPEONFORK (Linux 4.14), for SHMRING_REPLACE "
+		       "renameat2";
 	case EINVAL:
-		return "invalid: a name has one component; slots at most 2^30 "
-		       "and, in MPMC, at least 2 and twice the participants; "
-		       "slot_size at most 2^30; SHMRING_HUGETLB only with "
-		       "memfd; commit, release need a reserve, peek before";
+		return "invalid: a name is one component that does not end "
+		       "in " SHMRING__TEMPORARY "; commit and release need a "
+		       "reserve or peek before; a participant's index";
+	case EDOM:
+		return "no such mode, role, flag or permission, or not for "
+		       "this call (SHMRING_HUGETLB: memfd only)";
+	case ERANGE:
+		return "out of range: slots at most 2^30 and, in MPMC, at "
+		       "least 2 and twice the participants (1024 at most); "
+		       "slot_size at most 2^30";
 	case ENAMETOOLONG:
-		return "name longer than 255 bytes";
+		return "name longer than 251 bytes";
+	case ELOOP:
+		return "a symbolic link stands under the name: no ring does "
+		       "that";
 	case EACCES:
 		return "permission denied by the file system: see the ring's "
-		       "permissions";
+		       "permissions, or those of " SHMRING_DIRECTORY;
+	case EROFS:
+		return SHMRING_DIRECTORY " is mounted read-only";
 	case EMFILE:
 		return "too many open files: raise RLIMIT_NOFILE";
+	case ENFILE:
+		return "too many open files in the whole system: raise "
+		       "fs.file-max";
 	default:
-		return strerror(-error);
+		break;
 	}
+	int saved = errno;
+	const char *text = strerror(-error);
+	errno = saved;
+	return text;
 }
 
 #ifdef __cplusplus
+#pragma GCC diagnostic pop
 }
 #endif
 
+#endif /* the system calls are there */
+#endif /* the target suits */
 #endif /* SHMRING_H */

@@ -271,7 +271,7 @@ hand_back_and_calm_down(void)
 {
 	hand_back();
 	is_int(pop_number(&reader[0]), -EAGAIN, "nothing there");
-	shmring__sweep(any);
+	shmring__reclaim_all(any);
 }
 
 static void
@@ -504,7 +504,7 @@ lose_patience(void)
 static void
 stay_alert(const char *what)
 {
-	shmring__sweep(any);
+	shmring__reclaim_all(any);
 	ok(attention(SHMRING__DOUBT), "alert: %s", what);
 }
 
@@ -526,7 +526,7 @@ calm_down_at_last(void)
 	*shmring__a(any, 0) = UINT64_C(2) << any->length_bits;
 	stay_alert("head has not passed what is void");
 	*any->head = 2;
-	shmring__sweep(any);
+	shmring__reclaim_all(any);
 	ok(!attention(SHMRING__DOUBT), "nothing left to be alert for");
 	shmring__unhold(&writer[0], SHMRING__WRITE);
 	leave();
@@ -550,7 +550,7 @@ bury_who_lost_a_race(void)
 	die(&writer[1], SHMRING__WRITE);
 	is_int(recover(&writer[1], SHMRING__WRITE), 1, "claimed by another?");
 	is_state(0, 2, SHMRING__S_WRITER, "the slot stays with that one");
-	shmring__sweep(any);
+	shmring__reclaim_all(any);
 	is_state(0, 2, SHMRING__S_WRITER, "as long as it may come");
 	die(&writer[0], SHMRING__WRITE);
 	is_int(recover(&writer[0], SHMRING__WRITE), 1, "that is dead, too");
