@@ -381,23 +381,36 @@ static inline const char *shmring_strerror(int error);
 /* ------------------------------------------------------------------------
  * ORDERING
  *
- * Every store that publishes and the load that it pairs with. Labels stand
- * in the code. "Free" means: may be overwritten.
+ * Each store that publishes has a label R, each load that relies on it the
+ * label A of the same number. "Free" means: may be overwritten.
  *
  *   what                          release side       acquire side
  *   SPSC record                   R1 header          A1 header
  *   SPSC next header is zero      R1 (after its 0)   A1
- *   SPSC space is free            R2 head, R3 taken  A2 head, taken
- *   MPMC slot is ready            R4 phase 2T+1      A4 phase in claim
- *   MPMC slot is free             R4 phase 2T+2      A4 phase in claim
- *   MPMC verdict on a slot        R5 CAS of state    A5 state in settle
- *   MPMC intent before the claim  R6 intent          A6 intent in recover
+ *   SPSC space is free            R2 head, R3 taken  A2 head, A3 taken
+ *   MPMC slot is ready            R4 phase 2T+1      A4 phase of A
+ *   MPMC slot is free             R4 phase 2T+2      A4 phase of A
+ *   MPMC verdict on a slot        R5 CAS of S        A5 S
+ *   MPMC intent before the claim  R6 intent, adopts  A6 intent, adopts
  *   participant is complete       R7 status          A7 status
  *   last one left, doubt, orphan  R8 attn            A8 attn
+ *   MPMC claim is made            R9 CAS of cursor   A9 cursor
  *   wake-up                       R1/R4, then W1     W2, then A1/A4
  *
- * Relaxed elsewhere: a position or counter that only its owner writes, or
- * that a later compare-and-swap confirms.
+ * A relaxed access says why that is enough, in one of four words:
+ *   own        nobody else writes it (counters, tail and head in SPSC)
+ *   hint       nothing is decided by it alone
+ *   confirmed  a later compare-and-swap decides
+ *   carried    the label named with it orders it
+ *
+ * Sequentially consistent, each for the sake of one interleaving (Dekker: both
+ * store first, then both load; one at least sees the other's store):
+ *   F1  `retired`: who replaces the ring, then loads the lines; F4 is the other
+ *   F2  status: two who leave at once, each to see that nobody is left
+ *   F3  status RECOV, then S and the intents; R4 to R6 of the dead before it
+ *   F4  status LIVE, then our first claim, and `retired`
+ *   F5  HEAVY, see DOUBT
+ *   W1, W2  see W
  *
  * W: publish, then load the waiters word (W1); announce oneself in the word,
  * full fence, then look again (W2). On arm64 W1 is seq_cst on both sides
@@ -448,6 +461,7 @@ static inline const char *shmring_strerror(int error);
 SHMRING__HOT int
 shmring__cas(uint64_t *place, uint64_t from, uint64_t to)
 {
+	/* R4, R5, R7, R8 or R9: who calls says which */
 	return __atomic_compare_exchange_n(place, &from, to, 0,
 					   __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
@@ -786,7 +800,7 @@ SHMRING__COLD int
 shmring__membarrier(struct shmring *ring)
 {
 	(void)ring;
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* F5 */
 	return (int)shmring__os(SYS_membarrier, SHMRING__MEMBARRIER, 0, 0, 0, 0,
 				0);
 }
@@ -1018,7 +1032,7 @@ SHMRING__HOT void
 shmring__count(uint64_t *counter, uint64_t more)
 {
 	SHMRING__STORE(counter, SHMRING__LOAD(counter, RELAXED) + more,
-		       RELAXED);
+		       RELAXED); /* own */
 }
 
 static inline struct shmring__line *
@@ -1033,6 +1047,7 @@ SHMRING__COLD uint32_t
 shmring__note_cpu(struct shmring *r, int side)
 {
 	uint32_t cpu = shmring__cpu();
+	/* hint */
 	if (SHMRING__LOAD(&r->notice->cpu[side], RELAXED) != cpu)
 		SHMRING__STORE(&r->notice->cpu[side], cpu, RELAXED);
 	return cpu;
@@ -1136,6 +1151,7 @@ SHMRING__COLD void
 shmring__attend(struct shmring *r, uint64_t set, uint64_t clear)
 {
 	uint64_t *attn = &r->notice->attn;
+	/* R8; seq_cst: before HEAVY, or whatever the caller does next */
 	__atomic_fetch_add(attn, SHMRING__VERSION, __ATOMIC_SEQ_CST);
 	if (set)
 		__atomic_fetch_or(attn, set, __ATOMIC_SEQ_CST);
@@ -1211,7 +1227,7 @@ SHMRING__COLD int
 shmring__spsc_more(struct shmring *r, uint64_t tail, uint64_t need, int lazy)
 {
 	uint64_t capacity = r->geometry.capacity;
-	uint64_t limit = SHMRING__LOAD(r->taken, ACQUIRE) + capacity; /* A2 */
+	uint64_t limit = SHMRING__LOAD(r->taken, ACQUIRE) + capacity; /* A3 */
 	/* What is published may be older than what head told us before. */
 	if ((int64_t)(limit - r->credit) < 0)
 		limit = r->credit;
@@ -1267,6 +1283,7 @@ shmring__spsc_seal(struct shmring *r, const struct shmring__claim *claim,
 	if (record / SHMRING__FETCHED < r->ahead &&
 	    r->credit - next >= r->ahead + record)
 		shmring__spsc_fetch(r, next + r->ahead, record, 1);
+	/* carried by R1 */
 	SHMRING__STORE(shmring__header_at(r, next), 0, RELAXED);
 	return next;
 }
@@ -1278,7 +1295,7 @@ shmring__spsc_deliver(struct shmring *r, const struct shmring__claim *claim,
 	uint64_t next = shmring__spsc_seal(r, claim, size);
 	/* R1: the payload and the cleared next header go before */
 	SHMRING__PUBLISH((uint64_t *)(void *)(claim->data - 8), size + 1);
-	SHMRING__STORE(r->tail, next, RELAXED);
+	SHMRING__STORE(r->tail, next, RELAXED); /* own */
 }
 
 /* No valid header where we look: nothing there, or something wrong. */
@@ -1342,7 +1359,7 @@ shmring__spsc_free(struct shmring *r, uint64_t head)
 	/* R2: after the copy, so that a successor sees it again rather than
 	 * never, and that a writer who looks here overwrites nothing */
 	SHMRING__STORE(r->head, head, RELEASE);
-	if (SHMRING__RARELY(head - r->published >= r->lazy ||
+	if (SHMRING__RARELY(head - r->published >= r->lazy || /* hint */
 			    (SHMRING__LOAD(&r->notice->space, RELAXED) &
 			     (SHMRING__WATCHES | SHMRING__PROMPT))))
 		shmring__spsc_publish(r, head);
@@ -1531,8 +1548,8 @@ shmring__length_of(const struct shmring *r, uint64_t position, uint64_t a)
 	uint64_t length = a & r->length_mask;
 	if (!SHMRING__RARELY(r->wide))
 		return length;
-	/* relaxed: A was acquired, and a claim confirms that the slot still
-	 * is this message's */
+	/* carried by A4; confirmed by the claim: the slot still is this
+	 * message's */
 	return length == r->length_mask
 		       ? shmring__aborted(r)
 		       : SHMRING__LOAD(shmring__beside(r, position), RELAXED);
@@ -1570,7 +1587,7 @@ shmring__help(struct shmring *r, uint64_t p, uint64_t f)
 	uint64_t *word = shmring__a(r, p);
 	uint64_t a = SHMRING__LOAD(word, ACQUIRE); /* A4 */
 	if (a >> r->length_bits < f &&
-	    shmring__cas(word, a, f << r->length_bits))
+	    shmring__cas(word, a, f << r->length_bits)) /* R4 */
 		shmring__wake_both(r);
 }
 
@@ -1684,8 +1701,8 @@ shmring__settle(struct shmring *r, uint64_t p, uint64_t want)
 		uint64_t before = p - (r->mask + 1);
 		if (f != want || (want & 1) ||
 		    shmring__ahead(SHMRING__LOAD(r->head, ACQUIRE), before) <=
-			    0 ||
-		    SHMRING__LOAD(r->tail, ACQUIRE) != p)
+			    0 || /* A9 */
+		    SHMRING__LOAD(r->tail, ACQUIRE) != p) /* A9 */
 			return SHMRING__STUCK;
 		shmring__move(r, p, s, s & 7, f + 2);
 	}
@@ -1744,7 +1761,7 @@ SHMRING__COLD void
 shmring__reclaim_all(struct shmring *r)
 {
 	uint64_t seen = SHMRING__LOAD(&r->notice->attn, ACQUIRE); /* A8 */
-	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE);
+	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE); /* A9 */
 	int needed = 0;
 	r->settles = 0;
 	if (!(seen & SHMRING__DOUBT))
@@ -1774,15 +1791,16 @@ shmring__reclaim_all(struct shmring *r)
 SHMRING__COLD int
 shmring__in_hands(const struct shmring *r)
 {
-	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE);
+	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE); /* A9 */
 	for (uint32_t i = 0; i < r->geometry.participants; i++) {
 		struct shmring__line *x = &r->lines[i];
 		uint64_t shown[2];
 		if (shmring__state_of(SHMRING__LOAD(&x->status, ACQUIRE)) ==
 		    SHMRING__FREE) /* A7 */
 			continue;
+		/* A6 */
 		shown[0] = SHMRING__LOAD(&x->intent[SHMRING__READ], ACQUIRE);
-		shown[1] = SHMRING__LOAD(&x->adopts, ACQUIRE); /* A6 */
+		shown[1] = SHMRING__LOAD(&x->adopts, ACQUIRE);
 		for (int k = 0; k < 2; k++)
 			if (shown[k] != SHMRING__NONE &&
 			    shmring__ahead(head, shown[k]) > 0 &&
@@ -1808,6 +1826,7 @@ shmring__in_hands(const struct shmring *r)
 SHMRING__COLD int
 shmring__no_claim(struct shmring *r, int side, int error)
 {
+	/* R6 */
 	SHMRING__STORE(&r->line[side]->intent[side], SHMRING__NONE, RELEASE);
 	return error;
 }
@@ -1829,11 +1848,12 @@ shmring__mpmc_care(struct shmring *r, uint64_t *cursor, uint64_t p,
 		verdict = shmring__settle(r, p, want);
 	}
 	if (verdict == SHMRING__VOID) {
-		/* Head does not overtake tail: shmring__calm counts on it. */
+		/* Head does not overtake tail (A9): shmring__reclaim_all
+		 * counts on it. */
 		if ((want & 1) &&
 		    shmring__ahead(SHMRING__LOAD(r->tail, ACQUIRE), p) <= 0)
 			return -EAGAIN;
-		shmring__cas(cursor, p, p + 1);
+		shmring__cas(cursor, p, p + 1); /* R9 */
 	} else if (phase < want) {
 		return -EAGAIN;
 	}
@@ -1856,7 +1876,7 @@ shmring__mpmc_claim(struct shmring *r, int side, size_t limit,
 {
 	uint64_t *cursor = side == SHMRING__WRITE ? r->tail : r->head;
 	for (; *tries < SHMRING__TRIES; ++*tries) {
-		uint64_t p = SHMRING__LOAD(cursor, RELAXED);
+		uint64_t p = SHMRING__LOAD(cursor, RELAXED); /* confirmed */
 		uint64_t want = shmring__phase(r, p, side == SHMRING__READ);
 		uint64_t a = SHMRING__LOAD(shmring__a(r, p), ACQUIRE); /* A4 */
 		SHMRING_LIGHT(r); /* A before attn */
@@ -1874,14 +1894,16 @@ shmring__mpmc_claim(struct shmring *r, int side, size_t limit,
 			size = shmring__length_of(r, p, a);
 			if (SHMRING__RARELY(size > limit) &&
 			    size != shmring__aborted(r)) {
-				if (SHMRING__LOAD(cursor, ACQUIRE) == p)
+				if (SHMRING__LOAD(cursor, ACQUIRE) ==
+				    p) /* A9 */
 					return shmring__no_claim(r, side,
 								 -EMSGSIZE);
 				/* Never claim it: head may come back. */
 				continue;
 			}
 		}
-		/* R6: shown before it is true, after our last claim's end */
+		/* R6: shown before it is true (R9), after our last claim's
+		 * end */
 		SHMRING__STORE(&r->line[side]->intent[side], p, RELEASE);
 		if (SHMRING__RARELY(!shmring__cas(cursor, p, p + 1))) {
 			shmring__back_off(*tries);
@@ -1935,8 +1957,8 @@ SHMRING__HOT int
 shmring__mpmc_finish(struct shmring *r, uint64_t p, uint64_t phase,
 		     uint64_t size)
 {
-	SHMRING__PUBLISH(shmring__a(r, p), phase << r->length_bits | size);
 	/* R4: payload, or our reads of it, go before */
+	SHMRING__PUBLISH(shmring__a(r, p), phase << r->length_bits | size);
 	SHMRING_LIGHT(r); /* A before attn */
 	return SHMRING__RARELY(SHMRING__LOAD(&r->notice->attn, ACQUIRE) &
 			       SHMRING__DOUBT) && /* A8 */
@@ -1950,7 +1972,7 @@ shmring__mpmc_deliver(struct shmring *r, const struct shmring__claim *claim,
 {
 	uint64_t p = claim->position;
 	if (SHMRING__RARELY(r->wide)) {
-		/* relaxed: published by A, as the payload is */
+		/* carried by R4, as the payload is */
 		SHMRING__STORE(shmring__beside(r, p), size, RELAXED);
 		size = size == shmring__aborted(r) ? r->length_mask : 0;
 	}
@@ -1969,7 +1991,8 @@ shmring__mpmc_drop(struct shmring *r, const struct shmring__claim *claim)
 	}
 	if (shmring__mpmc_finish(r, p, shmring__phase(r, p, 0) + 2, 0))
 		shmring__hand_back(r, p);
-	/* Others may wait for us to let go of the last message. */
+	/* Others may wait for us to let go of the last message (hint: they
+	 * look again after each slice). */
 	if (SHMRING__RARELY(SHMRING__LOAD(&r->notice->attn, RELAXED) &
 			    SHMRING__NO_PRODUCER))
 		shmring__announce_end(r);
@@ -2014,7 +2037,7 @@ shmring__mpmc_adopt(struct shmring *r, size_t limit,
 		uint64_t p = shmring__orphan(r, &s, &a);
 		if (p == SHMRING__NONE) { /* say so, unless one came since */
 			if (!(seen & SHMRING__ORPHAN) ||
-			    shmring__cas(&r->notice->attn, seen,
+			    shmring__cas(&r->notice->attn, seen, /* R8 */
 					 seen - SHMRING__ORPHAN +
 						 SHMRING__VERSION))
 				break;
@@ -2045,6 +2068,7 @@ shmring__mpmc_front(struct shmring *r, struct shmring__claim *claim,
 		int error = -EAGAIN;
 		if (SHMRING__RARELY(!r->canary->receive))
 			return shmring__refusal(r, SHMRING__READ);
+		/* hint: shmring__mpmc_adopt looks for itself */
 		if (SHMRING__RARELY(SHMRING__LOAD(&r->notice->attn, RELAXED) &
 				    SHMRING__ORPHAN))
 			error = shmring__mpmc_adopt(r, limit, claim);
@@ -2071,7 +2095,7 @@ SHMRING__COLD int
 shmring__blocked_behind(struct shmring *r, uint64_t p, uint64_t end, int reader)
 {
 	for (uint64_t q = p + 1; q - p <= r->mask && q != end; q++)
-		/* relaxed: a hint, nothing of the slot is touched */
+		/* hint: nothing of the slot is touched */
 		if (SHMRING__LOAD(shmring__a(r, q), RELAXED) >>
 			    r->length_bits ==
 		    shmring__phase(r, q, reader))
@@ -2104,8 +2128,8 @@ SHMRING__COLD void
 shmring__mpmc_impatient(struct shmring *r, int side)
 {
 	uint64_t slots = r->mask + 1;
-	uint64_t tail = SHMRING__LOAD(r->tail, ACQUIRE);
-	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE);
+	uint64_t tail = SHMRING__LOAD(r->tail, ACQUIRE); /* A9 */
+	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE); /* A9 */
 	/* Not a claim that has just taken the place of the one seen. */
 	int same =
 		(side == SHMRING__READ ? head : tail) == r->idle[side].position;
@@ -2129,7 +2153,7 @@ shmring__mpmc_impatient(struct shmring *r, int side)
 		if (shmring__ahead(tail, head) <= 0 ||
 		    (a >> r->length_bits <= want &&
 		     shmring__settle(r, head, want) != SHMRING__VOID) ||
-		    !shmring__cas(r->head, head, head + 1))
+		    !shmring__cas(r->head, head, head + 1)) /* R9 */
 			return;
 	}
 }
@@ -2176,6 +2200,7 @@ SHMRING__COLD int
 shmring__dead(struct shmring *r, uint32_t i)
 {
 	struct shmring__line *x = &r->lines[i];
+	/* carried by A7, and confirmed by the compare-and-swap of status */
 	uint32_t pid = SHMRING__LOAD(&x->pid, RELAXED);
 	uint64_t start = SHMRING__LOAD(&x->start, RELAXED);
 	uint64_t space = SHMRING__LOAD(&x->pid_namespace, RELAXED);
@@ -2186,6 +2211,7 @@ shmring__dead(struct shmring *r, uint32_t i)
 	if (!space || space != r->pid_namespace || !start || !r->start ||
 	    pid == r->pid)
 		return 1;
+	/* carried by A7 */
 	if (SHMRING__LOAD(&x->time_namespace, RELAXED) != r->time_namespace)
 		start = 0; /* which we would read differently */
 	return shmring__process_gone(pid, start);
@@ -2207,7 +2233,7 @@ shmring__recover_claim(struct shmring *r, int side, uint64_t p)
 		uint64_t s, a;
 		if (p == SHMRING__NONE ||
 		    shmring__ahead(SHMRING__LOAD(cursor, ACQUIRE), p) <= 0)
-			return 1; /* shown, but not claimed */
+			return 1; /* A9: shown, but not claimed */
 		if (shmring__tidy(r, p, &s, &a))
 			continue;
 		uint64_t state = s & 7;
@@ -2234,7 +2260,7 @@ shmring__recover_claim(struct shmring *r, int side, uint64_t p)
 SHMRING__COLD void
 shmring__note_absent(struct shmring *r)
 {
-	/* Of two who leave at once, one at least sees the other gone. */
+	/* F2: of two who leave at once, one at least sees the other gone */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
 		uint64_t seen =
@@ -2268,11 +2294,12 @@ SHMRING__COLD int
 shmring__bury(struct shmring *r, uint32_t i, uint64_t status)
 {
 	struct shmring__line *x = &r->lines[i];
-	/* The proof of death before the reads of S, or a slot may leak. */
+	/* F3: the proof of death before the reads of S, or a slot may leak */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	/* A6 */
 	uint64_t writes = SHMRING__LOAD(&x->intent[SHMRING__WRITE], ACQUIRE);
 	uint64_t reads = SHMRING__LOAD(&x->intent[SHMRING__READ], ACQUIRE);
-	uint64_t adopts = SHMRING__LOAD(&x->adopts, ACQUIRE); /* A6 */
+	uint64_t adopts = SHMRING__LOAD(&x->adopts, ACQUIRE);
 	/* Still the same owner's? A new one would have gone through FREE. */
 	if (SHMRING__LOAD(&x->status, ACQUIRE) != status) /* A7 */
 		return 0;
@@ -2303,7 +2330,7 @@ shmring__recover_line(struct shmring *r, uint32_t i)
 	if (shmring__state_of(status) == SHMRING__FREE ||
 	    (recov != status && (!shmring__dead(r, i) ||
 				 !shmring__cas(&x->status, status, recov))))
-		return 0;
+		return 0; /* R7 */
 	return shmring__bury(r, i, recov);
 }
 
@@ -2325,11 +2352,12 @@ shmring__recover_all(struct shmring *r)
 SHMRING__COLD int
 shmring__resume_writer(struct shmring *r)
 {
+	/* carried by A7: our predecessor's line is free */
 	uint64_t told = SHMRING__LOAD(r->tail, ACQUIRE);
 	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE); /* A2 */
 	uint64_t tail = told, header;
 	while ((header = SHMRING__LOAD(shmring__header_at(r, tail), ACQUIRE)) !=
-	       0) {
+	       0) { /* A1 */
 		if (header - 1 > r->geometry.slot_size)
 			return -EBADMSG;
 		tail += shmring__record_size(header - 1);
@@ -2338,7 +2366,7 @@ shmring__resume_writer(struct shmring *r)
 	}
 	if (tail - head > r->geometry.capacity)
 		return -EBADMSG;
-	SHMRING__STORE(r->tail, tail, RELEASE);
+	SHMRING__STORE(r->tail, tail, RELEASE); /* own */
 	r->credit = head + r->geometry.capacity;
 	return 0;
 }
@@ -2361,13 +2389,15 @@ shmring__resume_reader(struct shmring *r)
 	int died = (shmring__roles_of(status) & SHMRING__DIED) != 0;
 	uint64_t *shared = shmring__doubtful(r);
 	uint64_t capacity = r->geometry.capacity;
+	/* carried by A7: our predecessor's line is free */
 	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE);
 	uint64_t hands = died ? SHMRING__LOAD(&x->hands, RELAXED) : 0;
 	uint64_t seen = head, header;
-	r->published = SHMRING__LOAD(r->taken, RELAXED);
+	r->published = SHMRING__LOAD(r->taken, RELAXED); /* carried by A7 */
 	if (head - r->published > capacity)
 		return -EBADMSG;
 	for (;; hands--) {
+		/* A1 */
 		header = SHMRING__LOAD(shmring__header_at(r, seen), ACQUIRE);
 		if (header && header - 1 > r->geometry.slot_size)
 			return -EBADMSG;
@@ -2375,12 +2405,14 @@ shmring__resume_reader(struct shmring *r)
 			break;
 		seen += shmring__record_size(header - 1);
 	}
-	/* Those of an earlier one, if nobody has read them yet. */
+	/* Those of an earlier one, if nobody has read them yet. own */
 	uint64_t before = SHMRING__LOAD(shared, RELAXED);
 	if (before - head <= capacity && before - head > seen - head)
 		seen = before;
+	/* own; carried by R7 to our successor, in this order: what the first
+	 * one tells is forgotten by the second */
 	SHMRING__STORE(shared, seen, RELAXED);
-	SHMRING__STORE(&x->hands, 1, RELAXED); /* what follows has the rest */
+	SHMRING__STORE(&x->hands, 1, RELAXED);
 	r->hands = 1;
 	r->resumed = head;
 	r->doubtful = seen;
@@ -2413,6 +2445,7 @@ shmring__take_line(struct shmring *r, uint32_t i, uint32_t roles)
 {
 	struct shmring__line *x = &r->lines[i];
 	uint64_t status = SHMRING__LOAD(&x->status, ACQUIRE); /* A7 */
+	/* own, carried by R7 */
 	SHMRING__STORE(&x->pid, r->pid, RELAXED);
 	SHMRING__STORE(&x->start, r->start, RELAXED);
 	SHMRING__STORE(&x->pid_namespace, r->pid_namespace, RELAXED);
@@ -2421,7 +2454,8 @@ shmring__take_line(struct shmring *r, uint32_t i, uint32_t roles)
 	SHMRING__STORE(&x->intent[SHMRING__READ], SHMRING__NONE, RELAXED);
 	SHMRING__STORE(&x->intent[SHMRING__WRITE], SHMRING__NONE, RELAXED);
 	SHMRING__STORE(&x->adopts, SHMRING__NONE, RELAXED);
-	/* R7: all of this before the status; the status before our claims */
+	/* R7: all of this before the status; F4: the status before our claims
+	 * and before we look at `retired` */
 	SHMRING__STORE(&x->status,
 		       shmring__status(status + 0x10000, roles, SHMRING__LIVE),
 		       SEQ_CST);
@@ -2500,7 +2534,7 @@ shmring__detach(struct shmring *r)
 		if (!x || (side && x == r->line[0]))
 			continue;
 		uint32_t i = (uint32_t)(x - r->lines);
-		uint64_t status = SHMRING__LOAD(&x->status, RELAXED);
+		uint64_t status = SHMRING__LOAD(&x->status, RELAXED); /* own */
 		uint32_t roles = shmring__roles_of(status);
 		if (side == SHMRING__READ && r->held[side].state)
 			roles |= SHMRING__DIED;
@@ -3901,6 +3935,7 @@ shmring__room(struct shmring *r, uint32_t mode, size_t size,
 			    SHMRING__NO_CONSUMER))
 		return -EPIPE;
 	if (mode == SHMRING_SPSC)
+		/* own */
 		error = shmring__spsc_room(r, SHMRING__LOAD(r->tail, RELAXED),
 					   size, claim, lazy);
 	else
@@ -3934,7 +3969,7 @@ SHMRING__HOT int
 shmring__front_once(struct shmring *r, uint32_t mode,
 		    struct shmring__claim *claim, size_t limit)
 {
-	return mode == SHMRING_SPSC
+	return mode == SHMRING_SPSC /* own */
 		       ? shmring__spsc_front(r, SHMRING__LOAD(r->head, RELAXED),
 					     claim, limit)
 		       : shmring__mpmc_front(r, claim, limit);
@@ -3954,7 +3989,8 @@ shmring__front_empty(struct shmring *r, struct shmring__claim *claim,
 	int again = shmring__front_once(r, r->mode, claim, limit);
 	if (again != -EAGAIN || r->mode == SHMRING_SPSC)
 		return again != -EAGAIN ? again : error;
-	/* Nor before all positions are passed: a call passes so many only. */
+	/* Nor before all positions are passed: a call passes so many only.
+	 * A9 */
 	return SHMRING__LOAD(r->head, ACQUIRE) !=
 				       SHMRING__LOAD(r->tail, ACQUIRE) ||
 			       shmring__in_hands(r)
@@ -4054,7 +4090,7 @@ SHMRING__HOT size_t
 shmring__spsc_put_n(struct shmring *r, const struct iovec *messages,
 		    size_t count, int lazy)
 {
-	uint64_t first = SHMRING__LOAD(r->tail, RELAXED);
+	uint64_t first = SHMRING__LOAD(r->tail, RELAXED); /* own */
 	uint64_t tail = first;
 	size_t n;
 	if (SHMRING__RARELY(SHMRING__LOAD(&r->notice->attn, ACQUIRE) & /* A8 */
@@ -4068,14 +4104,14 @@ shmring__spsc_put_n(struct shmring *r, const struct iovec *messages,
 			break; /* not lazy: as many as fit, once one does */
 		SHMRING_COPY(claim.data, messages[n].iov_base, size);
 		tail = shmring__spsc_seal(r, &claim, size);
-		if (n)
+		if (n) /* carried by R1 of the first */
 			SHMRING__STORE((uint64_t *)(void *)(claim.data - 8),
 				       size + 1, RELAXED);
 	}
 	if (n) {
 		SHMRING__PUBLISH(shmring__header_at(r, first),
 				 messages[0].iov_len + 1); /* R1 */
-		SHMRING__STORE(r->tail, tail, RELAXED);
+		SHMRING__STORE(r->tail, tail, RELAXED); /* own */
 		shmring__count(&r->line[SHMRING__WRITE]->pushed, n);
 	}
 	return n;
@@ -4088,7 +4124,7 @@ shmring__spsc_hold(struct shmring *r, uint64_t count)
 	struct shmring__line *x = r->line[SHMRING__READ];
 	if (!x)
 		return; /* to be refused */
-	/* relaxed: read by who has proof of our death */
+	/* own: read by who has proof of our death */
 	SHMRING__STORE(&x->hands, count, RELAXED);
 	r->hands = count;
 }
@@ -4099,7 +4135,7 @@ shmring__spsc_hold(struct shmring *r, uint64_t count)
 SHMRING__HOT size_t
 shmring__spsc_get_n(struct shmring *r, struct iovec *messages, size_t count)
 {
-	uint64_t head = SHMRING__LOAD(r->head, RELAXED);
+	uint64_t head = SHMRING__LOAD(r->head, RELAXED); /* own */
 	size_t n;
 	if (SHMRING__RARELY(count > r->hands))
 		shmring__spsc_hold(r, count);
@@ -4189,7 +4225,7 @@ shmring_redelivered(const struct shmring *ring)
 		return ring->redelivered;
 	/* The last message ends at head once popped, begins there while
 	 * peeked. */
-	uint64_t head = SHMRING__LOAD(ring->head, RELAXED);
+	uint64_t head = SHMRING__LOAD(ring->head, RELAXED); /* own */
 	int popped = !ring->held[SHMRING__READ].state;
 	return shmring__ahead(head, ring->resumed) >= popped &&
 	       shmring__ahead(ring->doubtful, head) >= !popped;
@@ -4819,6 +4855,7 @@ shmring_length(const struct shmring *ring)
 {
 	if (ring->fd < 0)
 		return 0;
+	/* hint: both may have moved on */
 	uint64_t head = SHMRING__LOAD(ring->head, RELAXED);
 	uint64_t tail = SHMRING__LOAD(ring->tail, RELAXED);
 	uint64_t most = ring->mode == SHMRING_MPMC ? ring->mask + 1
@@ -4838,22 +4875,27 @@ shmring_participant(const struct shmring *ring, uint32_t index,
 		return -EINVAL;
 	const struct shmring__line *x = &ring->lines[index];
 	uint64_t status = SHMRING__LOAD(&x->status, ACQUIRE); /* A7 */
+	/* hint: counters go on */
 	out->pushed = SHMRING__LOAD(&x->pushed, RELAXED);
 	out->pushed_bytes = SHMRING__LOAD(&x->pushed_bytes, RELAXED);
 	out->popped = SHMRING__LOAD(&x->popped, RELAXED);
 	out->popped_bytes = SHMRING__LOAD(&x->popped_bytes, RELAXED);
+	/* hint */
 	if (ring->mode == SHMRING_SPSC && index == SHMRING__WRITE)
 		out->pushed_bytes =
 			SHMRING__LOAD(ring->tail, RELAXED) - out->pushed * 8;
+	/* hint */
 	if (ring->mode == SHMRING_SPSC && index == SHMRING__READ)
 		out->popped_bytes =
 			SHMRING__LOAD(ring->head, RELAXED) - out->popped * 8;
+	/* hint */
 	out->full = SHMRING__LOAD(&x->full, RELAXED);
 	out->empty = SHMRING__LOAD(&x->empty, RELAXED);
 	out->sleeps = SHMRING__LOAD(&x->sleeps, RELAXED);
 	out->wakes = SHMRING__LOAD(&x->wakes, RELAXED);
 	if (shmring__state_of(status) == SHMRING__FREE)
 		return -ENOENT;
+	/* carried by A7 */
 	out->pid = SHMRING__LOAD(&x->pid, RELAXED);
 	out->roles = shmring__roles_of(status);
 	return 0;
