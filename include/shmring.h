@@ -324,6 +324,14 @@ static inline void shmring_abort(struct shmring *ring);
 /* Read in place, until release. One at a time a handle. */
 static inline const void *shmring_peek(struct shmring *ring, size_t *size);
 static inline int shmring_release(struct shmring *ring);
+/* Several in place (SPSC; -ENOTSUP in MPMC, where each claim has one place):
+ * the first messages, at most count, those included that were peeked at before
+ * and not released. How many; a redelivered one comes alone. Then release_n,
+ * for the first of them; what is not released stays, also at the next peek_n.
+ * -EINVAL: more than were peeked at. */
+static inline ssize_t shmring_peek_n(struct shmring *ring,
+				     struct iovec *messages, size_t count);
+static inline int shmring_release_n(struct shmring *ring, size_t count);
 /* Why the last reserve or peek returned NULL: a negative errno. */
 static inline int shmring_error(const struct shmring *ring);
 /* 1 if a consumer that died may have seen the last message, too. */
@@ -358,6 +366,16 @@ static inline int shmring_set_spin(struct shmring *ring, int64_t spin_ns);
  * succeed at once does not look: call this when it matters that the consumer
  * still lives. How many were recovered. */
 static inline int shmring_recover(struct shmring *ring);
+/* The ring's id, random, another for each creation. -EBADF. */
+static inline int shmring_id(const struct shmring *ring, unsigned char id[16]);
+/* The position of the next message to read (SHMRING_CONSUMER), that of the one
+ * in hands while there is one; or to write (SHMRING_PRODUCER), that of the
+ * reservation. It only grows, by the bytes of a record (SPSC) or by one (MPMC),
+ * for whoever has the role. In MPMC another may be faster, unless the message
+ * is in our hands; a message that was committed late is moved to a later one;
+ * a redelivered one keeps its own. 0 if the handle is not open. */
+static inline uint64_t shmring_position(const struct shmring *ring,
+					unsigned role);
 /* How many messages of slot_size fit at least. */
 static inline size_t shmring_capacity(const struct shmring *ring);
 /* Messages (MPMC) or bytes (SPSC) between the positions, approximate. */
@@ -663,6 +681,7 @@ struct shmring__claim { /* a message in hands */
 #define SHMRING__HELD 1
 #define SHMRING__ADOPTED 2 /* read: taken over from a dead consumer */
 #define SHMRING__SPILLED 2 /* write: voided, message kept in spill */
+#define SHMRING__SEVERAL 3 /* read: as many as `several` tells, from here on */
 
 struct shmring__idle { /* what keeps us waiting */
 	uint64_t position; /* nothing was to be had there */
@@ -700,6 +719,7 @@ struct shmring { /* private: one participant, in its own memory */
 	/* SPSC: a dead reader may have seen what stands before `doubtful`; we
 	 * went on at `resumed`, and may have so many in hands at once */
 	uint64_t resumed, doubtful, hands;
+	uint64_t several; /* SPSC: messages held by peek_n */
 	struct shmring__geometry geometry;
 	struct shmring__line *lines;
 	struct shmring__header *header;
@@ -4137,7 +4157,7 @@ shmring__spsc_get_n(struct shmring *r, struct iovec *messages, size_t count)
 {
 	uint64_t head = SHMRING__LOAD(r->head, RELAXED); /* own */
 	size_t n;
-	if (SHMRING__RARELY(count > r->hands))
+	if (SHMRING__RARELY(count != r->hands))
 		shmring__spsc_hold(r, count);
 	if (SHMRING__RARELY(shmring__ahead(head, r->doubtful) < 0))
 		count = count != 0; /* so that the mark is the last one's */
@@ -4363,6 +4383,69 @@ shmring_release(struct shmring *ring)
 		return error;
 	shmring__drop(ring, ring->mode, &ring->held[SHMRING__READ]);
 	shmring__unhold(ring, SHMRING__READ);
+	return 0;
+}
+
+static inline ssize_t
+shmring_peek_n(struct shmring *ring, struct iovec *messages, size_t count)
+{
+	struct shmring__claim *held = &ring->held[SHMRING__READ];
+	if (held->state == SHMRING__SEVERAL && !shmring__check_held(ring, 0))
+		shmring__unhold(ring, SHMRING__READ); /* look anew */
+	if (ring->mode == SHMRING_MPMC)
+		return ring->canary->receive
+			       ? -ENOTSUP
+			       : shmring__refusal(ring, SHMRING__READ);
+	struct shmring__claim claim = { 0, 0, NULL, SHMRING__IDLE };
+	int error = count ? shmring__front(ring, SHMRING_SPSC, &claim, SIZE_MAX)
+			  : -EINVAL;
+	if (error)
+		return error;
+	if (shmring__ahead(claim.position, ring->doubtful) < 0)
+		count = 1; /* so that the mark is the only one's */
+	*held = claim;
+	size_t n = 0;
+	do {
+		messages[n].iov_base = claim.data;
+		messages[n++].iov_len = claim.size;
+	} while (n < count &&
+		 !shmring__spsc_front(ring, shmring__spsc_next(ring, &claim),
+				      &claim, SIZE_MAX));
+	if (n != ring->hands)
+		shmring__spsc_hold(ring, n);
+	held->state = SHMRING__SEVERAL;
+	ring->several = n;
+	ring->canary->receive = 0; /* released before anything else is read */
+	return (ssize_t)n;
+}
+
+static inline int
+shmring_release_n(struct shmring *ring, size_t count)
+{
+	struct shmring__claim *held = &ring->held[SHMRING__READ];
+	int error = shmring__check_held(ring, SHMRING__READ);
+	if (error)
+		return error;
+	if (held->state != SHMRING__SEVERAL)
+		return count == 1 ? shmring_release(ring) : -EINVAL;
+	if (count > ring->several)
+		return -EINVAL;
+	uint64_t several = ring->several - count, head = held->position;
+	shmring__unhold(ring, SHMRING__READ);
+	for (size_t n = 0; n < count; n++) {
+		if (shmring__spsc_front(ring, head, held, SIZE_MAX))
+			return shmring__poison(ring);
+		head = shmring__spsc_next(ring, held);
+	}
+	shmring__spsc_free(ring, head);
+	shmring__count(&ring->line[SHMRING__READ]->popped, count);
+	if (!several)
+		return 0;
+	if (shmring__spsc_front(ring, head, held, SIZE_MAX))
+		return shmring__poison(ring);
+	held->state = SHMRING__SEVERAL;
+	ring->several = several;
+	ring->canary->receive = 0;
 	return 0;
 }
 
@@ -4839,6 +4922,29 @@ shmring_recover(struct shmring *ring)
 	if (!ring->canary->alive)
 		return shmring__refusal(ring, SHMRING__READ);
 	return shmring__mine(ring) ? shmring__recover_all(ring) : -EPERM;
+}
+
+static inline int
+shmring_id(const struct shmring *ring, unsigned char id[16])
+{
+	memset(id, 0, sizeof(ring->header->id));
+	if (ring->fd < 0)
+		return -EBADF;
+	memcpy(id, ring->header->id, sizeof(ring->header->id));
+	return 0;
+}
+
+static inline uint64_t
+shmring_position(const struct shmring *ring, unsigned role)
+{
+	if (ring->fd < 0)
+		return 0;
+	int side = role == SHMRING_CONSUMER ? SHMRING__READ : SHMRING__WRITE;
+	if (ring->held[side].state != SHMRING__IDLE)
+		return ring->held[side].position;
+	/* hint, unless it is our own */
+	return SHMRING__LOAD(side == SHMRING__READ ? ring->head : ring->tail,
+			     RELAXED);
 }
 
 static inline size_t

@@ -27,7 +27,9 @@ static const function functions[] = {
 	(function)shmring_set_spin,	(function)shmring_recover,
 	(function)shmring_capacity,	(function)shmring_length,
 	(function)shmring_stat,		(function)shmring_participant,
-	(function)shmring_strerror,
+	(function)shmring_strerror,	(function)shmring_peek_n,
+	(function)shmring_release_n,	(function)shmring_id,
+	(function)shmring_position,
 };
 
 int

@@ -116,8 +116,8 @@ places_are_right(const struct shmring *ring,
 		 const struct shmring_config *config)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	unsigned beside = config->mode == SHMRING_MPMC &&
-			  config->slot_size > 4094;
+	unsigned beside =
+		config->mode == SHMRING_MPMC && config->slot_size > 4094;
 	uint64_t stride = 8 + round_up(config->slot_size, 8) + 8 * beside;
 	uint64_t lines =
 		config->mode == SHMRING_SPSC ? 2 : config->participants;

@@ -362,6 +362,107 @@ count_exactly(uint32_t mode)
 	shmring_close(&writer);
 }
 
+/* Whether these are the messages from this number on. */
+static int
+are_numbers(const struct iovec *messages, ssize_t count, uint64_t from)
+{
+	for (ssize_t i = 0; i < count; i++, from++)
+		if (messages[i].iov_len != 8 ||
+		    memcmp(messages[i].iov_base, &from, 8) != 0)
+			return 0;
+	return 1;
+}
+
+static void
+read_several_in_place(uint32_t mode)
+{
+	struct shmring ring;
+	struct iovec seen[SLOTS];
+	size_t size;
+
+	ring_make(&ring, mode, SLOTS, 8);
+	push_number(&ring, 0);
+	if (mode == SHMRING_MPMC) {
+		is_int(shmring_peek_n(&ring, seen, 2), -ENOTSUP, "one a claim");
+		shmring_peek(&ring, &size);
+		is_int(shmring_release_n(&ring, 2), -EINVAL, "not two");
+		is_int(shmring_release_n(&ring, 1), 0, "but one");
+		shmring_close(&ring);
+		return;
+	}
+	for (uint64_t i = 1; i < 5; i++)
+		push_number(&ring, i);
+	is_int(shmring_peek_n(&ring, seen, 3), 3, "three of five");
+	ok(are_numbers(seen, 3, 0), "the first");
+	is_int(pop_number(&ring), -EBUSY, "nothing else meanwhile");
+	ok(!shmring_peek(&ring, &size), "nor one");
+	is_int(shmring_release_n(&ring, 4), -EINVAL, "not more than that");
+	is_int(shmring_release_n(&ring, 2), 0, "two of them");
+	is_int(shmring_peek_n(&ring, seen, SLOTS), 3, "what is left, and new");
+	ok(are_numbers(seen, 3, 2), "in order");
+	is_int(shmring_release_n(&ring, 1), 0, "one more");
+	is_int(shmring_release(&ring), 0, "and by release");
+	is_int(shmring_release_n(&ring, 1), -EINVAL, "the rest is let go");
+	is_int(pop_number(&ring), 4, "and comes");
+	is_int(shmring_peek_n(&ring, seen, 3), -EAGAIN, "empty");
+	is_int(shmring_peek_n(&ring, seen, 0), -EINVAL, "none at all");
+	/* across the end of the mapping, many times */
+	int wrong = 0;
+	for (uint64_t i = 0; i < 3000; i += 3) {
+		for (uint64_t k = 0; k < 3; k++)
+			wrong += push_number(&ring, i + k) != 0;
+		wrong += shmring_peek_n(&ring, seen, 3) != 3 ||
+			 !are_numbers(seen, 3, i) ||
+			 shmring_release_n(&ring, 3) != 0;
+	}
+	is_int(wrong, 0, "three at a time, all around");
+	is_int(shmring_length(&ring), 0, "and all is free again");
+	for (uint64_t i = 0; i < 4; i++)
+		push_number(&ring, i);
+	shmring_peek_n(&ring, seen, 3);
+	ring_reopen(&ring);
+	for (int i = 0; i < 4; i++) {
+		wrong += pop_number(&ring) != i;
+		wrong += shmring_redelivered(&ring) != (i < 3);
+	}
+	is_int(wrong, 0, "left in hands: they come again, those marked");
+	shmring_close(&ring);
+	is_int(shmring_peek_n(&ring, seen, 1), -EBADF, "a closed handle");
+}
+
+/* Where a message stands, which only grows and survives who comes and goes. */
+static void
+tell_positions(uint32_t mode)
+{
+	const uint64_t step = mode == SHMRING_SPSC ? 16 : 1;
+	unsigned char id[16], again[16];
+	struct shmring ring;
+	size_t size;
+
+	ring_make(&ring, mode, SLOTS, 8);
+	is_int(shmring_id(&ring, id), 0, "an id");
+	is_int(shmring_position(&ring, SHMRING_PRODUCER), 0, "from 0 on");
+	push_number(&ring, 0);
+	push_number(&ring, 1);
+	is_int(shmring_position(&ring, SHMRING_PRODUCER), 2 * step, "to write");
+	is_int(shmring_position(&ring, SHMRING_CONSUMER), 0, "to read");
+	shmring_peek(&ring, &size);
+	is_int(shmring_position(&ring, SHMRING_CONSUMER), 0, "in hands");
+	shmring_release(&ring);
+	is_int(shmring_position(&ring, SHMRING_CONSUMER), step, "the next");
+	ring_reopen(&ring);
+	is_int(shmring_position(&ring, SHMRING_CONSUMER), step, "still");
+	shmring_id(&ring, again);
+	ok(memcmp(id, again, 16) == 0, "the same ring");
+	shmring_close(&ring);
+	is_int(shmring_id(&ring, again), -EBADF, "closed: no id");
+	is_int(shmring_position(&ring, SHMRING_CONSUMER), 0, "no position");
+	ring_make(&ring, mode, SLOTS, 8);
+	shmring_id(&ring, again);
+	ok(memcmp(id, again, 16) != 0, "another ring has another");
+	shmring_close(&ring);
+}
+
 static void
 leave_errno_alone(uint32_t mode)
 {
@@ -397,6 +498,8 @@ main(void)
 		write_in_place(mode);
 		abort_at_will(mode);
 		read_in_place(mode);
+		read_several_in_place(mode);
+		tell_positions(mode);
 		refuse_without_role(mode);
 		count_exactly(mode);
 		leave_errno_alone(mode);

@@ -36,11 +36,12 @@ static int64_t clock_looks;
 		(void)(until);                                             \
 		shmring__futex_wait(word, value, shmring__now() + 200000); \
 	} while (0)
-/* The control: no death can be proven, no doubt decided. */
-static int unprotected;
+/* The control: once all are attached, no death can be proven any more and no
+ * doubt decided. */
+static int unprotected, blind;
 static long ask_the_kernel(long number, long a, long b, long c, long d, long e,
 			   long f);
-#define SHMRING_HEAVY(ring) (unprotected ? -EPERM : shmring__membarrier(ring))
+#define SHMRING_HEAVY(ring) (blind ? -EPERM : shmring__membarrier(ring))
 #define syscall ask_the_kernel
 #include "shmring.h"
 #undef syscall
@@ -48,7 +49,7 @@ static long ask_the_kernel(long number, long a, long b, long c, long d, long e,
 static long
 ask_the_kernel(long number, long a, long b, long c, long d, long e, long f)
 {
-	if (unprotected && number == SYS_fcntl && b == SHMRING__GETLK) {
+	if (blind && number == SYS_fcntl && b == SHMRING__GETLK) {
 		errno = EPERM;
 		return -1;
 	}
@@ -224,6 +225,25 @@ do_release(struct victim *v)
 }
 
 static void
+do_release_n(struct victim *v)
+{
+	if (v->ring.mode == SHMRING_MPMC) {
+		do_release(v); /* the same with one */
+		return;
+	}
+	ssize_t n = shmring_peek_n(&v->ring, v->io, BATCH);
+
+	v->page->redelivered = shmring_redelivered(&v->ring);
+	for (int i = 0; i < n; i++) {
+		memcpy(&v->page->got[i], v->io[i].iov_base, v->io[i].iov_len);
+		v->page->size[i] = v->io[i].iov_len;
+	}
+	v->page->result = n;
+	if (n > 0 && shmring_release_n(&v->ring, (size_t)n))
+		v->page->result = -EINVAL;
+}
+
+static void
 do_recover(struct victim *v)
 {
 	v->page->result = shmring_recover(&v->ring);
@@ -284,12 +304,13 @@ static const struct operation operations[] = {
 	{ "pop_n", R, 0, BATCH, 1, NULL, do_pop_n },
 	{ "close, reserved", W, 0, 0, 2, hold_write, do_close },
 	{ "close, peeked", R, 0, 0, 2, hold_read, do_close },
-#define MOVES 9 /* those above move messages */
+	{ "peek_n, release_n", R, 0, BATCH, 1, NULL, do_release_n },
+#define MOVES 10 /* those above move messages */
 	{ "recover, producer", W, 0, 0, 1, NULL, do_recover },
 	{ "recover, consumer", R, 0, 0, 1, NULL, do_recover },
 	{ "open, producer", W, 0, 0, 8, NULL, do_open },
 	{ "open, consumer", R, 0, 0, 8, NULL, do_open },
-#define HEALS 13 /* those up to here, from MOVES on, recover the dead */
+#define HEALS 14 /* those up to here, from MOVES on, recover the dead */
 	{ "close, producer", W, 0, 0, 2, NULL, do_close },
 	{ "close, consumer", R, 0, 0, 2, NULL, do_close },
 	{ "push_wait", W, 1, 0, 2, NULL, do_push_wait },
@@ -743,6 +764,7 @@ bring(struct world *w, int i, int record)
 static void
 begin(struct world *w, const struct trial *t)
 {
+	blind = 0;
 	memset(w, 0, sizeof(*w));
 	w->trial = t;
 	w->page = pages;
@@ -764,6 +786,7 @@ run_trial(const struct trial *t, int record, int *reached)
 	*reached = 1;
 	for (int i = 0; i < t->count; i++)
 		start(&w, i); /* all attach before one is dead */
+	blind = unprotected;
 	for (int i = 0; i < t->count; i++)
 		*reached &= bring(&w, i, record && i == t->count - 1);
 	if (!record) {
