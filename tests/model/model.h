@@ -321,6 +321,9 @@ model_copy(void *to, const void *from, size_t size)
 #define SHMRING_COPY(to, from, size) model_copy(to, from, size)
 #define SHMRING_PAUSE() ((void)0)
 #define SHMRING_NOW() model_now
+#ifndef SHMRING__NAP_NS /* nor looks for room that it is not told of */
+#define SHMRING__NAP_NS (INT64_C(1) << 40)
+#endif
 #ifndef SHMRING_PATIENCE_NS
 #define SHMRING_PATIENCE_NS INT64_MAX
 #endif

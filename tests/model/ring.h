@@ -64,10 +64,10 @@ static _Thread_local int model_errno;
 #ifndef MODEL_CAPACITY
 #define MODEL_CAPACITY 32 /* SPSC: bytes */
 #endif
-#define MODEL_PAGE 256
+#define MODEL_PAGE 512
 
-static _Alignas(
-	4096) unsigned char model_segment[8 * MODEL_PAGE + MODEL_LINES * 128];
+static _Alignas(4096) unsigned char model_segment
+	[8 * MODEL_PAGE + MODEL_LINES * sizeof(struct shmring__line)];
 static struct shmring model_handles[MODEL_HANDLES];
 static uint64_t model_spills[MODEL_HANDLES];
 static struct shmring__canary model_canaries[MODEL_HANDLES];
@@ -85,7 +85,8 @@ model_open(uint32_t mode, uint32_t i, uint32_t roles)
 	g->participants = MODEL_LINES;
 	g->page = MODEL_PAGE;
 	g->stride = 16;
-	g->index = sizeof(struct shmring__header) + MODEL_LINES * 128;
+	g->index = sizeof(struct shmring__header) +
+		   MODEL_LINES * sizeof(struct shmring__line);
 	g->consumer = g->states = g->index + MODEL_PAGE;
 	g->data = g->consumer + MODEL_PAGE;
 	g->capacity = mode == SHMRING_SPSC ? MODEL_CAPACITY : SLOTS * g->stride;
