@@ -188,7 +188,7 @@ install: ## the header, the adapters and shmring.pc into PREFIX
 	@printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$${prefix}/include' '' \
 		'Name: shmring' 'Version: $(VERSION)' \
 		'Description: Messages between processes through shared memory' \
-		'Cflags: -I$${includedir} -I$${includedir}/shmring' \
+		'Cflags: -D_DEFAULT_SOURCE -I$${includedir} -I$${includedir}/shmring' \
 		>$(INSTALLED)/lib/pkgconfig/shmring.pc
 uninstall: ## remove what install put there
 	rm -rf $(INSTALLED)/include/shmring.h $(INSTALLED)/include/shmring

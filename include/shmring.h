@@ -54,19 +54,25 @@
  *   participant's lock on the segment and its pid with that start time is
  *   gone. (Across pid namespaces the lock alone decides. A child forked by a
  *   holder keeps the lock until it exits or execs: that delays proof.)
+ *   It is the process that counts: a thread that ends without close keeps its
+ *   role, its message in hands, its slots until the process ends; no waiting
+ *   call is a cancellation point. Close before exec: after it, the role is free
+ *   for all, and who was there counts as having died.
  *   Hostile content is answered by -EBADMSG and the handle refuses further
- *   use. A named ring's file can be truncated under us by its owner
- *   (SIGBUS); a ring from shmring_create_memfd() is sealed against it.
+ *   use. Whoever may write the file of a named ring (its owner; with 0660 or
+ *   0666 more) can also truncate it or punch holes into it under all others
+ *   (SIGBUS; zeros); a ring from shmring_create_memfd() is sealed against both
+ *   but holes.
  */
 #ifndef SHMRING_H
 #define SHMRING_H
 
+/* One error, and nothing behind it that would only bury it. */
 #if !defined(__linux__)
 #error "shmring.h needs Linux: the calls to port stand under OPERATING SYSTEM"
-#endif
-#if !defined(__LP64__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#elif !defined(__LP64__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "shmring.h needs a 64-bit little-endian target (x86-64, arm64): every position is one 64-bit atomic"
-#endif
+#else
 #ifndef _DEFAULT_SOURCE
 #define _DEFAULT_SOURCE 1
 #endif
@@ -81,18 +87,22 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 #ifndef MAP_ANONYMOUS
 #error "strict -std=c11 hides the system calls: include shmring.h before other headers, or compile with -D_DEFAULT_SOURCE"
-#endif
+#else
 
 #ifdef __cplusplus
 extern "C" {
+#pragma GCC diagnostic push /* C has no other casts */
+#pragma GCC diagnostic ignored "-Wold-style-cast"
 #endif
 
 /* ------------------------------------------------------------------------
@@ -231,36 +241,56 @@ struct shmring;
 
 /* Make a ring named like "/prices" and attach to it; config may be NULL.
  * The name appears only when all is complete. -EEXIST: the name is taken by
- * a ring in use or left in good order; -EOWNERDEAD: by one whose users died;
- * with SHMRING_REPLACE either is replaced unless somebody is attached
- * (-EBUSY). -ENOSPC: no room in shared memory. -EINVAL: see
- * shmring_strerror. */
+ * a ring in use or left in good order, or by what is no ring; -EOWNERDEAD: by
+ * one whose users died. With SHMRING_REPLACE a ring is replaced unless somebody
+ * is attached, or replaces it as well (-EBUSY), or it is another user's
+ * (-EPERM, -EACCES). -ENOSPC: no room on the file system, or too little
+ * memory available, in the machine or in our cgroup; -EFBIG: RLIMIT_FSIZE;
+ * nothing has been allocated then. -EINVAL, -ENAMETOOLONG: the name; -ERANGE:
+ * the numbers; -EDOM: mode, roles, flags, permissions. -ENOTDIR: there is no
+ * SHMRING_DIRECTORY; -EISDIR, -ENODEV: its file system has no O_TMPFILE, no
+ * fallocate; -EACCES, -EROFS: not for us; -ENXIO: no /proc; -ENOLCK, -ENOSYS:
+ * the system refuses locks, or calls, that rings need; -EOPNOTSUPP:
+ * SHMRING_HUGE; -EPERM, -ENOMEM: SHMRING_MLOCK; -ENOMEM, -EMFILE, -ENFILE.
+ * shmring_strerror tells what to do about each. */
 static inline int shmring_create(struct shmring *ring, const char *name,
 				 const struct shmring_config *config);
-/* Attach, waiting up to timeout_ns until the name exists (0: try once, -1:
- * for ever). -ENOENT, -ETIMEDOUT; -EBUSY: the SPSC role is taken by a living
- * process (a dead one's is taken over where it stopped); -EUSERS: no
- * participant is free; -EPROTO: not a ring; -EPROTONOSUPPORT: another
- * layout; -EBADMSG: damaged geometry; -EPERM: owner or permissions;
- * -EREMOTE: made before a reboot; -EOPNOTSUPP: forks cannot be noticed here
- * (MADV_WIPEONFORK refused; Linux before 4.14). */
+/* Attach, waiting up to timeout_ns until the name exists and the role is free
+ * (0: try once, -1: for ever). -ENOENT or, after having waited, -ETIMEDOUT;
+ * -EBUSY: the SPSC role is taken by a living process (a dead one's is taken
+ * over where it stopped); -EUSERS: no participant is free; -EPROTO: not a ring;
+ * -EPROTOTYPE: of another kind of machine; -EPROTONOSUPPORT: another layout;
+ * -EBADMSG: damaged geometry; -EOVERFLOW: cut, or grown; -EPERM: owner or
+ * permissions; -EACCES: not for us; -ELOOP: a symbolic link; -EREMOTE: made
+ * before a reboot (or under another boot_id, as some containers have); -ESTALE:
+ * just being replaced; -EINVAL, -ENAMETOOLONG, -EDOM: as create; -ENOLCK,
+ * -ENOSYS (MADV_WIPEONFORK, Linux 4.14: forks could not be noticed),
+ * -EOPNOTSUPP, -ENOMEM, -EMFILE, -ENFILE.
+ * Trusted are rings of our user and of root. In a user namespace that maps our
+ * user only, all others' look like nobody's, and our own from outside may:
+ * SHMRING_ANY_OWNER, where who may write the file is trusted anyhow. */
 static inline int shmring_open(struct shmring *ring, const char *name,
 			       unsigned roles, int64_t timeout_ns);
 /* The same without a name: a sealed memfd, to be passed (fork, SCM_RIGHTS)
- * as shmring_fd(), which stays the handle's own. open_fd does not keep fd.
- * -EPERM: fd is not sealed, so its size cannot be relied on. */
+ * as shmring_fd(), which stays the handle's own (-ENOTSUP: has a name, or was
+ * opened; -EBADF: not open). open_fd does not keep fd. -EPERM: fd is not
+ * sealed, so its size cannot be relied on; -EBADF; -ENXIO: no /proc. */
 static inline int shmring_create_memfd(struct shmring *ring,
 				       const struct shmring_config *config);
 static inline int shmring_open_fd(struct shmring *ring, int fd, unsigned roles);
 static inline int shmring_fd(const struct shmring *ring);
-/* Another handle on the same ring, for another thread or another role. */
+/* Another handle on the same ring, for another thread or another role. -EBADF:
+ * not open; -ESTALE: a parent process's (close that, then open), or the ring
+ * was replaced; -ENXIO: no /proc. */
 static inline int shmring_dup(struct shmring *copy, const struct shmring *ring,
 			      unsigned roles);
 /* Detach. A reservation is aborted, a peeked message goes to the next
  * consumer. What was pushed stays for whoever opens the ring later. In a
- * forked child it only unmaps. Always 0; closing twice does no harm. */
+ * forked child it only unmaps. Always 0; closing twice does no harm, nor does
+ * closing a handle of zeros, which no other call takes for open (-EBADF). */
 static inline int shmring_close(struct shmring *ring);
-/* Remove the name; those attached go on. -ENOENT. */
+/* Remove the name; those attached go on. -ENOENT, -EINVAL, -ENAMETOOLONG;
+ * -EPERM, -EACCES: not ours. */
 static inline int shmring_unlink(const char *name);
 
 /* Copy a message in. 0; -EAGAIN: full; -EMSGSIZE: larger than slot_size;
@@ -351,23 +381,36 @@ static inline const char *shmring_strerror(int error);
 /* ------------------------------------------------------------------------
  * ORDERING
  *
- * Every store that publishes and the load that it pairs with. Labels stand
- * in the code. "Free" means: may be overwritten.
+ * Each store that publishes has a label R, each load that relies on it the
+ * label A of the same number. "Free" means: may be overwritten.
  *
  *   what                          release side       acquire side
  *   SPSC record                   R1 header          A1 header
  *   SPSC next header is zero      R1 (after its 0)   A1
- *   SPSC space is free            R2 head, R3 taken  A2 head, taken
- *   MPMC slot is ready            R4 phase 2T+1      A4 phase in claim
- *   MPMC slot is free             R4 phase 2T+2      A4 phase in claim
- *   MPMC verdict on a slot        R5 CAS of state    A5 state in settle
- *   MPMC intent before the claim  R6 intent          A6 intent in recover
+ *   SPSC space is free            R2 head, R3 taken  A2 head, A3 taken
+ *   MPMC slot is ready            R4 phase 2T+1      A4 phase of A
+ *   MPMC slot is free             R4 phase 2T+2      A4 phase of A
+ *   MPMC verdict on a slot        R5 CAS of S        A5 S
+ *   MPMC intent before the claim  R6 intent, adopts  A6 intent, adopts
  *   participant is complete       R7 status          A7 status
  *   last one left, doubt, orphan  R8 attn            A8 attn
+ *   MPMC claim is made            R9 CAS of cursor   A9 cursor
  *   wake-up                       R1/R4, then W1     W2, then A1/A4
  *
- * Relaxed elsewhere: a position or counter that only its owner writes, or
- * that a later compare-and-swap confirms.
+ * A relaxed access says why that is enough, in one of four words:
+ *   own        nobody else writes it (counters, tail and head in SPSC)
+ *   hint       nothing is decided by it alone
+ *   confirmed  a later compare-and-swap decides
+ *   carried    the label named with it orders it
+ *
+ * Sequentially consistent, each for the sake of one interleaving (Dekker: both
+ * store first, then both load; one at least sees the other's store):
+ *   F1  `retired`: who replaces the ring, then loads the lines; F4 is the other
+ *   F2  status: two who leave at once, each to see that nobody is left
+ *   F3  status RECOV, then S and the intents; R4 to R6 of the dead before it
+ *   F4  status LIVE, then our first claim, and `retired`
+ *   F5  HEAVY, see DOUBT
+ *   W1, W2  see W
  *
  * W: publish, then load the waiters word (W1); announce oneself in the word,
  * full fence, then look again (W2). On arm64 W1 is seq_cst on both sides
@@ -390,8 +433,9 @@ static inline const char *shmring_strerror(int error);
  * ------------------------------------------------------------------------ */
 
 #define SHMRING__RARELY(condition) __builtin_expect(!!(condition), 0)
-#define SHMRING__HOT static inline __attribute__((always_inline, unused))
-#define SHMRING__COLD static __attribute__((noinline, cold, unused))
+#define SHMRING__HOT \
+	static inline __attribute__((__always_inline__, __unused__))
+#define SHMRING__COLD static __attribute__((__noinline__, __cold__, __unused__))
 #define SHMRING__LOAD(place, order) __atomic_load_n(place, __ATOMIC_##order)
 #define SHMRING__STORE(place, value, order) \
 	__atomic_store_n(place, value, __ATOMIC_##order)
@@ -417,6 +461,7 @@ static inline const char *shmring_strerror(int error);
 SHMRING__HOT int
 shmring__cas(uint64_t *place, uint64_t from, uint64_t to)
 {
+	/* R4, R5, R7, R8 or R9: who calls says which */
 	return __atomic_compare_exchange_n(place, &from, to, 0,
 					   __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
@@ -471,7 +516,7 @@ struct shmring__notice { /* read by all all the time, written seldom */
 	uint32_t data; /* waiters for messages */
 	uint32_t space; /* waiters for free slots, or for all to be taken */
 	uint32_t cpu[2]; /* 1 + CPU of the last consumer, producer to wait */
-	uint64_t unused[13];
+	uint64_t spare[13];
 };
 
 struct shmring__header {
@@ -483,20 +528,22 @@ struct shmring__header {
 	uint64_t created; /* CLOCK_REALTIME, ns */
 	uint64_t pid_namespace; /* the creator's, inode number */
 	unsigned char boot_id[16]; /* of the kernel that made it */
-	uint32_t retired; /* see shmring__not_replaced */
+	uint32_t retired; /* see REPLACING in LIFE CYCLE */
 	uint32_t features; /* what an opener has to know; none so far */
 	unsigned char id[16]; /* of this creation, random */
 	uint64_t looked; /* for the dead, last time: CLOCK_MONOTONIC, ns */
-	uint64_t unused[15]; /* 0 */
+	uint64_t spare[15]; /* 0 */
 	struct shmring__notice notice;
 };
+
+#define SHMRING__READ 0 /* side: index of what there is once a direction */
+#define SHMRING__WRITE 1
 
 /* status: generation << 16 | roles << 8 | state */
 #define SHMRING__FREE 0u
 #define SHMRING__LIVE 1u
 #define SHMRING__RECOV 2u /* proven dead, being recovered */
 #define SHMRING__DIED 128u /* among the roles of a free line: it was killed */
-#define SHMRING__KEEPER 256u /* role of a handle that judges a segment */
 /* participant.flags */
 #define SHMRING__FENCED 1u /* no membarrier here: full fences instead */
 
@@ -510,8 +557,33 @@ struct shmring__line { /* a participant; only its owner writes, but status */
 	uint64_t pushed, pushed_bytes, popped, popped_bytes;
 	uint64_t full, empty, sleeps, wakes;
 	uint64_t hands; /* SPSC reader: messages it may have in hands at once */
-	uint64_t unused[15]; /* 0 */
+	uint64_t spare[15]; /* 0 */
 };
+
+SHMRING__HOT uint32_t
+shmring__state_of(uint64_t status)
+{
+	return (uint32_t)(status & 255);
+}
+
+SHMRING__HOT uint32_t
+shmring__roles_of(uint64_t status)
+{
+	return (uint32_t)(status >> 8 & 255);
+}
+
+SHMRING__HOT uint64_t
+shmring__status(uint64_t old, uint32_t roles, uint32_t state)
+{
+	return (old & ~UINT64_C(0xffff)) | (uint64_t)roles << 8 | state;
+}
+
+/* The role that a side plays; in SPSC the side is also its line's number. */
+SHMRING__HOT uint32_t
+shmring__role(int side)
+{
+	return side == SHMRING__READ ? SHMRING_CONSUMER : SHMRING_PRODUCER;
+}
 
 #ifdef __cplusplus
 #define SHMRING__ASSERT(condition) static_assert(condition, #condition)
@@ -581,9 +653,6 @@ struct shmring__canary {
 
 #define SHMRING__CANARY 65536 /* bytes mapped: a page of any size */
 
-#define SHMRING__READ 0 /* index of what there is once a direction */
-#define SHMRING__WRITE 1
-
 struct shmring__claim { /* a message in hands */
 	uint64_t position;
 	uint64_t size;
@@ -614,21 +683,23 @@ struct shmring { /* private: one participant, in its own memory */
 	uint64_t mask; /* SPSC: of byte offsets; MPMC: of slot numbers */
 	uint64_t credit; /* SPSC writer: may write below this */
 	uint64_t *taken; /* SPSC: what the reader has published as free */
-	uint64_t
-		*doubtful; /* SPSC: dead readers may have seen what is before */
 	uint64_t published; /* SPSC reader: my copy of *taken */
 	uint64_t lazy; /* SPSC reader: publish after so many bytes */
 	uint64_t usual; /* SPSC reader: size of the last record */
 	uint64_t *states; /* MPMC: S */
 	uint64_t stride;
 	uint64_t ahead; /* what is fetched; SPSC: bytes, MPMC: slots */
+	uint64_t length_mask; /* MPMC: of the length in A */
 	uint32_t mode, shift, length_bits;
+	uint32_t wide; /* MPMC: the length stands beside */
 	uint32_t fenced; /* LIGHT must be a full fence */
 	/* the rest */
 	struct shmring__claim held[2]; /* by peek, by reserve */
 	unsigned char *spill;
 	uint64_t last; /* MPMC: one past my last push, for flush */
-	uint64_t suspect[2]; /* SPSC: the record a dead reader may have seen */
+	/* SPSC: a dead reader may have seen what stands before `doubtful`; we
+	 * went on at `resumed`, and may have so many in hands at once */
+	uint64_t resumed, doubtful, hands;
 	struct shmring__geometry geometry;
 	struct shmring__line *lines;
 	struct shmring__header *header;
@@ -677,7 +748,7 @@ shmring__now(void)
 	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
-/* Some ns after now, or never. */
+/* So many ns after now; never, if that is beyond what can be counted. */
 static inline int64_t
 shmring__after(int64_t now, int64_t ns)
 {
@@ -729,7 +800,7 @@ SHMRING__COLD int
 shmring__membarrier(struct shmring *ring)
 {
 	(void)ring;
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* F5 */
 	return (int)shmring__os(SYS_membarrier, SHMRING__MEMBARRIER, 0, 0, 0, 0,
 				0);
 }
@@ -747,16 +818,38 @@ shmring__cpu(void)
 	return cpu < 0 ? 0 : (uint32_t)cpu + 1;
 }
 
-/* Up to size bytes of a file, from its start; how many. */
-SHMRING__COLD long
-shmring__read_file(const char *path, void *to, size_t size)
+/* A descriptor just got, or its error. Never 0, 1 or 2: where these were closed,
+ * whoever believes in them would read and write the ring. */
+SHMRING__COLD int
+shmring__above_stdio(long fd)
 {
-	long fd = shmring__os(SYS_openat, AT_FDCWD, (long)path,
-			      O_RDONLY | O_CLOEXEC, 0, 0, 0);
+	if (fd < 0 || fd > STDERR_FILENO)
+		return (int)fd;
+	long above = shmring__os(SYS_fcntl, fd, F_DUPFD_CLOEXEC,
+				 STDERR_FILENO + 1, 0, 0, 0);
+	shmring__os(SYS_close, fd, 0, 0, 0, 0, 0);
+	return (int)above;
+}
+
+/* Never waits: whatever stands there, a FIFO, a file that is leased. */
+SHMRING__COLD int
+shmring__open_path(const char *path, int flags)
+{
+	return shmring__above_stdio(shmring__os(
+		SYS_openat, AT_FDCWD, (long)path,
+		flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600, 0, 0));
+}
+
+/* Up to size - 1 bytes of a file, from its start, as a string; how many. */
+SHMRING__COLD long
+shmring__read_file(const char *path, char *to, size_t size)
+{
+	int fd = shmring__open_path(path, O_RDONLY);
 	if (fd < 0)
 		return fd;
-	long got = shmring__os(SYS_read, fd, (long)to, (long)size, 0, 0, 0);
+	long got = shmring__os(SYS_read, fd, (long)to, (long)size - 1, 0, 0, 0);
 	shmring__os(SYS_close, fd, 0, 0, 0, 0, 0);
+	to[got < 0 ? 0 : got] = 0;
 	return got;
 }
 
@@ -769,14 +862,27 @@ shmring__start_time(uint32_t pid)
 {
 	char path[48], text[1024];
 	snprintf(path, sizeof(path), "/proc/%u/task/%u/stat", pid, pid);
-	long got = shmring__read_file(path, text, sizeof(text) - 1);
+	long got = shmring__read_file(path, text, sizeof(text));
 	if (got < 0)
 		return got;
-	text[got] = 0;
 	char *field = strrchr(text, ')');
 	for (int i = 2; field && i < 22; i++)
 		field = strchr(field + 1, ' ');
 	return field ? strtoll(field, NULL, 10) : -EBADMSG;
+}
+
+/* Our own, or 0 where it cannot be known: there is no /proc, or it is another
+ * pid namespace's, where our number is somebody else's. */
+SHMRING__COLD uint64_t
+shmring__own_start(uint32_t pid)
+{
+	char text[16] = "";
+	long got = shmring__os(SYS_readlinkat, AT_FDCWD, (long)"/proc/self",
+			       (long)text, sizeof(text) - 1, 0, 0);
+	if (got <= 0 || strtoul(text, NULL, 10) != pid)
+		return 0;
+	int64_t start = shmring__start_time(pid);
+	return start < 0 ? 0 : (uint64_t)start;
 }
 
 /* Whether the process is gone for certain, all its threads. Zombies count
@@ -787,13 +893,14 @@ shmring__process_gone(uint32_t pid, uint64_t start)
 {
 	if (shmring__os(SYS_kill, (long)pid, 0, 0, 0, 0, 0) == -ESRCH)
 		return 1;
-	long fd = shmring__os(434 /* pidfd_open */, (long)pid, 0, 0, 0, 0, 0);
+	int fd = shmring__above_stdio(
+		shmring__os(434 /* pidfd_open */, (long)pid, 0, 0, 0, 0, 0));
 	int64_t now = shmring__start_time(pid);
 	/* pid used again? */
 	int gone = start && now >= 0 && (uint64_t)now != start;
 	if (fd >= 0) {
 		struct timespec zero = shmring__timespec(0);
-		struct pollfd ended = { (int)fd, POLLIN, 0 };
+		struct pollfd ended = { fd, POLLIN, 0 };
 		gone |= shmring__os(SYS_ppoll, (long)&ended, 1, (long)&zero, 0,
 				    0, 0) == 1;
 		shmring__os(SYS_close, fd, 0, 0, 0, 0, 0);
@@ -817,7 +924,7 @@ shmring__byte(short type, uint32_t index)
 
 #define SHMRING__GETLK 36 /* F_OFD_GETLK */
 #define SHMRING__SETLK 37 /* F_OFD_SETLK */
-#define SHMRING__REPLACER 65536 /* the byte of who replaces the segment */
+#define SHMRING__REPLACER 65536 /* the byte of who may rename the segment */
 
 SHMRING__COLD int
 shmring__lock(int fd, short type, uint32_t index)
@@ -827,11 +934,15 @@ shmring__lock(int fd, short type, uint32_t index)
 				0, 0);
 }
 
-/* Whether another open file holds the byte; also if that cannot be told. */
+/* Whether another open file holds the byte; also if that cannot be told. Asks
+ * as a reader: participants lock to write, and who may only read the file
+ * (0644) shall not delay the proof of a death by a lock of that kind. It can
+ * still keep others from attaching in a line whose byte it got first: who fears
+ * that lets nobody read (0600). */
 SHMRING__COLD int
 shmring__locked(int fd, uint32_t index)
 {
-	struct flock lock = shmring__byte(F_WRLCK, index);
+	struct flock lock = shmring__byte(F_RDLCK, index);
 	return shmring__os(SYS_fcntl, fd, SHMRING__GETLK, (long)&lock, 0, 0,
 			   0) != 0 ||
 	       lock.l_type != F_UNLCK;
@@ -921,7 +1032,7 @@ SHMRING__HOT void
 shmring__count(uint64_t *counter, uint64_t more)
 {
 	SHMRING__STORE(counter, SHMRING__LOAD(counter, RELAXED) + more,
-		       RELAXED);
+		       RELAXED); /* own */
 }
 
 static inline struct shmring__line *
@@ -936,6 +1047,7 @@ SHMRING__COLD uint32_t
 shmring__note_cpu(struct shmring *r, int side)
 {
 	uint32_t cpu = shmring__cpu();
+	/* hint */
 	if (SHMRING__LOAD(&r->notice->cpu[side], RELAXED) != cpu)
 		SHMRING__STORE(&r->notice->cpu[side], cpu, RELAXED);
 	return cpu;
@@ -1039,6 +1151,7 @@ SHMRING__COLD void
 shmring__attend(struct shmring *r, uint64_t set, uint64_t clear)
 {
 	uint64_t *attn = &r->notice->attn;
+	/* R8; seq_cst: before HEAVY, or whatever the caller does next */
 	__atomic_fetch_add(attn, SHMRING__VERSION, __ATOMIC_SEQ_CST);
 	if (set)
 		__atomic_fetch_or(attn, set, __ATOMIC_SEQ_CST);
@@ -1114,7 +1227,7 @@ SHMRING__COLD int
 shmring__spsc_more(struct shmring *r, uint64_t tail, uint64_t need, int lazy)
 {
 	uint64_t capacity = r->geometry.capacity;
-	uint64_t limit = SHMRING__LOAD(r->taken, ACQUIRE) + capacity; /* A2 */
+	uint64_t limit = SHMRING__LOAD(r->taken, ACQUIRE) + capacity; /* A3 */
 	/* What is published may be older than what head told us before. */
 	if ((int64_t)(limit - r->credit) < 0)
 		limit = r->credit;
@@ -1170,6 +1283,7 @@ shmring__spsc_seal(struct shmring *r, const struct shmring__claim *claim,
 	if (record / SHMRING__FETCHED < r->ahead &&
 	    r->credit - next >= r->ahead + record)
 		shmring__spsc_fetch(r, next + r->ahead, record, 1);
+	/* carried by R1 */
 	SHMRING__STORE(shmring__header_at(r, next), 0, RELAXED);
 	return next;
 }
@@ -1181,7 +1295,7 @@ shmring__spsc_deliver(struct shmring *r, const struct shmring__claim *claim,
 	uint64_t next = shmring__spsc_seal(r, claim, size);
 	/* R1: the payload and the cleared next header go before */
 	SHMRING__PUBLISH((uint64_t *)(void *)(claim->data - 8), size + 1);
-	SHMRING__STORE(r->tail, next, RELAXED);
+	SHMRING__STORE(r->tail, next, RELAXED); /* own */
 }
 
 /* No valid header where we look: nothing there, or something wrong. */
@@ -1218,9 +1332,9 @@ shmring__spsc_publish(struct shmring *r, uint64_t head)
 		shmring__announce_space(r);
 }
 
-/* The message has been read: where the next one stands. */
+/* A message is being read: where the next one stands. */
 SHMRING__HOT uint64_t
-shmring__spsc_pass(struct shmring *r, const struct shmring__claim *claim)
+shmring__spsc_next(struct shmring *r, const struct shmring__claim *claim)
 {
 	uint64_t size = shmring__record_size(claim->size);
 	uint64_t usual = r->usual;
@@ -1234,18 +1348,18 @@ shmring__spsc_pass(struct shmring *r, const struct shmring__claim *claim)
 	uint64_t next = claim->position + usual;
 	if (usual / SHMRING__FETCHED < r->ahead)
 		shmring__spsc_fetch(r, next + r->ahead, usual, 0);
-	/* R2: after the copy, so that a successor sees it again rather than
-	 * never, and that a writer who looks here overwrites nothing */
-	SHMRING__STORE(r->head, next, RELEASE);
 	return next;
 }
 
-/* Tell the writer, now and then, or when it asks for it, that what lies before
- * head is free. */
+/* All before head has been read. Tell the writer, now and then, or when it asks
+ * for it, that it is free. */
 SHMRING__HOT void
 shmring__spsc_free(struct shmring *r, uint64_t head)
 {
-	if (SHMRING__RARELY(head - r->published >= r->lazy ||
+	/* R2: after the copy, so that a successor sees it again rather than
+	 * never, and that a writer who looks here overwrites nothing */
+	SHMRING__STORE(r->head, head, RELEASE);
+	if (SHMRING__RARELY(head - r->published >= r->lazy || /* hint */
 			    (SHMRING__LOAD(&r->notice->space, RELAXED) &
 			     (SHMRING__WATCHES | SHMRING__PROMPT))))
 		shmring__spsc_publish(r, head);
@@ -1254,36 +1368,112 @@ shmring__spsc_free(struct shmring *r, uint64_t head)
 /* ------------------------------------------------------------------------
  * MPMC
  *
- * Vyukov's bounded queue: position p belongs to slot p mod N in turn
- * T = p / N. The first word of a slot, A, holds its phase (2T: free for the
- * writer of turn T, 2T+1: ready for its reader) and the message's length.
- * A claim is one compare-and-swap of tail or head; the owner of a claim
- * moves the phase on by a plain store.
+ * Vyukov's bounded queue, in which any process may be killed or stopped at
+ * any instruction. First the queue, then what happens when somebody does not
+ * come back.
  *
- * What if the owner is stopped or dead? Nobody asks, until a position has
- * blocked somebody for SHMRING_PATIENCE_NS. Then that one decides, in a
- * cold word S beside the slots, whether the phase is still to come:
+ * THE QUEUE. Position p belongs to slot p mod N in turn T = p / N.
  *
- *   S            meaning                           goes over to
- *   LIVE(sp)     phases to sp are decided; A < sp  VOIDING(more)
- *                means that anyone may help A      ORPHAN (reader dead)
- *   VOIDING(f)   somebody doubts that f will come  LIVE(f): it came
- *                                                  WRITER, READER: it did
- *                                                  not (f odd, even)
- *   WRITER(sp)   the slot is left to its late      WRITER(sp + 2): void in
- *   READER(sp)   writer or reader; positions of      the next turn, too
- *                turns < sp / 2 are void, tail     LIVE(sp), then A := sp:
- *                and head pass them                  handed back, or dead
- *   ORPHAN(sp)   a dead reader's message, to be    READER(sp), count + 1:
- *                adopted                             adopted
+ *	slot    A: phase, length | payload      one for each of the N
+ *	states  S: phase, count, state          a cold word for each, elsewhere
  *
- * A and S only grow, each phase is decided once. Who is late finds out from
- * attn right after its store and hands the slot back: a late copy harms
- * nobody, for the slot was left alone. A late writer pushes its message
- * again. All stores to S are compare-and-swaps.
+ *	A's phase  2T      free for the writer of turn T
+ *	           2T + 1  ready for the reader of turn T
+ *	           2T + 2  free for the writer of turn T + 1
  *
- * What a claim or a dead owner held stands in its participant line (intent,
- * stored before the claim), so recovery finds it in O(1).
+ * The life of a message: its writer finds phase 2T at tail, shows the
+ * position in its participant line (intent), claims it by a compare-and-swap
+ * of tail, fills the slot and stores phase 2T + 1. Its reader does the same
+ * with head and 2T + 2. The owner of a claim moves the phase on by a plain
+ * store: no read-modify-write ever touches a slot. That makes the queue fast,
+ * and it makes the rest of this section necessary, for nobody can take such a
+ * store back.
+ *
+ * THE DOUBT. What if the owner is stopped, or dead? Nobody asks, until its
+ * claim has blocked somebody for SHMRING_PATIENCE_NS. Then that one decides
+ * in S whether the phase still counts. If not, the position is void: cursors
+ * pass it, and the slot is retained, left alone until its late owner hands it
+ * back. A late copy of the payload thus harms nobody. A late writer pushes
+ * its message again, at a later position.
+ *
+ *   S            means                      moves on to, and by whom
+ *   LIVE(f)      phases up to f are decided. VOIDING(g > f)  who is blocked,
+ *                A < f: a hand-back is        or who recovers a dead owner
+ *                unfinished                  ORPHAN(A + 1)   who recovers
+ *   VOIDING(f)   does phase f count?         LIVE(f)         anybody: A >= f
+ *                                            WRITER(f + 1)   anybody: f odd,
+ *                                            READER(f + 2)   f even; A < f
+ *   WRITER(f)    retained for a late writer  LIVE(f)         the owner; or,
+ *   READER(f)    or reader; positions of       uncovered, anybody
+ *                turns < f / 2 are void      same(f + 2)     writers, come
+ *                                              round to the slot again
+ *                                            ORPHAN(f)       READER unread and
+ *                                              uncovered: anybody
+ *   ORPHAN(f)    an unread message of a      READER(f), count + 1: who adopts
+ *                dead reader
+ *
+ * And who finishes it, if the one who moved dies or stops right there?
+ *   LIVE, A < f  whoever looks at the slot: shmring__tidy
+ *   VOIDING      whoever it blocks, by his own clock (shmring__doubt), or who
+ *                recovers; attn need not tell of it yet
+ *   WRITER,      its owner; if that is dead, who recovers it or looks through
+ *   READER       all slots: shmring__reclaim. Covered means: a LIVE participant
+ *                shows the position, so it may be the owner
+ *   ORPHAN       who recovers the dead reader's line, or looks through all
+ *                slots, raises the bit in attn again; who sees the bit adopts
+ *
+ * All moves go through shmring__move, by compare-and-swap from the very word
+ * that was judged; when that fails, judge again.
+ *
+ * THE HARD PLACES. Each in the form: if this load sees that store, then ...
+ *
+ * (decide)  owner of the claim         doubter
+ *           A := phase          R4     S := VOIDING(phase)
+ *           LIGHT                      attn |= DOUBT             R8
+ *           load attn           A8     HEAVY
+ *                                      load A                    A4
+ *     If the doubter's load of A misses the phase, then HEAVY came before
+ *     LIGHT, and the owner's load of attn sees DOUBT: it looks at S. If the
+ *     owner's load misses DOUBT, then LIGHT came before HEAVY, and the
+ *     doubter sees the phase. Impossible: the position is void, and its
+ *     writer takes the message for delivered.
+ * (settle)  who claims                 late owner
+ *           load A: phase       A4     A := phase, too late      R4
+ *           LIGHT                      S := LIVE(f)              R5
+ *           load attn: DOUBT    A8     A := f
+ *           load S              A5
+ *           load A again        A4
+ *     DOUBT stays until head has passed the position (shmring__calm), so who
+ *     sees a late phase sees DOUBT. If its load of S sees LIVE(f), then its
+ *     second load of A sees f, or helps. Impossible: a message is read at a
+ *     void position, and again where its writer pushed it anew.
+ * (retain)  late owner                 anybody
+ *           A := phase          R4     S := VOIDING(f <= phase)
+ *           load S              A5     S := WRITER or READER     R5
+ *           load A              A4
+ *     If the load of S sees WRITER (READER) and A still is the phase just
+ *     stored, then the slot is retained for this owner and no other: only
+ *     who is uncovered loses it. Impossible: two use a slot at once.
+ * (recover) claimer of p               who recovers x, which shows p, too
+ *           status := LIVE      R7     load cursor: beyond p     A4
+ *           intent := p         R6     load S, then A: unfinished
+ *           CAS cursor                 load all lines: uncovered A6, A7
+ *           A := next phase     R4     load A: unchanged
+ *           intent := q         R6     CAS S from the word judged
+ *     If the cursor is beyond p, then the loads of the lines see the claimer
+ *     LIVE with p; or with a later intent, then the second load of A sees its
+ *     phase; or not LIVE any more, then it will not touch the slot, and who
+ *     acted for it has changed S or A. Impossible: a living owner's message
+ *     becomes an orphan, or its slot another's.
+ *
+ * ABA. Phases, positions, generations and attn's version only grow. The one
+ * word that may come again is READER(f) by way of ORPHAN(f): each adoption
+ * counts, so a mover would have to sleep through 512 of one message.
+ * A participant line may be used again as soon as it is FREE: by then all
+ * that its owner left is told by S, which needs no line.
+ *
+ * WIDE rings, whose slot_size does not fit into 12 bits beside the phase, keep
+ * the length in the slot's last word: so all count 2^51 turns.
  * ------------------------------------------------------------------------ */
 
 #define SHMRING__S_LIVE 0u
@@ -1292,6 +1482,10 @@ shmring__spsc_free(struct shmring *r, uint64_t head)
 #define SHMRING__S_READER 3u
 #define SHMRING__S_ORPHAN 4u
 #define SHMRING__S_COUNT 0xff8u /* adoptions, modulo 512 */
+
+/* One call gives up after SHMRING__TRIES in all; what another may disturb in
+ * one step of it gives up after so many, and the call tries again. */
+#define SHMRING__STEP_TRIES 64
 
 SHMRING__HOT uint64_t
 shmring__s(uint64_t phase, uint64_t state)
@@ -1331,11 +1525,34 @@ shmring__ahead(uint64_t a, uint64_t b)
 	return (int64_t)(a - b);
 }
 
-/* The length that says: aborted, skip me. Larger than any slot_size. */
+/* The length that says: aborted, skip me. Larger than any slot_size; beside
+ * the phase stand its low bits, which are all ones. */
 SHMRING__HOT uint64_t
 shmring__aborted(const struct shmring *r)
 {
-	return (UINT64_C(1) << r->length_bits) - 1;
+	return r->wide ? UINT32_MAX : r->length_mask;
+}
+
+/* WIDE: where the length of a slot's message stands. */
+SHMRING__HOT uint64_t *
+shmring__beside(const struct shmring *r, uint64_t position)
+{
+	return (uint64_t *)(void *)(shmring__slot(r, position) + r->stride - 8);
+}
+
+/* The length of the message at a position whose A was loaded: loaded once,
+ * to be checked by the caller. */
+SHMRING__HOT uint64_t
+shmring__length_of(const struct shmring *r, uint64_t position, uint64_t a)
+{
+	uint64_t length = a & r->length_mask;
+	if (!SHMRING__RARELY(r->wide))
+		return length;
+	/* carried by A4; confirmed by the claim: the slot still is this
+	 * message's */
+	return length == r->length_mask
+		       ? shmring__aborted(r)
+		       : SHMRING__LOAD(shmring__beside(r, position), RELAXED);
 }
 
 /* Whether HEAVY reaches everybody whose claim could be doubted: by
@@ -1348,30 +1565,85 @@ shmring__heavy(struct shmring *r)
 	for (uint32_t i = 0; i < r->geometry.participants; i++) {
 		struct shmring__line *x = &r->lines[i];
 		if ((SHMRING__LOAD(&x->status, ACQUIRE) & 255) ==
-			    SHMRING__LIVE &&
+			    SHMRING__LIVE && /* A7 */
 		    !(SHMRING__LOAD(&x->flags, RELAXED) & SHMRING__FENCED))
 			return 0;
 	}
 	return 1;
 }
 
+/* Who waits may find a message or room now: whoever made it comes here. */
+SHMRING__COLD void
+shmring__wake_both(struct shmring *r)
+{
+	shmring__wake(r, &r->notice->data, 1);
+	shmring__wake(r, &r->notice->space, 1);
+}
+
+/* S is LIVE(f): let A have come to f. Others may help, and be faster. */
+SHMRING__COLD void
+shmring__help(struct shmring *r, uint64_t p, uint64_t f)
+{
+	uint64_t *word = shmring__a(r, p);
+	uint64_t a = SHMRING__LOAD(word, ACQUIRE); /* A4 */
+	if (a >> r->length_bits < f &&
+	    shmring__cas(word, a, f << r->length_bits)) /* R4 */
+		shmring__wake_both(r);
+}
+
+/* The only change of S: from the word that was judged to a state and phase,
+ * with all that follows from it. 0: S is not what it was, judge again. */
+SHMRING__COLD int
+shmring__move(struct shmring *r, uint64_t p, uint64_t from, uint64_t state,
+	      uint64_t f)
+{
+	uint64_t count = from & SHMRING__S_COUNT;
+	uint64_t bits = SHMRING__DOUBT | SHMRING__ORPHAN;
+	if ((from & 7) == SHMRING__S_ORPHAN)
+		count = (count + 8) & SHMRING__S_COUNT;
+	if (state == SHMRING__S_ORPHAN)
+		shmring__attend(r, bits, 0);
+	if (!shmring__cas(shmring__s_of(r, p), from, /* R5 */
+			  shmring__s(f, state) | count))
+		return 0;
+	switch (state) {
+	case SHMRING__S_LIVE:
+		if ((from & 7) != SHMRING__S_VOIDING)
+			shmring__help(r, p, f);
+		break;
+	case SHMRING__S_ORPHAN: /* the bits may just have been cleared */
+		shmring__attend(r, bits, 0);
+		shmring__wake(r, &r->notice->data, 1);
+		break;
+	case SHMRING__S_WRITER:
+	case SHMRING__S_READER:
+		if ((from & 7) == SHMRING__S_VOIDING)
+			shmring__wake_both(r); /* void: to be passed */
+		break;
+	default:
+		break;
+	}
+	return 1;
+}
+
 /* S says VOIDING(phase): did the phase come? Returns 0 if it cannot be told.
  * attn goes up before A is read, and whoever still stores A reads attn
- * afterwards. The dead store nothing: for them no fence is needed. */
+ * afterwards: see (decide). The dead store nothing: for them no fence is
+ * needed. */
 SHMRING__COLD int
 shmring__decide(struct shmring *r, uint64_t p, uint64_t s, int dead)
 {
 	uint64_t phase = s >> 12;
 	shmring__attend(r, SHMRING__DOUBT, 0);
-	if (!shmring__heavy(r) && !dead)
+	if (!dead && !shmring__heavy(r))
 		return 0;
-	uint64_t a = SHMRING__LOAD(shmring__a(r, p), ACQUIRE);
-	uint64_t verdict =
-		shmring__s(phase / 2 * 2 + 2,
-			   phase & 1 ? SHMRING__S_WRITER : SHMRING__S_READER);
+	uint64_t a = SHMRING__LOAD(shmring__a(r, p), ACQUIRE); /* A4 */
 	if (a >> r->length_bits >= phase)
-		verdict = shmring__s(phase, SHMRING__S_LIVE);
-	shmring__cas(shmring__s_of(r, p), s, verdict); /* R5 */
+		shmring__move(r, p, s, SHMRING__S_LIVE, phase);
+	else if (phase & 1)
+		shmring__move(r, p, s, SHMRING__S_WRITER, phase + 1);
+	else
+		shmring__move(r, p, s, SHMRING__S_READER, phase + 2);
 	return 1;
 }
 
@@ -1382,18 +1654,16 @@ shmring__tidy(struct shmring *r, uint64_t p, uint64_t *s, uint64_t *a)
 {
 	*s = SHMRING__LOAD(shmring__s_of(r, p), ACQUIRE); /* A5 */
 	*a = SHMRING__LOAD(shmring__a(r, p), ACQUIRE); /* A4 */
-	uint64_t sp = *s >> 12;
-	int reached = *a >> r->length_bits >= sp;
+	uint64_t f = *s >> 12;
+	int reached = *a >> r->length_bits >= f;
 	switch (*s & 7) {
 	case SHMRING__S_LIVE:
 		if (!reached)
-			shmring__cas(shmring__a(r, p), *a,
-				     sp << r->length_bits);
+			shmring__help(r, p, f);
 		return !reached;
 	case SHMRING__S_VOIDING:
 		if (reached)
-			shmring__cas(shmring__s_of(r, p), *s,
-				     shmring__s(sp, SHMRING__S_LIVE));
+			shmring__move(r, p, *s, SHMRING__S_LIVE, f);
 		return reached;
 	default:
 		return 0;
@@ -1409,65 +1679,154 @@ shmring__tidy(struct shmring *r, uint64_t p, uint64_t *s, uint64_t *a)
 SHMRING__COLD int
 shmring__settle(struct shmring *r, uint64_t p, uint64_t want)
 {
-	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
+	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
 		uint64_t s, a;
 		if (shmring__tidy(r, p, &s, &a))
 			continue;
-		uint64_t sp = s >> 12;
+		uint64_t f = s >> 12;
 		/* Open only for whom A still is as it was before S was read:
 		 * a late phase may just have been handed back. */
 		if ((s & 7) == SHMRING__S_LIVE)
 			return a >> r->length_bits > want ? SHMRING__VOID
 							  : SHMRING__OPEN;
 		if ((s & 7) == SHMRING__S_VOIDING) {
-			if (sp != want || !shmring__decide(r, p, s, 0))
+			if (f != want || !shmring__decide(r, p, s, 0))
 				return SHMRING__STUCK;
 			continue;
 		}
-		if (sp > want)
+		if (f > want)
 			return SHMRING__VOID;
 		/* A producer has come round and the slot is still retained:
 		 * void it for this turn, too, once head has passed the last. */
 		uint64_t before = p - (r->mask + 1);
-		if (sp != want || (want & 1) ||
+		if (f != want || (want & 1) ||
 		    shmring__ahead(SHMRING__LOAD(r->head, ACQUIRE), before) <=
-			    0 ||
-		    SHMRING__LOAD(r->tail, ACQUIRE) != p)
+			    0 || /* A9 */
+		    SHMRING__LOAD(r->tail, ACQUIRE) != p) /* A9 */
 			return SHMRING__STUCK;
-		shmring__cas(shmring__s_of(r, p), s, s + shmring__s(2, 0));
+		shmring__move(r, p, s, s & 7, f + 2);
 	}
 	return SHMRING__STUCK;
 }
 
-/* Bits are cleared only when no stopped owner can still need them: every
- * slot is LIVE, its phase has come, and head has passed what was void. */
+/* Whether a living participant shows position p as its intent: then the claim
+ * may be its own. All lines count, also the one that is being recovered: that
+ * is not LIVE, unless another has finished and a new owner has come. */
+SHMRING__COLD int
+shmring__covered(const struct shmring *r, uint64_t p, int side)
+{
+	for (uint32_t i = 0; i < r->geometry.participants; i++) {
+		struct shmring__line *y = &r->lines[i];
+		if (shmring__state_of(SHMRING__LOAD(&y->status, ACQUIRE)) ==
+			    SHMRING__LIVE && /* A7 */
+		    (SHMRING__LOAD(&y->intent[side], ACQUIRE) == p || /* A6 */
+		     (side == SHMRING__READ &&
+		      SHMRING__LOAD(&y->adopts, ACQUIRE) == p))) /* A6 */
+			return 1;
+	}
+	return 0;
+}
+
+/* Take a slot, whose state was seen to be s, from an owner that is no more: if
+ * it is retained, but nobody who lives covers its position. It is handed back,
+ * or what a dead reader left unread becomes an orphan. Of an orphan is told
+ * again: who made it may have died before it could. */
 SHMRING__COLD void
-shmring__calm(struct shmring *r)
+shmring__reclaim(struct shmring *r, uint64_t slot, uint64_t s)
+{
+	uint64_t a = SHMRING__LOAD(shmring__a(r, slot), ACQUIRE); /* A4 */
+	uint64_t phase = a >> r->length_bits, state = s & 7;
+	if (state == SHMRING__S_ORPHAN)
+		shmring__attend(r, SHMRING__DOUBT | SHMRING__ORPHAN, 0);
+	if (state != SHMRING__S_WRITER && state != SHMRING__S_READER)
+		return;
+	int side = state == SHMRING__S_WRITER ? SHMRING__WRITE : SHMRING__READ;
+	uint64_t turn = (phase - (side == SHMRING__READ)) >> 1;
+	if (shmring__covered(r, (turn << r->shift) + (slot & r->mask), side))
+		return;
+	/* Its last store may have come after our load; then it is for next
+	 * time. */
+	if (SHMRING__LOAD(shmring__a(r, slot), ACQUIRE) != a) /* A4 */
+		return;
+	shmring__move(r, slot, s,
+		      side == SHMRING__READ && (phase & 1) ? SHMRING__S_ORPHAN
+							   : SHMRING__S_LIVE,
+		      s >> 12);
+}
+
+/* Look through all slots: reclaim what is retained for nobody. DOUBT is
+ * cleared only when no stopped owner can still need it: every slot is LIVE,
+ * its phase has come, and head has passed what was void. */
+SHMRING__COLD void
+shmring__reclaim_all(struct shmring *r)
 {
 	uint64_t seen = SHMRING__LOAD(&r->notice->attn, ACQUIRE); /* A8 */
-	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE);
+	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE); /* A9 */
+	int needed = 0;
 	r->settles = 0;
 	if (!(seen & SHMRING__DOUBT))
 		return;
 	for (uint64_t i = 0; i <= r->mask; i++) {
 		uint64_t s = SHMRING__LOAD(&r->states[i], ACQUIRE); /* A5 */
-		uint64_t a = SHMRING__LOAD(shmring__a(r, i), ACQUIRE);
-		uint64_t sp = s >> 12;
-		if ((s & 7) != SHMRING__S_LIVE || a >> r->length_bits < sp)
-			return;
-		if (sp >= 2 &&
-		    shmring__ahead(head, ((sp / 2 - 1) << r->shift) + i) <= 0)
-			return;
+		uint64_t a = SHMRING__LOAD(shmring__a(r, i), ACQUIRE); /* A4 */
+		uint64_t f = s >> 12;
+		if ((s & 7) != SHMRING__S_LIVE) {
+			shmring__reclaim(r, i, s);
+			needed = 1;
+		} else if (a >> r->length_bits < f ||
+			   (f >= 2 &&
+			    shmring__ahead(head, ((f / 2 - 1) << r->shift) +
+							 i) <= 0)) {
+			needed = 1;
+		}
 	}
-	shmring__cas(&r->notice->attn, seen,
-		     seen - SHMRING__DOUBT + SHMRING__VERSION);
+	if (!needed)
+		shmring__cas(&r->notice->attn, seen, /* R8 */
+			     seen - SHMRING__DOUBT + SHMRING__VERSION);
 }
 
-/* Give up a claim attempt. The intent must not outlive it: recovery would
- * wait for us. */
+/* Whether a message is, or may be, in somebody's hands still; head was seen at
+ * tail before. Who takes part is looked at first, then, since who was recovered
+ * meanwhile has left it to them, the slots. */
+SHMRING__COLD int
+shmring__in_hands(const struct shmring *r)
+{
+	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE); /* A9 */
+	for (uint32_t i = 0; i < r->geometry.participants; i++) {
+		struct shmring__line *x = &r->lines[i];
+		uint64_t shown[2];
+		if (shmring__state_of(SHMRING__LOAD(&x->status, ACQUIRE)) ==
+		    SHMRING__FREE) /* A7 */
+			continue;
+		/* A6 */
+		shown[0] = SHMRING__LOAD(&x->intent[SHMRING__READ], ACQUIRE);
+		shown[1] = SHMRING__LOAD(&x->adopts, ACQUIRE);
+		for (int k = 0; k < 2; k++)
+			if (shown[k] != SHMRING__NONE &&
+			    shmring__ahead(head, shown[k]) > 0 &&
+			    SHMRING__LOAD(shmring__a(r, shown[k]), ACQUIRE) >>
+					    r->length_bits == /* A4 */
+				    shmring__phase(r, shown[k], 1))
+				return 1;
+	}
+	if (!(SHMRING__LOAD(&r->notice->attn, ACQUIRE) & SHMRING__DOUBT))
+		return 0; /* A8: all slots are LIVE */
+	for (uint64_t i = 0; i <= r->mask; i++) {
+		uint64_t s = SHMRING__LOAD(&r->states[i], ACQUIRE); /* A5 */
+		uint64_t a = SHMRING__LOAD(shmring__a(r, i), ACQUIRE); /* A4 */
+		if ((s & 7) != SHMRING__S_LIVE && (a >> r->length_bits & 1) &&
+		    (s & 7) != SHMRING__S_WRITER)
+			return 1;
+	}
+	return 0;
+}
+
+/* Give up a claim attempt. The intent must not outlive it: a slot that it
+ * covers would stay with us. */
 SHMRING__COLD int
 shmring__no_claim(struct shmring *r, int side, int error)
 {
+	/* R6 */
 	SHMRING__STORE(&r->line[side]->intent[side], SHMRING__NONE, RELEASE);
 	return error;
 }
@@ -1485,15 +1844,16 @@ shmring__mpmc_care(struct shmring *r, uint64_t *cursor, uint64_t p,
 		      SHMRING__DOUBT)) /* A8 */
 			return phase == want ? 0 : -EAGAIN;
 		if (++r->settles > r->mask)
-			shmring__calm(r);
+			shmring__reclaim_all(r);
 		verdict = shmring__settle(r, p, want);
 	}
 	if (verdict == SHMRING__VOID) {
-		/* Head does not overtake tail: shmring__calm counts on it. */
+		/* Head does not overtake tail (A9): shmring__reclaim_all
+		 * counts on it. */
 		if ((want & 1) &&
 		    shmring__ahead(SHMRING__LOAD(r->tail, ACQUIRE), p) <= 0)
 			return -EAGAIN;
-		shmring__cas(cursor, p, p + 1);
+		shmring__cas(cursor, p, p + 1); /* R9 */
 	} else if (phase < want) {
 		return -EAGAIN;
 	}
@@ -1509,14 +1869,14 @@ shmring__back_off(int tries)
 }
 
 /* Claim the next position to write or to read. Reading, a message larger
- * than limit is left alone. */
+ * than limit is left alone. The call's tries go on being counted. */
 SHMRING__HOT int
 shmring__mpmc_claim(struct shmring *r, int side, size_t limit,
-		    struct shmring__claim *claim)
+		    struct shmring__claim *claim, int *tries)
 {
 	uint64_t *cursor = side == SHMRING__WRITE ? r->tail : r->head;
-	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
-		uint64_t p = SHMRING__LOAD(cursor, RELAXED);
+	for (; *tries < SHMRING__TRIES; ++*tries) {
+		uint64_t p = SHMRING__LOAD(cursor, RELAXED); /* confirmed */
 		uint64_t want = shmring__phase(r, p, side == SHMRING__READ);
 		uint64_t a = SHMRING__LOAD(shmring__a(r, p), ACQUIRE); /* A4 */
 		SHMRING_LIGHT(r); /* A before attn */
@@ -1529,15 +1889,24 @@ shmring__mpmc_claim(struct shmring *r, int side, size_t limit,
 			if (care)
 				continue;
 		}
-		uint64_t size = a & shmring__aborted(r);
-		if (side == SHMRING__READ && SHMRING__RARELY(size > limit) &&
-		    size != shmring__aborted(r) &&
-		    SHMRING__LOAD(cursor, ACQUIRE) == p)
-			return shmring__no_claim(r, side, -EMSGSIZE);
-		/* R6: shown before it is true, after our last claim's end */
+		uint64_t size = 0;
+		if (side == SHMRING__READ) {
+			size = shmring__length_of(r, p, a);
+			if (SHMRING__RARELY(size > limit) &&
+			    size != shmring__aborted(r)) {
+				if (SHMRING__LOAD(cursor, ACQUIRE) ==
+				    p) /* A9 */
+					return shmring__no_claim(r, side,
+								 -EMSGSIZE);
+				/* Never claim it: head may come back. */
+				continue;
+			}
+		}
+		/* R6: shown before it is true (R9), after our last claim's
+		 * end */
 		SHMRING__STORE(&r->line[side]->intent[side], p, RELEASE);
 		if (SHMRING__RARELY(!shmring__cas(cursor, p, p + 1))) {
-			shmring__back_off(tries);
+			shmring__back_off(*tries);
 			continue;
 		}
 		if (r->ahead) /* both sides write to it */
@@ -1558,37 +1927,28 @@ shmring__retained(struct shmring *r, uint64_t p, uint64_t phase)
 {
 	uint64_t mine = phase & 1 ? SHMRING__S_WRITER : SHMRING__S_READER;
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
-		uint64_t s = SHMRING__LOAD(shmring__s_of(r, p), ACQUIRE);
-		uint64_t a = SHMRING__LOAD(shmring__a(r, p), ACQUIRE);
-		if ((s & 7) == SHMRING__S_VOIDING && s >> 12 <= phase) {
-			if (shmring__cas(shmring__s_of(r, p), s,
-					 shmring__s(s >> 12, SHMRING__S_LIVE)))
-				return 0;
-			continue;
-		}
-		return (s & 7) == mine && a >> r->length_bits == phase;
+		uint64_t s =
+			SHMRING__LOAD(shmring__s_of(r, p), ACQUIRE); /* A5 */
+		uint64_t a = SHMRING__LOAD(shmring__a(r, p), ACQUIRE); /* A4 */
+		if ((s & 7) != SHMRING__S_VOIDING || s >> 12 > phase)
+			return (s & 7) == mine && a >> r->length_bits == phase;
+		if (shmring__move(r, p, s, SHMRING__S_LIVE, s >> 12))
+			return 0;
 	}
 	return 0;
 }
 
-/* Return a retained slot, in a turn that nobody has passed. Only its owner,
- * or who recovers the dead owner, may; meanwhile producers may raise sp. */
+/* Return a slot that is retained for us: meanwhile only producers change S,
+ * who raise its phase. In a turn that nobody has passed. */
 SHMRING__COLD void
 shmring__hand_back(struct shmring *r, uint64_t p)
 {
-	uint64_t *state = shmring__s_of(r, p);
-	uint64_t s = SHMRING__LOAD(state, ACQUIRE); /* A5 */
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
-		if (shmring__cas(state, s,
-				 shmring__s(s >> 12, SHMRING__S_LIVE))) /* R5 */
-			break;
-		s = SHMRING__LOAD(state, ACQUIRE);
+		uint64_t s =
+			SHMRING__LOAD(shmring__s_of(r, p), ACQUIRE); /* A5 */
+		if (shmring__move(r, p, s, SHMRING__S_LIVE, s >> 12))
+			return;
 	}
-	uint64_t a = SHMRING__LOAD(shmring__a(r, p), ACQUIRE);
-	if (a >> r->length_bits < s >> 12)
-		shmring__cas(shmring__a(r, p), a, s >> 12 << r->length_bits);
-	shmring__wake(r, &r->notice->data, 1);
-	shmring__wake(r, &r->notice->space, 1);
 }
 
 /* Store the phase that ends our claim of a position. 1: too late, see
@@ -1597,8 +1957,8 @@ SHMRING__HOT int
 shmring__mpmc_finish(struct shmring *r, uint64_t p, uint64_t phase,
 		     uint64_t size)
 {
-	SHMRING__PUBLISH(shmring__a(r, p), phase << r->length_bits | size);
 	/* R4: payload, or our reads of it, go before */
+	SHMRING__PUBLISH(shmring__a(r, p), phase << r->length_bits | size);
 	SHMRING_LIGHT(r); /* A before attn */
 	return SHMRING__RARELY(SHMRING__LOAD(&r->notice->attn, ACQUIRE) &
 			       SHMRING__DOUBT) && /* A8 */
@@ -1610,9 +1970,13 @@ SHMRING__HOT int
 shmring__mpmc_deliver(struct shmring *r, const struct shmring__claim *claim,
 		      size_t size)
 {
-	return shmring__mpmc_finish(r, claim->position,
-				    shmring__phase(r, claim->position, 1),
-				    size);
+	uint64_t p = claim->position;
+	if (SHMRING__RARELY(r->wide)) {
+		/* carried by R4, as the payload is */
+		SHMRING__STORE(shmring__beside(r, p), size, RELAXED);
+		size = size == shmring__aborted(r) ? r->length_mask : 0;
+	}
+	return shmring__mpmc_finish(r, p, shmring__phase(r, p, 1), size);
 }
 
 SHMRING__HOT void
@@ -1622,12 +1986,13 @@ shmring__mpmc_drop(struct shmring *r, const struct shmring__claim *claim)
 	if (SHMRING__RARELY(claim->state == SHMRING__ADOPTED)) {
 		shmring__hand_back(r, p);
 		SHMRING__STORE(&r->line[SHMRING__READ]->adopts, SHMRING__NONE,
-			       RELEASE);
+			       RELEASE); /* R6 */
 		return;
 	}
 	if (shmring__mpmc_finish(r, p, shmring__phase(r, p, 0) + 2, 0))
 		shmring__hand_back(r, p);
-	/* Others may wait for us to let go of the last message. */
+	/* Others may wait for us to let go of the last message (hint: they
+	 * look again after each slice). */
 	if (SHMRING__RARELY(SHMRING__LOAD(&r->notice->attn, RELAXED) &
 			    SHMRING__NO_PRODUCER))
 		shmring__announce_end(r);
@@ -1646,7 +2011,7 @@ shmring__orphan(struct shmring *r, uint64_t *s, uint64_t *a)
 	uint64_t oldest = SHMRING__NONE;
 	for (uint64_t i = 0; i <= r->mask; i++) {
 		uint64_t si = SHMRING__LOAD(&r->states[i], ACQUIRE); /* A5 */
-		uint64_t ai = SHMRING__LOAD(shmring__a(r, i), ACQUIRE);
+		uint64_t ai = SHMRING__LOAD(shmring__a(r, i), ACQUIRE); /* A4 */
 		uint64_t p = (ai >> r->length_bits >> 1 << r->shift) + i;
 		if ((si & 7) == SHMRING__S_ORPHAN && p < oldest) {
 			oldest = p;
@@ -1665,35 +2030,33 @@ shmring__mpmc_adopt(struct shmring *r, size_t limit,
 {
 	uint64_t *adopts = &r->line[SHMRING__READ]->adopts;
 	int error = -EAGAIN;
-	for (int tries = 0; tries < 64; tries++) {
+	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
 		uint64_t s = 0, a = 0;
-		uint64_t seen = SHMRING__LOAD(&r->notice->attn, ACQUIRE);
+		uint64_t seen =
+			SHMRING__LOAD(&r->notice->attn, ACQUIRE); /* A8 */
 		uint64_t p = shmring__orphan(r, &s, &a);
 		if (p == SHMRING__NONE) { /* say so, unless one came since */
 			if (!(seen & SHMRING__ORPHAN) ||
-			    shmring__cas(&r->notice->attn, seen,
+			    shmring__cas(&r->notice->attn, seen, /* R8 */
 					 seen - SHMRING__ORPHAN +
 						 SHMRING__VERSION))
 				break;
 			continue;
 		}
-		claim->size = a & shmring__aborted(r);
+		claim->size = shmring__length_of(r, p, a);
 		if (claim->size > limit && claim->size != shmring__aborted(r)) {
 			error = -EMSGSIZE;
 			break;
 		}
 		SHMRING__STORE(adopts, p, RELEASE); /* R6 */
-		uint64_t count = (s + 8) & SHMRING__S_COUNT;
-		if (shmring__cas(shmring__s_of(r, p), s, /* R5 */
-				 shmring__s(s >> 12, SHMRING__S_READER) |
-					 count)) {
+		if (shmring__move(r, p, s, SHMRING__S_READER, s >> 12)) {
 			claim->position = p;
 			claim->data = shmring__slot(r, p) + 8;
 			claim->state = SHMRING__ADOPTED;
 			return 0;
 		}
 	}
-	SHMRING__STORE(adopts, SHMRING__NONE, RELEASE);
+	SHMRING__STORE(adopts, SHMRING__NONE, RELEASE); /* R6 */
 	return error;
 }
 
@@ -1705,12 +2068,13 @@ shmring__mpmc_front(struct shmring *r, struct shmring__claim *claim,
 		int error = -EAGAIN;
 		if (SHMRING__RARELY(!r->canary->receive))
 			return shmring__refusal(r, SHMRING__READ);
+		/* hint: shmring__mpmc_adopt looks for itself */
 		if (SHMRING__RARELY(SHMRING__LOAD(&r->notice->attn, RELAXED) &
 				    SHMRING__ORPHAN))
 			error = shmring__mpmc_adopt(r, limit, claim);
 		if (error == -EAGAIN)
 			error = shmring__mpmc_claim(r, SHMRING__READ, limit,
-						    claim);
+						    claim, &tries);
 		if (SHMRING__RARELY(error))
 			return error;
 		r->redelivered = claim->state == SHMRING__ADOPTED;
@@ -1718,25 +2082,11 @@ shmring__mpmc_front(struct shmring *r, struct shmring__claim *claim,
 			return 0;
 		uint64_t aborted = shmring__aborted(r);
 		shmring__mpmc_drop(r, claim);
+		claim->state = SHMRING__IDLE;
 		if (claim->size != aborted)
 			return shmring__poison(r);
 	}
 	return -EAGAIN;
-}
-
-/* Whether some consumer still holds a message. */
-SHMRING__COLD int
-shmring__in_hands(const struct shmring *r)
-{
-	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE);
-	for (uint64_t i = 0; i <= r->mask; i++) {
-		uint64_t phase = SHMRING__LOAD(shmring__a(r, i), ACQUIRE) >>
-				 r->length_bits;
-		if ((phase & 1) &&
-		    shmring__ahead(head, (phase >> 1 << r->shift) + i) > 0)
-			return 1;
-	}
-	return 0;
 }
 
 /* Is a message ready, or a slot free, behind position p, so that p being
@@ -1745,6 +2095,7 @@ SHMRING__COLD int
 shmring__blocked_behind(struct shmring *r, uint64_t p, uint64_t end, int reader)
 {
 	for (uint64_t q = p + 1; q - p <= r->mask && q != end; q++)
+		/* hint: nothing of the slot is touched */
 		if (SHMRING__LOAD(shmring__a(r, q), RELAXED) >>
 			    r->length_bits ==
 		    shmring__phase(r, q, reader))
@@ -1752,20 +2103,23 @@ shmring__blocked_behind(struct shmring *r, uint64_t p, uint64_t end, int reader)
 	return 0;
 }
 
-/* Doubt that the phase of slot p will come. */
-SHMRING__COLD void
+/* Doubt that the phase of slot p will come, and decide it. Also what another
+ * began to doubt: he may have been killed before he told anybody. */
+SHMRING__COLD int
 shmring__doubt(struct shmring *r, uint64_t p, uint64_t phase, int dead)
 {
 	uint64_t s = 0, a = 0;
-	for (int tries = 0; tries < SHMRING__TRIES; tries++)
+	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++)
 		if (!shmring__tidy(r, p, &s, &a))
 			break;
-	if ((s & 7) != SHMRING__S_LIVE || s >> 12 >= phase ||
-	    a >> r->length_bits >= phase)
-		return;
 	uint64_t voiding = shmring__s(phase, SHMRING__S_VOIDING);
-	if (shmring__cas(shmring__s_of(r, p), s, voiding))
-		shmring__decide(r, p, voiding, dead);
+	if ((s & 7) == SHMRING__S_LIVE && s >> 12 < phase &&
+	    a >> r->length_bits < phase &&
+	    shmring__move(r, p, s, SHMRING__S_VOIDING, phase))
+		s = voiding | (s & SHMRING__S_COUNT);
+	if ((s & ~(uint64_t)SHMRING__S_COUNT) != voiding)
+		return 1;
+	return shmring__decide(r, p, s, dead);
 }
 
 /* The same position has blocked us for long: doubt its owner, if somebody
@@ -1774,12 +2128,8 @@ SHMRING__COLD void
 shmring__mpmc_impatient(struct shmring *r, int side)
 {
 	uint64_t slots = r->mask + 1;
-#ifdef SHMRING_TEST_UNPROTECTED
-	if (SHMRING_TEST_UNPROTECTED)
-		return;
-#endif
-	uint64_t tail = SHMRING__LOAD(r->tail, ACQUIRE);
-	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE);
+	uint64_t tail = SHMRING__LOAD(r->tail, ACQUIRE); /* A9 */
+	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE); /* A9 */
 	/* Not a claim that has just taken the place of the one seen. */
 	int same =
 		(side == SHMRING__READ ? head : tail) == r->idle[side].position;
@@ -1798,11 +2148,12 @@ shmring__mpmc_impatient(struct shmring *r, int side)
 	/* Full; or head stands before void positions and all readers sleep. */
 	for (uint64_t i = 0; i < slots; i++, head++) {
 		uint64_t want = shmring__phase(r, head, 1);
-		uint64_t a = SHMRING__LOAD(shmring__a(r, head), ACQUIRE);
+		uint64_t a =
+			SHMRING__LOAD(shmring__a(r, head), ACQUIRE); /* A4 */
 		if (shmring__ahead(tail, head) <= 0 ||
 		    (a >> r->length_bits <= want &&
 		     shmring__settle(r, head, want) != SHMRING__VOID) ||
-		    !shmring__cas(r->head, head, head + 1))
+		    !shmring__cas(r->head, head, head + 1)) /* R9 */
 			return;
 	}
 }
@@ -1810,29 +2161,23 @@ shmring__mpmc_impatient(struct shmring *r, int side)
 /* ------------------------------------------------------------------------
  * PARTICIPANTS, DEATH, RECOVERY
  *
- * FREE -> LIVE by whoever holds the line's lock; LIVE -> RECOV by anybody
- * who has proven the owner's death, or by the owner that closes; RECOV ->
- * FREE when nothing of the line's is left in the ring. Recovery takes no
- * lock: several may run it at once, be stopped or killed in it.
+ *   status  means                       moves on to, and by whom
+ *   FREE    nobody's; DIED: its last    LIVE   who holds the line's lock
+ *           owner was killed
+ *   LIVE    somebody's                  RECOV  the owner that closes; with
+ *                                              DIED, who has proven its death
+ *   RECOV   nobody's any more, but its  FREE   anybody: when all that it
+ *           claims are not settled yet         claimed is told by S
+ *
+ * LIVE -> RECOV -> FREE are compare-and-swaps from the status judged, and the
+ * generation grows with each owner. Recovery takes no lock: several may run it
+ * at once, be stopped or killed in it, and whoever comes by next goes on. The
+ * lock of a line belongs to its owner, as the proof that it lives; nobody
+ * holds it while he proves that its last owner does not.
+ *
+ * That there ever was a producer or consumer, and that the last has left,
+ * stands in attn, not in the lines, which others take over.
  * ------------------------------------------------------------------------ */
-
-SHMRING__HOT uint32_t
-shmring__state_of(uint64_t status)
-{
-	return (uint32_t)(status & 255);
-}
-
-SHMRING__HOT uint32_t
-shmring__roles_of(uint64_t status)
-{
-	return (uint32_t)(status >> 8 & 255);
-}
-
-SHMRING__HOT uint64_t
-shmring__status(uint64_t old, uint32_t roles, uint32_t state)
-{
-	return (old & ~UINT64_C(0xffff)) | (uint64_t)roles << 8 | state;
-}
 
 /* The descriptor may have been closed under us, and its number used again. */
 SHMRING__COLD int
@@ -1846,142 +2191,93 @@ shmring__fd_is_ours(const struct shmring *r)
 }
 
 /* Whether the owner of line i is dead for certain: the kernel has dropped
- * its lock, and, where its pid means anything to us, the process is gone. */
+ * its lock, and, where its pid means anything to us, the process is gone. First
+ * the lock: if it is free and the pid is ours, that was before an exec, for any
+ * other handle of this process would hold it by an open file of its own. What
+ * somebody could not find out about itself (no /proc) proves nothing; then the
+ * lock decides. */
 SHMRING__COLD int
 shmring__dead(struct shmring *r, uint32_t i)
 {
 	struct shmring__line *x = &r->lines[i];
+	/* carried by A7, and confirmed by the compare-and-swap of status */
 	uint32_t pid = SHMRING__LOAD(&x->pid, RELAXED);
 	uint64_t start = SHMRING__LOAD(&x->start, RELAXED);
-	int here =
-		SHMRING__LOAD(&x->pid_namespace, RELAXED) == r->pid_namespace;
-	if (here && pid == r->pid && start == r->start)
-		return 0; /* another handle of this process */
+	uint64_t space = SHMRING__LOAD(&x->pid_namespace, RELAXED);
+	if (x == r->line[SHMRING__READ] || x == r->line[SHMRING__WRITE])
+		return 0; /* our own lock does not show */
 	if (shmring__locked(r->fd, i) || !shmring__fd_is_ours(r))
 		return 0;
+	if (!space || space != r->pid_namespace || !start || !r->start ||
+	    pid == r->pid)
+		return 1;
+	/* carried by A7 */
 	if (SHMRING__LOAD(&x->time_namespace, RELAXED) != r->time_namespace)
 		start = 0; /* which we would read differently */
-	return !here || shmring__process_gone(pid, start);
+	return shmring__process_gone(pid, start);
 }
 
-/* Whether a living participant other than x shows position p as its intent:
- * then the claim may be its own, and x lost the race. */
+/* Settle the claim of a participant that is no more: p, as its line shows it.
+ * If it held the slot, or may have, then its phase is decided, so that S tells
+ * the rest: a message in a reader's hands is an orphan, or the slot is
+ * retained; if a living one may be the owner, until that one comes or goes.
+ * 0: not yet, for HEAVY reaches not everybody. */
 SHMRING__COLD int
-shmring__covered(struct shmring *r, struct shmring__line *x, uint64_t p,
-		 int side)
+shmring__recover_claim(struct shmring *r, int side, uint64_t p)
 {
-	for (uint32_t i = 0; i < r->geometry.participants; i++) {
-		struct shmring__line *y = &r->lines[i];
-		if (y != x &&
-		    shmring__state_of(SHMRING__LOAD(&y->status, ACQUIRE)) ==
-			    SHMRING__LIVE &&
-		    (SHMRING__LOAD(&y->intent[side], ACQUIRE) == p || /* A6 */
-		     (side == SHMRING__READ &&
-		      SHMRING__LOAD(&y->adopts, ACQUIRE) == p)))
-			return 1;
-	}
-	return 0;
-}
-
-/* A dead writer's intent p: if it held the slot, void the position and free
- * the slot. 0: a living one may be the owner, ask again later. */
-SHMRING__COLD int
-shmring__recover_write(struct shmring *r, struct shmring__line *x, uint64_t p)
-{
-	uint64_t free_phase = shmring__phase(r, p, 0);
-	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
+	uint64_t *cursor = side == SHMRING__WRITE ? r->tail : r->head;
+	uint64_t begun = shmring__phase(r, p, side == SHMRING__READ);
+	uint64_t retained =
+		side == SHMRING__WRITE ? SHMRING__S_WRITER : SHMRING__S_READER;
+	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
 		uint64_t s, a;
 		if (p == SHMRING__NONE ||
-		    shmring__ahead(SHMRING__LOAD(r->tail, ACQUIRE), p) <= 0)
-			return 1; /* shown, but not claimed */
+		    shmring__ahead(SHMRING__LOAD(cursor, ACQUIRE), p) <= 0)
+			return 1; /* A9: shown, but not claimed */
 		if (shmring__tidy(r, p, &s, &a))
 			continue;
-		uint64_t late = a >> r->length_bits;
-		int retained = (s & 7) == SHMRING__S_WRITER;
-		if (late != free_phase && !(retained && late == free_phase + 1))
-			return 1; /* published, or handed back */
-		if (shmring__covered(r, x, p, SHMRING__WRITE))
-			return 0;
-		if (SHMRING__LOAD(shmring__a(r, p), ACQUIRE) != a)
-			continue; /* it was another's */
-		if (retained)
-			shmring__hand_back(r, p);
-		else if ((s & 7) == SHMRING__S_VOIDING)
-			shmring__decide(r, p, s, 1);
-		else if ((s & 7) == SHMRING__S_LIVE)
-			shmring__doubt(r, p, free_phase + 1, 1);
-		else
-			return 1;
-	}
-	return 0;
-}
-
-/* A dead reader's intent p: a message in its hands becomes an orphan, a slot
- * that it had read is freed. 0: as above. */
-SHMRING__COLD int
-shmring__recover_read(struct shmring *r, struct shmring__line *x, uint64_t p)
-{
-	uint64_t ready = shmring__phase(r, p, 1);
-	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
-		uint64_t s, a;
-		if (p == SHMRING__NONE ||
-		    shmring__ahead(SHMRING__LOAD(r->head, ACQUIRE), p) <= 0)
-			return 1;
-		if (shmring__tidy(r, p, &s, &a))
-			continue;
-		uint64_t phase = a >> r->length_bits;
 		uint64_t state = s & 7;
-		int read = phase == ready + 1 && state == SHMRING__S_READER;
-		if ((phase != ready && !read) || state == SHMRING__S_ORPHAN ||
-		    state == SHMRING__S_WRITER)
+		if (state == retained || state == SHMRING__S_ORPHAN) {
+			shmring__reclaim(r, p, s);
 			return 1;
-		if (shmring__covered(r, x, p, SHMRING__READ))
+		}
+		if (a >> r->length_bits != begun ||
+		    (state != SHMRING__S_LIVE && state != SHMRING__S_VOIDING))
+			return 1; /* finished */
+		int dead = !shmring__covered(r, p, side);
+		if (SHMRING__LOAD(shmring__a(r, p), ACQUIRE) != a) /* A4 */
+			continue; /* it was another's, see (recover) */
+		if (dead && side == SHMRING__READ && state == SHMRING__S_LIVE)
+			shmring__move(r, p, s, SHMRING__S_ORPHAN, begun + 1);
+		else if (!shmring__doubt(r, p, begun + 1, dead))
 			return 0;
-		if (SHMRING__LOAD(shmring__a(r, p), ACQUIRE) != a)
-			continue;
-		if (state == SHMRING__S_VOIDING) {
-			shmring__decide(r, p, s, 1);
-			continue;
-		}
-		if (read) {
-			shmring__hand_back(r, p);
-			continue;
-		}
-		uint64_t orphan = (s & ~UINT64_C(7)) | SHMRING__S_ORPHAN;
-		if (state == SHMRING__S_LIVE)
-			orphan = shmring__s(ready + 1, SHMRING__S_ORPHAN);
-		uint64_t bits = SHMRING__DOUBT | SHMRING__ORPHAN;
-		shmring__attend(r, bits, 0);
-		int done = shmring__cas(shmring__s_of(r, p), s, orphan);
-		shmring__attend(r, bits, 0); /* in case it was just cleared */
-		if (done)
-			return 1;
 	}
 	return 0;
 }
 
-/* If there were participants of a role, and the last has left, say so. A free
- * line keeps the roles of its last owner, so that this can be done by anyone,
- * at any time: whoever frees a line may be killed before it comes here. */
+/* If there were participants of a role, and the last has left, say so. Whoever
+ * frees a line may be killed before it comes here: anyone can, at any time. */
 SHMRING__COLD void
 shmring__note_absent(struct shmring *r)
 {
-	/* Of two who leave at once, one at least sees the other gone. */
+	/* F2: of two who leave at once, one at least sees the other gone */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
-		uint64_t seen = SHMRING__LOAD(&r->notice->attn, ACQUIRE);
-		uint32_t ever = 0, here = 0;
+	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
+		uint64_t seen =
+			SHMRING__LOAD(&r->notice->attn, ACQUIRE); /* A8 */
 		uint64_t bits = 0;
+		uint32_t here = 0;
 		for (uint32_t i = 0; i < r->geometry.participants; i++) {
-			uint64_t status =
-				SHMRING__LOAD(&r->lines[i].status, ACQUIRE);
-			ever |= shmring__roles_of(status);
+			uint64_t status = SHMRING__LOAD(&r->lines[i].status,
+							ACQUIRE); /* A7 */
 			if (shmring__state_of(status) != SHMRING__FREE)
 				here |= shmring__roles_of(status);
 		}
-		if (ever & ~here & SHMRING_PRODUCER)
+		if ((seen & SHMRING__HAD_PRODUCER) &&
+		    !(here & SHMRING_PRODUCER))
 			bits |= SHMRING__NO_PRODUCER;
-		if (ever & ~here & SHMRING_CONSUMER)
+		if ((seen & SHMRING__HAD_CONSUMER) &&
+		    !(here & SHMRING_CONSUMER))
 			bits |= SHMRING__NO_CONSUMER;
 		if (!(bits & ~seen))
 			return;
@@ -1989,32 +2285,32 @@ shmring__note_absent(struct shmring *r)
 				 (seen | bits) + SHMRING__VERSION))
 			break; /* else somebody came or left meanwhile */
 	}
-	shmring__wake(r, &r->notice->data, 1);
-	shmring__wake(r, &r->notice->space, 1);
+	shmring__wake_both(r);
 }
 
-/* Line i is in RECOV, as its status was read: clear up behind it and free
- * it. 1: done by us. */
+/* Line i is in RECOV, as its status was read: settle what its owner claimed
+ * and free it. 1: done by us. */
 SHMRING__COLD int
-shmring__bury(struct shmring *r, uint32_t i, uint64_t status, uint32_t died)
+shmring__bury(struct shmring *r, uint32_t i, uint64_t status)
 {
 	struct shmring__line *x = &r->lines[i];
-	/* The proof of death before the reads of S, or a slot may leak. */
+	/* F3: the proof of death before the reads of S, or a slot may leak */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	/* A6 */
 	uint64_t writes = SHMRING__LOAD(&x->intent[SHMRING__WRITE], ACQUIRE);
 	uint64_t reads = SHMRING__LOAD(&x->intent[SHMRING__READ], ACQUIRE);
-	uint64_t adopts = SHMRING__LOAD(&x->adopts, ACQUIRE); /* A6 */
+	uint64_t adopts = SHMRING__LOAD(&x->adopts, ACQUIRE);
 	/* Still the same owner's? A new one would have gone through FREE. */
-	if (SHMRING__LOAD(&x->status, ACQUIRE) != status)
+	if (SHMRING__LOAD(&x->status, ACQUIRE) != status) /* A7 */
 		return 0;
-	if (r->mode == SHMRING_MPMC && !(shmring__recover_write(r, x, writes) &
-					 shmring__recover_read(r, x, reads) &
-					 shmring__recover_read(r, x, adopts)))
+	if (r->mode == SHMRING_MPMC &&
+	    !(shmring__recover_claim(r, SHMRING__WRITE, writes) &
+	      shmring__recover_claim(r, SHMRING__READ, reads) &
+	      shmring__recover_claim(r, SHMRING__READ, adopts)))
 		return 0;
-	if (!shmring__cas(&x->status, status,
-			  shmring__status(status,
-					  shmring__roles_of(status) | died,
-					  SHMRING__FREE)))
+	uint32_t died = shmring__roles_of(status) & SHMRING__DIED;
+	if (!shmring__cas(&x->status, status, /* R7 */
+			  shmring__status(status, died, SHMRING__FREE)))
 		return 0;
 	shmring__note_absent(r);
 	return 1;
@@ -2025,19 +2321,17 @@ SHMRING__COLD int
 shmring__recover_line(struct shmring *r, uint32_t i)
 {
 	struct shmring__line *x = &r->lines[i];
-#ifdef SHMRING_TEST_UNPROTECTED /* the crash tests' control: must fail */
-	if (SHMRING_TEST_UNPROTECTED)
-		return 0;
-#endif
 	uint64_t status = SHMRING__LOAD(&x->status, ACQUIRE); /* A7 */
-	uint64_t recov = shmring__status(status, shmring__roles_of(status),
-					 SHMRING__RECOV);
-	if (shmring__state_of(status) == SHMRING__FREE)
-		return 0;
-	if (shmring__state_of(status) == SHMRING__LIVE &&
-	    (!shmring__dead(r, i) || !shmring__cas(&x->status, status, recov)))
-		return 0;
-	return shmring__bury(r, i, recov, SHMRING__DIED);
+	uint64_t recov = status;
+	if (shmring__state_of(status) == SHMRING__LIVE)
+		recov = shmring__status(
+			status, shmring__roles_of(status) | SHMRING__DIED,
+			SHMRING__RECOV);
+	if (shmring__state_of(status) == SHMRING__FREE ||
+	    (recov != status && (!shmring__dead(r, i) ||
+				 !shmring__cas(&x->status, status, recov))))
+		return 0; /* R7 */
+	return shmring__bury(r, i, recov);
 }
 
 SHMRING__COLD int
@@ -2048,21 +2342,22 @@ shmring__recover_all(struct shmring *r)
 		count += shmring__recover_line(r, i);
 	shmring__note_absent(r);
 	if (r->mode == SHMRING_MPMC)
-		shmring__calm(r);
+		shmring__reclaim_all(r);
 	return count;
 }
 
-/* A successor writes on where its predecessor stopped: behind the last
+/* SPSC: a successor writes on where its predecessor stopped: behind the last
  * published record, though tail may not tell of it yet. Head may: the reader
  * may have read on. */
 SHMRING__COLD int
 shmring__resume_writer(struct shmring *r)
 {
+	/* carried by A7: our predecessor's line is free */
 	uint64_t told = SHMRING__LOAD(r->tail, ACQUIRE);
 	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE); /* A2 */
 	uint64_t tail = told, header;
 	while ((header = SHMRING__LOAD(shmring__header_at(r, tail), ACQUIRE)) !=
-	       0) {
+	       0) { /* A1 */
 		if (header - 1 > r->geometry.slot_size)
 			return -EBADMSG;
 		tail += shmring__record_size(header - 1);
@@ -2071,40 +2366,86 @@ shmring__resume_writer(struct shmring *r)
 	}
 	if (tail - head > r->geometry.capacity)
 		return -EBADMSG;
-	SHMRING__STORE(r->tail, tail, RELEASE);
+	SHMRING__STORE(r->tail, tail, RELEASE); /* own */
 	r->credit = head + r->geometry.capacity;
 	return 0;
 }
 
-/* A successor reads on at head. Did the dead one have that record already? */
-SHMRING__COLD int
-shmring__resume_reader(struct shmring *r, int died)
+/* Where it stands, before which position messages may have been seen. */
+SHMRING__HOT uint64_t *
+shmring__doubtful(const struct shmring *r)
 {
+	return r->taken + SHMRING__LINE / 8;
+}
+
+/* SPSC: a successor reads on at head. Its dead predecessor may have seen the
+ * messages that it had in hands: all before `doubtful` are marked, by whoever
+ * reads them in the end. */
+SHMRING__COLD int
+shmring__resume_reader(struct shmring *r)
+{
+	struct shmring__line *x = &r->lines[SHMRING__READ];
+	uint64_t status = SHMRING__LOAD(&x->status, ACQUIRE); /* A7 */
+	int died = (shmring__roles_of(status) & SHMRING__DIED) != 0;
+	uint64_t *shared = shmring__doubtful(r);
+	uint64_t capacity = r->geometry.capacity;
+	/* carried by A7: our predecessor's line is free */
 	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE);
-	uint64_t header = SHMRING__LOAD(shmring__header_at(r, head), ACQUIRE);
-	r->published = SHMRING__LOAD(r->taken, RELAXED);
-	if (head - r->published > r->geometry.capacity ||
-	    (header && header - 1 > r->geometry.slot_size))
+	uint64_t hands = died ? SHMRING__LOAD(&x->hands, RELAXED) : 0;
+	uint64_t seen = head, header;
+	r->published = SHMRING__LOAD(r->taken, RELAXED); /* carried by A7 */
+	if (head - r->published > capacity)
 		return -EBADMSG;
-	r->suspect[0] = r->suspect[1] = head;
-	if (died && header)
-		r->suspect[1] = head + shmring__record_size(header - 1);
+	for (;; hands--) {
+		/* A1 */
+		header = SHMRING__LOAD(shmring__header_at(r, seen), ACQUIRE);
+		if (header && header - 1 > r->geometry.slot_size)
+			return -EBADMSG;
+		if (!header || !hands || seen - head > capacity)
+			break;
+		seen += shmring__record_size(header - 1);
+	}
+	/* Those of an earlier one, if nobody has read them yet. own */
+	uint64_t before = SHMRING__LOAD(shared, RELAXED);
+	if (before - head <= capacity && before - head > seen - head)
+		seen = before;
+	/* own; carried by R7 to our successor, in this order: what the first
+	 * one tells is forgotten by the second */
+	SHMRING__STORE(shared, seen, RELAXED);
+	SHMRING__STORE(&x->hands, 1, RELAXED);
+	r->hands = 1;
+	r->resumed = head;
+	r->doubtful = seen;
 	return 0;
 }
 
-/* Become participant i. -EBUSY: somebody living is. */
+/* Get the lock of line i, which is free by then. -EBUSY: somebody living is
+ * in it, or about to be; or why it cannot be had. */
 SHMRING__COLD int
+shmring__lock_line(struct shmring *r, uint32_t i)
+{
+	struct shmring__line *x = &r->lines[i];
+	/* Before we hold what would prove that its owner lives. */
+	shmring__recover_line(r, i);
+	if (shmring__state_of(SHMRING__LOAD(&x->status, ACQUIRE)) !=
+	    SHMRING__FREE) /* A7 */
+		return -EBUSY;
+	if (shmring__lock(r->fd, F_WRLCK, i))
+		return -EBUSY;
+	if (shmring__state_of(SHMRING__LOAD(&x->status, ACQUIRE)) ==
+	    SHMRING__FREE) /* A7 */
+		return 0;
+	shmring__lock(r->fd, F_UNLCK, i);
+	return -EBUSY;
+}
+
+/* Be the owner of line i, whose lock we hold. */
+SHMRING__COLD void
 shmring__take_line(struct shmring *r, uint32_t i, uint32_t roles)
 {
 	struct shmring__line *x = &r->lines[i];
-	if (shmring__lock(r->fd, F_WRLCK, i))
-		return -EBUSY;
-	shmring__recover_line(r, i);
 	uint64_t status = SHMRING__LOAD(&x->status, ACQUIRE); /* A7 */
-	if (shmring__state_of(status) != SHMRING__FREE) {
-		shmring__lock(r->fd, F_UNLCK, i);
-		return -EBUSY;
-	}
+	/* own, carried by R7 */
 	SHMRING__STORE(&x->pid, r->pid, RELAXED);
 	SHMRING__STORE(&x->start, r->start, RELAXED);
 	SHMRING__STORE(&x->pid_namespace, r->pid_namespace, RELAXED);
@@ -2113,49 +2454,74 @@ shmring__take_line(struct shmring *r, uint32_t i, uint32_t roles)
 	SHMRING__STORE(&x->intent[SHMRING__READ], SHMRING__NONE, RELAXED);
 	SHMRING__STORE(&x->intent[SHMRING__WRITE], SHMRING__NONE, RELAXED);
 	SHMRING__STORE(&x->adopts, SHMRING__NONE, RELAXED);
-	/* R7: all of this before the status; the status before our claims */
+	/* R7: all of this before the status; F4: the status before our claims
+	 * and before we look at `retired` */
 	SHMRING__STORE(&x->status,
 		       shmring__status(status + 0x10000, roles, SHMRING__LIVE),
 		       SEQ_CST);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	for (int side = 0; side < 2; side++)
-		if (roles & (side == SHMRING__READ ? SHMRING_CONSUMER
-						   : SHMRING_PRODUCER))
+		if (roles & shmring__role(side))
 			r->line[side] = x;
-	shmring__attend(
-		r, 0,
-		(roles & SHMRING_PRODUCER ? SHMRING__NO_PRODUCER : 0) |
-			(roles & SHMRING_CONSUMER ? SHMRING__NO_CONSUMER : 0));
-	if (r->mode == SHMRING_MPMC)
-		return 0;
-	return roles == SHMRING_PRODUCER
-		       ? shmring__resume_writer(r)
-		       : shmring__resume_reader(r, shmring__roles_of(status) &
-							   SHMRING__DIED);
 }
 
-/* Find a line for each role: SPSC has one a role, MPMC takes any. */
+/* SPSC has a line for each role. Who wants both becomes visible only when it
+ * has both. */
+SHMRING__COLD int
+shmring__attach_spsc(struct shmring *r, uint32_t roles)
+{
+	int locked = 0, error = 0;
+	for (int side = 0; side < 2 && !error; side++) {
+		if (!(roles & shmring__role(side)))
+			continue;
+		error = shmring__lock_line(r, (uint32_t)side);
+		if (error)
+			break;
+		locked |= 1 << side;
+		error = side == SHMRING__READ ? shmring__resume_reader(r)
+					      : shmring__resume_writer(r);
+	}
+	for (int side = 0; side < 2; side++)
+		if ((locked & 1 << side) && error)
+			shmring__lock(r->fd, F_UNLCK, (uint32_t)side);
+		else if (locked & 1 << side)
+			shmring__take_line(r, (uint32_t)side,
+					   shmring__role(side));
+	return error;
+}
+
+/* Find a line for each role; MPMC takes any, for both. */
 SHMRING__COLD int
 shmring__attach(struct shmring *r)
 {
 	uint32_t roles = r->roles & SHMRING_BOTH;
-	int error = -EUSERS;
-	if (r->mode == SHMRING_SPSC) {
-		error = 0;
-		if (roles & SHMRING_PRODUCER)
-			error = shmring__take_line(r, SHMRING__WRITE,
-						   SHMRING_PRODUCER);
-		if (!error && (roles & SHMRING_CONSUMER))
-			error = shmring__take_line(r, SHMRING__READ,
-						   SHMRING_CONSUMER);
-		return error;
-	}
+	if (r->mode == SHMRING_SPSC)
+		return shmring__attach_spsc(r, roles);
 	r->fenced = shmring__os(SYS_membarrier, SHMRING__MEMBARRIER * 2, 0, 0,
 				0, 0, 0) != 0; /* register */
-	for (uint32_t i = 0; error && i < r->geometry.participants; i++)
-		if (shmring__take_line(r, i, roles) == 0)
-			error = 0;
-	return error;
+	for (uint32_t i = 0; i < r->geometry.participants; i++)
+		if (shmring__lock_line(r, i) == 0) {
+			shmring__take_line(r, i, roles);
+			return 0;
+		}
+	return -EUSERS;
+}
+
+/* We are attached, and will stay: now there is a participant of our roles,
+ * and ever was. */
+SHMRING__COLD void
+shmring__arrive(struct shmring *r)
+{
+	uint64_t had = 0, no = 0;
+	if (r->line[SHMRING__WRITE]) {
+		had |= SHMRING__HAD_PRODUCER;
+		no |= SHMRING__NO_PRODUCER;
+	}
+	if (r->line[SHMRING__READ]) {
+		had |= SHMRING__HAD_CONSUMER;
+		no |= SHMRING__NO_CONSUMER;
+	}
+	shmring__attend(r, had, no);
 }
 
 /* Give up our lines. A claim still in hands is recovered as if we had died:
@@ -2165,18 +2531,21 @@ shmring__detach(struct shmring *r)
 {
 	for (int side = 0; side < 2; side++) {
 		struct shmring__line *x = r->line[side];
-		if (!x)
+		if (!x || (side && x == r->line[0]))
 			continue;
 		uint32_t i = (uint32_t)(x - r->lines);
-		uint64_t status = SHMRING__LOAD(&x->status, RELAXED);
-		uint64_t recov = shmring__status(
-			status, shmring__roles_of(status), SHMRING__RECOV);
+		uint64_t status = SHMRING__LOAD(&x->status, RELAXED); /* own */
+		uint32_t roles = shmring__roles_of(status);
+		if (side == SHMRING__READ && r->held[side].state)
+			roles |= SHMRING__DIED;
+		uint64_t recov = shmring__status(status, roles, SHMRING__RECOV);
 		if (shmring__state_of(status) == SHMRING__LIVE &&
-		    shmring__cas(&x->status, status, recov))
-			shmring__bury(r, i, recov,
-				      r->held[SHMRING__READ].state
-					      ? SHMRING__DIED
-					      : 0);
+		    shmring__cas(&x->status, status, recov)) /* R7 */
+			shmring__bury(r, i, recov);
+		/* A forked child may have a copy of the descriptor, and with
+		 * it the lock. */
+		if (shmring__fd_is_ours(r))
+			shmring__lock(r->fd, F_UNLCK, i);
 	}
 }
 
@@ -2196,6 +2565,15 @@ shmring__power_of_two(uint64_t size)
 	return size <= 1 ? 1 : UINT64_C(1) << (64 - __builtin_clzll(size - 1));
 }
 
+/* Bits that tell lengths to slot_size from each other and from the one that
+ * means aborted; beside a phase there is room for so many. */
+#define SHMRING__LENGTH_BITS 12
+SHMRING__HOT uint32_t
+shmring__length_bits(uint32_t slot_size)
+{
+	return 64 - (uint32_t)__builtin_clzll(UINT64_C(1) + slot_size);
+}
+
 /* Work out the offsets from the parameters; -EINVAL if these are not sound,
  * whether a caller or the content of a file gave them. */
 SHMRING__COLD int
@@ -2212,6 +2590,9 @@ shmring__lay_out(struct shmring__geometry *g)
 						  sizeof(struct shmring__line),
 				  g->page);
 	g->stride = 8 + shmring__round_up(g->slot_size, 8);
+	if (g->mode == SHMRING_MPMC &&
+	    shmring__length_bits(g->slot_size) > SHMRING__LENGTH_BITS)
+		g->stride += 8;
 	if (g->mode == SHMRING_SPSC && g->participants == 2) {
 		g->consumer = g->index + g->page;
 		g->states = 0;
@@ -2234,16 +2615,16 @@ shmring__lay_out(struct shmring__geometry *g)
 	return 0;
 }
 
-SHMRING__COLD int
+/* All zero where it cannot be read (no /proc, or only its pids). */
+SHMRING__COLD void
 shmring__boot_id(unsigned char id[16])
 {
-	char text[36];
+	char text[37];
 	int digits = 0;
 	memset(id, 0, 16);
-	long got = shmring__read_file("/proc/sys/kernel/random/boot_id", text,
-				      sizeof(text));
-	if (got != sizeof(text))
-		return got < 0 ? (int)got : -ENOENT;
+	if (shmring__read_file("/proc/sys/kernel/random/boot_id", text,
+			       sizeof(text)) != 36)
+		return;
 	for (int i = 0; i < 36 && digits < 32; i++) {
 		int c = text[i];
 		int value = c <= '9' ? c - '0' : c - 'a' + 10;
@@ -2253,7 +2634,6 @@ shmring__boot_id(unsigned char id[16])
 			digits++;
 		}
 	}
-	return 0;
 }
 
 /* The number of one of our namespaces; 0 where there is no such kind. */
@@ -2272,7 +2652,7 @@ SHMRING__COLD int
 shmring__identify(struct shmring *r, struct shmring__header *h)
 {
 	struct shmring__geometry *g = &r->geometry;
-	unsigned char boot_id[16];
+	unsigned char boot_id[16], unknown[16] = { 0 }; /* proves nothing */
 	struct stat file;
 	int saved = errno;
 	int failed = fstat(r->fd, &file);
@@ -2290,10 +2670,10 @@ shmring__identify(struct shmring *r, struct shmring__header *h)
 		return -EPROTOTYPE;
 	if (h->layout != SHMRING_LAYOUT || h->features)
 		return -EPROTONOSUPPORT;
-	int error = shmring__boot_id(boot_id);
-	if (error)
-		return error;
-	if (memcmp(boot_id, h->boot_id, sizeof(boot_id)) != 0)
+	shmring__boot_id(boot_id);
+	if (memcmp(boot_id, h->boot_id, sizeof(boot_id)) != 0 &&
+	    memcmp(boot_id, unknown, sizeof(boot_id)) != 0 &&
+	    memcmp(h->boot_id, unknown, sizeof(boot_id)) != 0)
 		return -EREMOTE;
 	if (!(r->roles & SHMRING_ANY_OWNER) &&
 	    (file.st_uid != h->creator ||
@@ -2354,7 +2734,7 @@ shmring__map_all(struct shmring *r, uint32_t flags)
 	return error;
 }
 
-static struct shmring__canary shmring__closed __attribute__((unused));
+static struct shmring__canary shmring__closed __attribute__((__unused__));
 
 /* A handle that is not open: every call on it is refused. */
 SHMRING__COLD void
@@ -2394,14 +2774,16 @@ shmring__aim(struct shmring *r)
 	r->data = r->base + g->data;
 	r->mode = g->mode;
 	r->stride = g->stride;
-	r->length_bits =
-		64 - (uint32_t)__builtin_clzll(UINT64_C(1) + g->slot_size);
+	r->length_bits = shmring__length_bits(g->slot_size);
+	r->wide = r->length_bits > SHMRING__LENGTH_BITS;
+	if (r->wide)
+		r->length_bits = SHMRING__LENGTH_BITS;
+	r->length_mask = (UINT64_C(1) << r->length_bits) - 1;
 	r->tail = (uint64_t *)(void *)index;
 	if (g->mode == SHMRING_SPSC) {
 		unsigned char *consumer = r->base + g->consumer;
 		r->head = (uint64_t *)(void *)consumer;
 		r->taken = (uint64_t *)(void *)(consumer + SHMRING__LINE);
-		r->doubtful = r->taken + SHMRING__LINE / 8;
 		r->mask = g->capacity - 8; /* keeps hostile positions aligned */
 		r->lazy = g->capacity / 8;
 		r->ahead = SHMRING_AHEAD < r->lazy ? SHMRING_AHEAD : r->lazy;
@@ -2416,7 +2798,7 @@ shmring__aim(struct shmring *r)
 	}
 }
 
-/* -EOPNOTSUPP: a child could use our handle, and nobody would notice. */
+/* -ENOSYS: a child could use our handle, and nobody would notice. */
 SHMRING__COLD int
 shmring__watch_forks(struct shmring *r)
 {
@@ -2427,41 +2809,107 @@ shmring__watch_forks(struct shmring *r)
 	r->canary = (struct shmring__canary *)page;
 	if (shmring__os(SYS_madvise, page, SHMRING__CANARY,
 			18 /* MADV_WIPEONFORK */, 0, 0, 0))
-		return -EOPNOTSUPP;
+		return -ENOSYS;
 	r->canary->alive = 1;
 	return 0;
 }
 
-/* Become a handle on the segment behind fd, which it keeps (and closes on
- * failure). */
+/* Who we are, and whether fd is a segment: all but a handle on it. */
 SHMRING__COLD int
-shmring__join(struct shmring *r, int fd, unsigned roles)
+shmring__recognize(struct shmring *r, int fd, unsigned roles,
+		   struct shmring__header *header)
 {
-	struct shmring__header header;
 	shmring__blank(r);
 	r->fd = fd;
 	r->roles = roles;
 	r->pid = (uint32_t)getpid();
-	int64_t start = shmring__start_time(r->pid);
-	r->start = (uint64_t)start;
+	r->start = shmring__own_start(r->pid);
 	r->pid_namespace = shmring__namespace("/proc/self/ns/pid");
 	r->time_namespace = shmring__namespace("/proc/self/ns/time");
 	r->spin_ns = SHMRING_SPIN_NS;
-	int error = shmring__identify(r, &header);
-	if (!error && start < 0)
-		error = (int)start;
+	return shmring__identify(r, header);
+}
+
+/* header.retired, see REPLACING below */
+#define SHMRING__IN_FORCE 0u
+#define SHMRING__YIELDS 1u
+#define SHMRING__REPLACED 2u
+#define SHMRING__PENDING 3u
+/* Among the roles of who joins: it has looked, a pending one is in force. */
+#define SHMRING__DECIDED 256u
+
+SHMRING__COLD int
+shmring__retire(uint32_t *retired, uint32_t from, uint32_t to)
+{
+	return __atomic_compare_exchange_n(retired, &from, to, 0,
+					   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+/* We are attached (our line was LIVE before, and a fence): whether for good. A
+ * replacer that had not decided yet learns by this that somebody has come; one
+ * that begins only now will see the line. */
+SHMRING__COLD int
+shmring__stays(struct shmring *r)
+{
+	uint32_t *retired = &r->header->retired;
+	if (!(r->roles & SHMRING_OBSERVER))
+		shmring__retire(retired, SHMRING__YIELDS, SHMRING__IN_FORCE);
+	return SHMRING__LOAD(retired, SEQ_CST) != SHMRING__REPLACED;
+}
+
+/* Whether the roles are taken for certain, before anything is mapped. Locks
+ * that cannot be had at all (-ENOLCK) are not somebody's. */
+SHMRING__COLD int
+shmring__taken(struct shmring *r)
+{
+	uint32_t roles = r->roles & SHMRING_BOTH;
+	if (r->roles & SHMRING_OBSERVER)
+		return 0;
+	if (shmring__lock(r->fd, F_UNLCK, SHMRING__REPLACER + 1))
+		return -ENOLCK;
+	if (r->geometry.mode == SHMRING_SPSC &&
+	    (((roles & SHMRING_PRODUCER) &&
+	      shmring__locked(r->fd, SHMRING__WRITE)) ||
+	     ((roles & SHMRING_CONSUMER) &&
+	      shmring__locked(r->fd, SHMRING__READ))))
+		return -EBUSY;
+	return 0;
+}
+
+/* Become a handle on the segment behind fd, which it keeps (and closes on
+ * failure, but not if that is -EINPROGRESS: it is pending). */
+SHMRING__COLD int
+shmring__join(struct shmring *r, int fd, unsigned roles)
+{
+	struct shmring__header header;
+	int error = shmring__recognize(r, fd, roles, &header);
+	if (!error && header.retired == SHMRING__REPLACED)
+		error = -ESTALE;
+	if (!error && header.retired == SHMRING__PENDING &&
+	    !(roles & SHMRING__DECIDED)) {
+		shmring__blank(r);
+		return -EINPROGRESS;
+	}
+	if (!error)
+		error = shmring__taken(r);
 	if (!error)
 		error = shmring__map_all(r, header.flags);
 	if (!error)
 		error = shmring__watch_forks(r);
 	if (!error) {
 		shmring__aim(r);
-		if (!(roles & (SHMRING_OBSERVER | SHMRING__KEEPER)))
+		if (!(roles & SHMRING_OBSERVER)) {
+			if (roles & SHMRING__DECIDED)
+				shmring__retire(&r->header->retired,
+						SHMRING__PENDING,
+						SHMRING__IN_FORCE);
 			error = shmring__attach(r);
+		}
 	}
-	if (!error && SHMRING__LOAD(&r->header->retired, SEQ_CST) &&
-	    !(roles & SHMRING__KEEPER))
+	if (!error && !shmring__stays(r))
 		error = -ESTALE;
+	if (!error && !(roles & SHMRING_OBSERVER))
+		shmring__arrive(r);
 	if (error) {
 		shmring__detach(r);
 		shmring__let_go(r);
@@ -2474,6 +2922,16 @@ shmring__join(struct shmring *r, int fd, unsigned roles)
 	return 0;
 }
 
+/* What the system refuses altogether (a filter, an old kernel) is not a role
+ * that a handle lacks. */
+SHMRING__COLD int
+shmring__refused(long error)
+{
+	return error == -EPERM ? -ENOSYS : (int)error;
+}
+
+#define SHMRING__TEMPORARY "~new" /* behind a name, see REPLACING */
+
 /* The path of a name like "/prices": one component, the slash optional. */
 SHMRING__COLD int
 shmring__path(char path[PATH_MAX], const char *name)
@@ -2482,10 +2940,13 @@ shmring__path(char path[PATH_MAX], const char *name)
 		return -EINVAL;
 	if (*name == '/')
 		name++;
-	if (!*name || strchr(name, '/') || !strcmp(name, ".") ||
-	    !strcmp(name, ".."))
+	size_t length = strlen(name), suffix = strlen(SHMRING__TEMPORARY);
+	if (!length || strchr(name, '/') || !strcmp(name, ".") ||
+	    !strcmp(name, "..") ||
+	    (length >= suffix &&
+	     !strcmp(name + length - suffix, SHMRING__TEMPORARY)))
 		return -EINVAL;
-	if (strlen(name) > NAME_MAX)
+	if (length + suffix > NAME_MAX)
 		return -ENAMETOOLONG;
 	snprintf(path, PATH_MAX, "%s/%s", SHMRING_DIRECTORY, name);
 	return 0;
@@ -2500,16 +2961,30 @@ shmring__self(char path[SHMRING__SELF], int fd)
 	snprintf(path, SHMRING__SELF, "/proc/self/fd/%d", fd);
 }
 
+/* Give the file behind fd, which had none, a name. -ENXIO: that takes /proc
+ * (or CAP_DAC_READ_SEARCH). */
+SHMRING__COLD int
+shmring__link(int fd, const char *path)
+{
+	char self[SHMRING__SELF];
+	shmring__self(self, fd);
+	long error = shmring__os(SYS_linkat, AT_FDCWD, (long)self, AT_FDCWD,
+				 (long)path, AT_SYMLINK_FOLLOW, 0);
+	if (error == -ENOENT)
+		error = shmring__os(SYS_linkat, fd, (long)"", AT_FDCWD,
+				    (long)path, 0x1000 /* AT_EMPTY_PATH */, 0);
+	return error == -ENOENT ? -ENXIO : shmring__refused(error);
+}
+
 /* An open file of our own on what fd refers to, for locks of our own. */
 SHMRING__COLD int
 shmring__reopen(int fd, unsigned roles)
 {
 	char self[SHMRING__SELF];
 	shmring__self(self, fd);
-	return (int)shmring__os(SYS_openat, AT_FDCWD, (long)self,
-				(roles & SHMRING_OBSERVER ? O_RDONLY : O_RDWR) |
-					O_CLOEXEC,
-				0, 0, 0);
+	fd = shmring__open_path(self,
+				roles & SHMRING_OBSERVER ? O_RDONLY : O_RDWR);
+	return fd == -ENOENT ? -ENXIO : fd; /* there is no /proc */
 }
 
 /* The caller's wishes with the defaults filled in, as a header. */
@@ -2524,9 +2999,11 @@ shmring__design(struct shmring__header *h, const struct shmring_config *config)
 	memset(h, 0, sizeof(*h));
 	if (config)
 		wish = *config;
-	if (wish.slots > 1u << 30 || wish.roles > SHMRING_OBSERVER ||
+	if (wish.mode > SHMRING_MPMC || wish.roles > SHMRING_OBSERVER ||
 	    wish.permissions > 0777 || wish.flags > 31)
-		return -EINVAL;
+		return -EDOM;
+	if (wish.slots > 1u << 30)
+		return -ERANGE;
 	g.mode = wish.mode;
 	g.slots =
 		wish.slots ? (uint32_t)shmring__power_of_two(wish.slots) : 1024;
@@ -2540,7 +3017,7 @@ shmring__design(struct shmring__header *h, const struct shmring_config *config)
 			 ? UINT64_C(2) << 20
 			 : (uint64_t)sysconf(_SC_PAGESIZE);
 	if (shmring__lay_out(&g))
-		return -EINVAL;
+		return -ERANGE;
 	clock_gettime(CLOCK_REALTIME, &now);
 	h->magic = SHMRING__MAGIC;
 	h->layout = SHMRING_LAYOUT;
@@ -2563,7 +3040,107 @@ shmring__design(struct shmring__header *h, const struct shmring_config *config)
 			       0, 0);
 	if (got != sizeof(h->id))
 		return got < 0 ? (int)got : -EAGAIN;
-	return shmring__boot_id(h->boot_id);
+	shmring__boot_id(h->boot_id);
+	return 0;
+}
+
+/* The number behind a key in a file of the kernel's; UINT64_MAX if there is
+ * none ("max", or no such file). */
+SHMRING__COLD uint64_t
+shmring__figure(const char *path, const char *key)
+{
+	char text[4096];
+	if (shmring__read_file(path, text, sizeof(text)) <= 0)
+		return UINT64_MAX;
+	const char *at = strstr(text, key);
+	if (at)
+		at += strlen(key) + strspn(at + strlen(key), " ");
+	return at && *at >= '0' && *at <= '9' ? strtoull(at, NULL, 10)
+					      : UINT64_MAX;
+}
+
+/* What one memory controller leaves to its group; cache does not count. */
+SHMRING__COLD uint64_t
+shmring__group_left(const char *group, const char *limit, const char *usage)
+{
+	char path[PATH_MAX];
+	snprintf(path, sizeof(path), "%s/%s", group, limit);
+	uint64_t most = shmring__figure(path, "");
+	if (most > INT64_MAX / 2)
+		return UINT64_MAX; /* no limit */
+	snprintf(path, sizeof(path), "%s/%s", group, usage);
+	uint64_t used = shmring__figure(path, "");
+	snprintf(path, sizeof(path), "%s/memory.stat", group);
+	uint64_t cache = shmring__figure(path, "inactive_file");
+	if (used == UINT64_MAX)
+		return used;
+	if (cache < used)
+		used -= cache;
+	return used < most ? most - used : 0;
+}
+
+/* What our groups leave to us, up to the root; version 2 or 1 of cgroups,
+ * where they usually are. */
+SHMRING__COLD uint64_t
+shmring__cgroup_left(void)
+{
+	const struct {
+		const char *line, *mount, *limit, *usage;
+	} kinds[] = {
+		{ "0::/", "/sys/fs/cgroup/", "memory.max", "memory.current" },
+		{ ":memory:/", "/sys/fs/cgroup/memory/",
+		  "memory.limit_in_bytes", "memory.usage_in_bytes" },
+	};
+	char groups[4096], group[PATH_MAX];
+	uint64_t least = UINT64_MAX;
+	if (shmring__read_file("/proc/self/cgroup", groups, sizeof(groups)) <=
+	    0)
+		return least;
+	for (int i = 0; i < 2; i++) {
+		const char *ours = strstr(groups, kinds[i].line);
+		if (!ours)
+			continue;
+		ours += strlen(kinds[i].line);
+		int length = (int)strcspn(ours, "\n");
+		for (int up = 0; !up; up = !length) {
+			snprintf(group, sizeof(group), "%s%.*s", kinds[i].mount,
+				 length, ours);
+			uint64_t left = shmring__group_left(
+				group, kinds[i].limit, kinds[i].usage);
+			least = left < least ? left : least;
+			while (length && ours[--length] != '/')
+				;
+		}
+	}
+	return least;
+}
+
+/* Whether a file may become so large, before any of it is allocated: what the
+ * kernel had to take from other programs, it would kill them for. -EFBIG: the
+ * limit for files (and no SIGXFSZ); -ENOSPC: the file system, the memory of the
+ * machine or of our group, a sixteenth of which we leave alone. What is small
+ * is not worth the look at these (they take longer than all the rest). */
+SHMRING__COLD int
+shmring__affordable(int fd, uint64_t total)
+{
+	struct rlimit limit;
+	struct statfs system;
+	if (!shmring__os(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit, 0,
+			 0) &&
+	    limit.rlim_cur != RLIM_INFINITY && total > limit.rlim_cur)
+		return -EFBIG;
+	if (shmring__os(SYS_fstatfs, fd, (long)&system, 0, 0, 0, 0))
+		return 0;
+	if (system.f_blocks && /* 0: without bounds */
+	    total / (uint64_t)system.f_bsize > system.f_bavail)
+		return -ENOSPC;
+	if (system.f_type != 0x01021994 /* TMPFS_MAGIC */ || total < 1u << 20)
+		return 0;
+	uint64_t machine = shmring__figure("/proc/meminfo", "MemAvailable:");
+	uint64_t left = shmring__cgroup_left();
+	if (machine < UINT64_MAX >> 10 && machine << 10 < left)
+		left = machine << 10;
+	return total > left - left / 16 ? -ENOSPC : 0;
 }
 
 /* Give an empty file, still unknown to all, its size and identity. The pages
@@ -2571,7 +3148,10 @@ shmring__design(struct shmring__header *h, const struct shmring_config *config)
 SHMRING__COLD int
 shmring__found(int fd, const struct shmring__header *h)
 {
-	long error = shmring__os(SYS_ftruncate, fd, (long)h->total, 0, 0, 0, 0);
+	long error = shmring__affordable(fd, h->total);
+	if (!error)
+		error = shmring__os(SYS_ftruncate, fd, (long)h->total, 0, 0, 0,
+				    0);
 	uint64_t step = UINT64_C(2) << 20; /* signals interrupt longer ones */
 	for (uint64_t at = 0; !error && at < h->total; at += step) {
 		uint64_t size = h->total - at < step ? h->total - at : step;
@@ -2580,10 +3160,12 @@ shmring__found(int fd, const struct shmring__header *h)
 					    (long)size, 0, 0);
 		while (error == -EINTR);
 	}
+	if (error == -EOPNOTSUPP)
+		return -ENODEV; /* this file system cannot */
 	if (!error)
 		error = shmring__os(SYS_fchmod, fd, h->permissions, 0, 0, 0, 0);
 	if (error)
-		return (int)error;
+		return shmring__refused(error);
 	long at = shmring__mmap(NULL, h->page, PROT_READ | PROT_WRITE,
 				MAP_SHARED, fd, 0);
 	if (at < 0)
@@ -2593,49 +3175,299 @@ shmring__found(int fd, const struct shmring__header *h)
 	return 0;
 }
 
-/* What stands under a name that is taken? -EEXIST: in use, or in good order;
- * -EOWNERDEAD: its users died; 0: nothing, or, to replace it, it was
- * unlinked. Whoever attaches meanwhile leaves again when it sees `retired`:
- * it stores LIVE, then loads retired; we store retired, then load LIVE. */
+/* REPLACING. A name goes over from a ring that nobody uses to a new one in one
+ * step, and a replacer that is stopped or killed anywhere keeps nobody out.
+ * What `retired` in a header means:
+ *   IN_FORCE  a ring like any other
+ *   YIELDS    the old one: will be replaced, unless somebody comes first
+ *   REPLACED  nobody attaches any more
+ *   PENDING   the new one: in force, unless the one under the temporary name is
+ * The replacer
+ *   1 links the new one, PENDING, to the temporary name, which keeps other
+ *     replacers out;
+ *   2 lets the old one YIELD, then looks whether somebody is attached;
+ *   3 exchanges the two names;
+ *   4 looks whether it is the old one that it now finds under the temporary
+ *     name, and YIELDS -> REPLACED, which decides; then PENDING -> IN_FORCE.
+ * Who attaches stores LIVE, then YIELDS -> IN_FORCE: one of the two sees the
+ * other. If 4 fails, somebody has come, or others gave the name to another ring
+ * between 2 and 3: PENDING -> REPLACED, and the names are exchanged back.
+ * Who opens and finds a pending (or replaced) one looks under the temporary
+ * name: what is in force there is the ring. If nothing is, the pending one is,
+ * and it says so. Hence nobody waits for a replacer: before 3 the name still
+ * is the old one's; between 3 and 4 there is a way to it, and who goes it makes
+ * 4 fail; after 4 whoever comes does the rest.
+ * The temporary name is taken away only by who holds the lock REPLACER of the
+ * file that has it, and has looked since; a replacer holds that of both. What
+ * a killed one leaves, its successor or unlink removes. Others (rm, mv) may do
+ * as they like with the names, and then have what they did. */
+
+/* What is under a path, to be judged: read, not mapped, and nothing believed.
+ * -ENOENT; -EPROTO: not a ring that we could judge. */
 SHMRING__COLD int
-shmring__displace(const char *path, int replace)
+shmring__look(struct shmring *old, struct shmring__header *header,
+	      const char *path)
 {
-	struct shmring old;
-	struct stat now;
-	int busy = 0, dead = 0;
-	long fd = shmring__os(SYS_openat, AT_FDCWD, (long)path,
-			      O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0, 0, 0);
+	shmring__blank(old);
+	int fd = shmring__open_path(path, O_RDWR | O_NOFOLLOW);
+	if (fd == -ENOENT || fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM)
+		return fd;
 	if (fd < 0)
-		return fd == -ENOENT ? 0 : (int)fd;
-	if (shmring__join(&old, (int)fd, SHMRING__KEEPER | SHMRING_ANY_OWNER))
-		return -EEXIST; /* no ring that we could judge */
-	replace = replace && !shmring__lock(old.fd, F_WRLCK, SHMRING__REPLACER);
-	if (replace)
-		SHMRING__STORE(&old.header->retired, 1, SEQ_CST);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	for (uint32_t i = 0; i < old.geometry.participants; i++) {
-		uint64_t status = SHMRING__LOAD(&old.lines[i].status, ACQUIRE);
+		return -EPROTO;
+	int error = shmring__recognize(old, fd, SHMRING_ANY_OWNER, header);
+	if (error)
+		shmring__let_go(old);
+	return error ? -EPROTO : 0;
+}
+
+/* Who is attached to it, by a copy of its lines: -EBUSY: somebody;
+ * -EOWNERDEAD: nobody any more, but some were killed; -EEXIST: nobody. */
+SHMRING__COLD int
+shmring__judge(struct shmring *old)
+{
+	size_t size = old->geometry.participants * sizeof(struct shmring__line);
+	int busy = 0, dead = 0;
+	old->lines = (struct shmring__line *)malloc(size);
+	if (!old->lines)
+		return -ENOMEM;
+	/* What has been cut since has nobody that could be known. */
+	if (shmring__os(SYS_pread64, old->fd, (long)old->lines, (long)size,
+			sizeof(struct shmring__header), 0, 0) != (long)size)
+		memset(old->lines, 0, size);
+	for (uint32_t i = 0; i < old->geometry.participants; i++) {
+		uint64_t status = old->lines[i].status;
 		if (shmring__state_of(status) == SHMRING__FREE)
 			dead += (shmring__roles_of(status) & SHMRING__DIED) !=
 				0;
-		else if (shmring__dead(&old, i))
+		else if (shmring__dead(old, i))
 			dead++;
 		else
 			busy = 1;
 	}
-	int saved = errno;
-	int error = dead && !busy ? -EOWNERDEAD : -EEXIST;
-	if (replace && busy) {
-		SHMRING__STORE(&old.header->retired, 0, SEQ_CST);
-		error = -EBUSY;
-	} else if (replace) {
-		/* Another may have replaced it before we got the lock. */
-		int same = !stat(path, &now) && now.st_ino == old.inode &&
-			   now.st_dev == old.device;
-		error = same && unlink(path) ? -errno : 0;
+	free(old->lines);
+	old->lines = NULL;
+	return busy ? -EBUSY : dead ? -EOWNERDEAD : -EEXIST;
+}
+
+static inline void
+shmring__temporary(char temporary[PATH_MAX], const char *path)
+{
+	snprintf(temporary, PATH_MAX, "%.*s%s",
+		 (int)(PATH_MAX - sizeof(SHMRING__TEMPORARY)), path,
+		 SHMRING__TEMPORARY);
+}
+
+/* What a create finds under its name: as judge, or -ENOENT. */
+SHMRING__COLD int
+shmring__look_up(const char *path)
+{
+	struct shmring old, other;
+	struct shmring__header header;
+	char temporary[PATH_MAX];
+	int error = shmring__look(&old, &header, path);
+	if (error)
+		return error;
+	if (header.retired >= SHMRING__REPLACED) {
+		shmring__temporary(temporary, path);
+		if (!shmring__look(&other, &header, temporary)) {
+			if (header.retired < SHMRING__REPLACED)
+				error = shmring__judge(&other);
+			shmring__let_go(&other);
+		}
 	}
-	errno = saved;
+	if (!error)
+		error = shmring__judge(&old);
 	shmring__let_go(&old);
+	return error;
+}
+
+/* Step 2. Nothing else of it is mapped, and this only now: of what calls itself
+ * a ring, nobody is known to be in it. */
+SHMRING__COLD int
+shmring__vacate(struct shmring *old)
+{
+	long at = shmring__mmap(NULL, sizeof(struct shmring__header),
+				PROT_READ | PROT_WRITE, MAP_SHARED, old->fd, 0);
+	if (at < 0)
+		return (int)at;
+	old->header = (struct shmring__header *)at;
+	uint32_t *retired = &old->header->retired;
+	shmring__retire(retired, SHMRING__PENDING, SHMRING__YIELDS);
+	shmring__retire(retired, SHMRING__IN_FORCE, SHMRING__YIELDS);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (SHMRING__LOAD(retired, SEQ_CST) == SHMRING__REPLACED)
+		return 0;
+	int error = shmring__judge(old);
+	if (error == -EEXIST || error == -EOWNERDEAD)
+		return 0;
+	shmring__retire(retired, SHMRING__YIELDS, SHMRING__IN_FORCE);
+	return error;
+}
+
+/* Step 4. */
+SHMRING__COLD int
+shmring__replaced(struct shmring *old)
+{
+	uint32_t *retired = &old->header->retired;
+	return shmring__retire(retired, SHMRING__YIELDS, SHMRING__REPLACED) ||
+	       SHMRING__LOAD(retired, SEQ_CST) == SHMRING__REPLACED;
+}
+
+SHMRING__COLD void
+shmring__dismiss(struct shmring *old)
+{
+	if (old->header)
+		shmring__munmap(old->header, sizeof(struct shmring__header));
+	shmring__let_go(old);
+}
+
+/* Whether the path leads to the file behind a handle. */
+SHMRING__COLD int
+shmring__is_at(const struct shmring *r, const char *path)
+{
+	struct stat file;
+	int saved = errno;
+	int failed = lstat(path, &file);
+	errno = saved;
+	return !failed && file.st_dev == r->device && file.st_ino == r->inode;
+}
+
+/* Only under the file's lock. */
+SHMRING__COLD void
+shmring__remove(const struct shmring *r, const char *path)
+{
+	int saved = errno;
+	if (shmring__is_at(r, path))
+		unlink(path);
+	errno = saved;
+}
+
+/* Take away the temporary name, if a killed replacer left it; if used, too,
+ * unless asked to look. -EBUSY: somebody is at it, or in it. */
+SHMRING__COLD int
+shmring__sweep(const char *temporary, int unused)
+{
+	struct shmring left;
+	struct shmring__header header;
+	int error = shmring__look(&left, &header, temporary);
+	if (error)
+		return error == -EPROTO ? -EBUSY : error;
+	if (shmring__lock(left.fd, F_WRLCK, SHMRING__REPLACER))
+		error = -EBUSY;
+	else if (unused && header.retired < SHMRING__REPLACED)
+		error = shmring__vacate(&left);
+	if (!error && left.header && !shmring__replaced(&left))
+		error = -EBUSY;
+	if (!error)
+		shmring__remove(&left, temporary);
+	shmring__dismiss(&left);
+	return error;
+}
+
+SHMRING__COLD int
+shmring__exchange(const char *one, const char *other)
+{
+	long error = shmring__os(SYS_renameat2, AT_FDCWD, (long)one, AT_FDCWD,
+				 (long)other, 2 /* RENAME_EXCHANGE */, 0);
+	/* Where there is no such thing (tmpfs has it since Linux 3.15), nothing
+	 * else would be safe: between unlink and link the name is anybody's. */
+	return error == -EINVAL ? -ENOSYS : (int)error;
+}
+
+/* Steps 2 to 4. */
+SHMRING__COLD int
+shmring__take_name(struct shmring *r, const char *path, const char *temporary)
+{
+	struct shmring old;
+	struct shmring__header header;
+	uint32_t *mine = &r->header->retired;
+	int error = shmring__look(&old, &header, path);
+	if (error)
+		return error;
+	error = shmring__lock(old.fd, F_WRLCK, SHMRING__REPLACER)
+			? -EBUSY
+			: shmring__vacate(&old);
+	if (!error)
+		error = shmring__exchange(temporary, path);
+	if (error) {
+		if (old.header)
+			shmring__retire(&old.header->retired, SHMRING__YIELDS,
+					SHMRING__IN_FORCE);
+	} else if (shmring__is_at(&old, temporary) && shmring__replaced(&old)) {
+		shmring__retire(mine, SHMRING__PENDING, SHMRING__IN_FORCE);
+		shmring__remove(&old, temporary);
+	} else {
+		shmring__retire(mine, SHMRING__PENDING, SHMRING__REPLACED);
+		shmring__exchange(temporary, path);
+		shmring__retire(&old.header->retired, SHMRING__YIELDS,
+				SHMRING__IN_FORCE);
+		error = -EBUSY;
+	}
+	shmring__dismiss(&old);
+	return error;
+}
+
+/* Give the name to r, which has none yet, instead of the ring that has it. */
+SHMRING__COLD int
+shmring__replace(struct shmring *r, const char *path)
+{
+	char temporary[PATH_MAX];
+	uint32_t *mine = &r->header->retired;
+	shmring__temporary(temporary, path);
+	if (shmring__lock(r->fd, F_WRLCK, SHMRING__REPLACER))
+		return -ENOLCK;
+	SHMRING__STORE(mine, SHMRING__PENDING, SEQ_CST);
+	int error = shmring__link(r->fd, temporary);
+	if (error == -EEXIST) {
+		error = shmring__sweep(temporary, 1);
+		if (!error || error == -ENOENT)
+			error = shmring__link(r->fd, temporary);
+		if (error == -EEXIST)
+			error = -EBUSY;
+	}
+	if (!error) {
+		error = shmring__take_name(r, path, temporary);
+		if (error)
+			shmring__remove(r, temporary);
+	}
+	shmring__retire(mine, SHMRING__PENDING, SHMRING__IN_FORCE);
+	shmring__lock(r->fd, F_UNLCK, SHMRING__REPLACER);
+	return error;
+}
+
+/* A file of our own, without a name until all is done: a half-made ring is
+ * never seen, and dies with us. -EISDIR: such files are not supported there;
+ * -ENOTDIR: there is no such directory. */
+SHMRING__COLD int
+shmring__nameless(void)
+{
+	int fd = shmring__open_path(SHMRING_DIRECTORY,
+				    020000000 | O_DIRECTORY /* O_TMPFILE */ |
+					    O_RDWR);
+	if (fd == -EOPNOTSUPP)
+		return -EISDIR; /* as kernels say that have none at all */
+	return fd == -ENOENT ? -ENOTDIR : shmring__refused(fd);
+}
+
+/* What a taken name means to a create. */
+SHMRING__COLD int
+shmring__refuse_name(int error, int replace)
+{
+	return error == -EPROTO || (error == -EBUSY && !replace) ? -EEXIST
+								 : error;
+}
+
+/* Give the ring its name. */
+SHMRING__COLD int
+shmring__publish(struct shmring *r, const char *path, int replace)
+{
+	int error = -ENOENT;
+	for (int tries = 0; tries < 64 && error == -ENOENT; tries++) {
+		error = shmring__link(r->fd, path);
+		if (error == -EEXIST)
+			error = replace ? shmring__replace(r, path)
+					: shmring__look_up(path);
+	}
 	return error;
 }
 
@@ -2644,54 +3476,39 @@ shmring_create(struct shmring *ring, const char *name,
 	       const struct shmring_config *config)
 {
 	struct shmring__header header;
-	char path[PATH_MAX], self[SHMRING__SELF];
+	char path[PATH_MAX];
 	shmring__blank(ring);
 	int error = shmring__path(path, name);
-	if (error)
-		return error;
-	error = shmring__design(&header, config);
+	if (!error)
+		error = shmring__design(&header, config);
 	if (error)
 		return error;
 	if (header.flags & SHMRING_HUGETLB)
-		return -EINVAL;
+		return -EDOM;
+	/* What is clear from the beginning needs no memory. */
 	int replace = (header.flags & SHMRING_REPLACE) != 0;
-	if (!replace)
-		error = shmring__displace(path, 0);
-	if (error)
-		return error;
-	/* Without a name until all is done, creator attached: a half-made
-	 * ring is never seen, and dies with us. */
-	long fd = shmring__os(SYS_openat, AT_FDCWD, (long)SHMRING_DIRECTORY,
-			      020000000 | O_DIRECTORY /* O_TMPFILE */ | O_RDWR |
-				      O_CLOEXEC,
-			      0600, 0, 0);
+	error = shmring__look_up(path);
+	if (replace && (error == -EOWNERDEAD || error == -EEXIST))
+		error = -ENOENT; /* if it can be: see shmring__take_name */
+	if (error != -ENOENT)
+		return shmring__refuse_name(error, replace);
+	int fd = shmring__nameless();
 	if (fd < 0)
-		return (int)fd;
-	error = shmring__found((int)fd, &header);
+		return fd;
+	error = shmring__found(fd, &header);
 	if (error) {
 		shmring__os(SYS_close, fd, 0, 0, 0, 0, 0);
 		return error;
 	}
-	error = shmring__join(ring, (int)fd,
+	error = shmring__join(ring, fd,
 			      config && config->roles ? config->roles
 						      : SHMRING_BOTH);
 	if (error)
 		return error;
-	shmring__self(self, (int)fd);
-	for (int tries = 0; tries < 64; tries++) {
-		error = (int)shmring__os(SYS_linkat, AT_FDCWD, (long)self,
-					 AT_FDCWD, (long)path,
-					 AT_SYMLINK_FOLLOW, 0);
-		if (error == -EEXIST)
-			error = shmring__displace(path, replace);
-		else
-			break;
-		if (error)
-			break;
-	}
+	error = shmring__publish(ring, path, replace);
 	if (error)
 		shmring_close(ring);
-	return error;
+	return shmring__refuse_name(error, replace);
 }
 
 static inline int
@@ -2703,14 +3520,14 @@ shmring_create_memfd(struct shmring *ring, const struct shmring_config *config)
 	if (error)
 		return error;
 	long huge = 4 | 21 << 26; /* MFD_HUGETLB | MFD_HUGE_2MB */
-	long pass =
+	int pass = shmring__above_stdio(
 		shmring__os(SYS_memfd_create, (long)"shmring",
 			    3 /* MFD_CLOEXEC | MFD_ALLOW_SEALING */ |
 				    (header.flags & SHMRING_HUGETLB ? huge : 0),
-			    0, 0, 0, 0);
+			    0, 0, 0, 0));
 	if (pass < 0)
-		return (int)pass;
-	error = shmring__found((int)pass, &header);
+		return shmring__refused(pass);
+	error = shmring__found(pass, &header);
 	if (error == -ENOSPC && (header.flags & SHMRING_HUGETLB))
 		error = -ENOMEM; /* no huge pages are reserved */
 	if (!error)
@@ -2718,7 +3535,7 @@ shmring_create_memfd(struct shmring *ring, const struct shmring_config *config)
 					 1033 /* F_ADD_SEALS */,
 					 7 /* SEAL, SHRINK, GROW */, 0, 0, 0);
 	/* The one we pass on must not carry our locks. */
-	int fd = error ? error : shmring__reopen((int)pass, SHMRING_BOTH);
+	int fd = error ? error : shmring__reopen(pass, SHMRING_BOTH);
 	error = fd < 0 ? fd
 		       : shmring__join(ring, fd,
 				       config && config->roles ? config->roles
@@ -2726,7 +3543,7 @@ shmring_create_memfd(struct shmring *ring, const struct shmring_config *config)
 	if (error)
 		shmring__os(SYS_close, pass, 0, 0, 0, 0, 0);
 	else
-		ring->pass = (int)pass;
+		ring->pass = pass;
 	return error;
 }
 
@@ -2752,7 +3569,7 @@ shmring_open_fd(struct shmring *ring, int fd, unsigned roles)
 	shmring__blank(ring);
 	roles = shmring__roles(roles);
 	if (!roles)
-		return -EINVAL;
+		return -EDOM;
 	long seals =
 		shmring__os(SYS_fcntl, fd, 1034 /* F_GET_SEALS */, 0, 0, 0, 0);
 	if (seals == -EBADF)
@@ -2769,38 +3586,126 @@ shmring_dup(struct shmring *copy, const struct shmring *ring, unsigned roles)
 	shmring__blank(copy);
 	roles = shmring__roles(roles);
 	if (!roles)
-		return -EINVAL;
-	if (ring->fd < 0 || !shmring__fd_is_ours(ring))
+		return -EDOM;
+	if (ring->fd < 0)
+		return -EBADF;
+	if (!ring->canary->alive)
+		return -ESTALE;
+	if (!shmring__fd_is_ours(ring))
 		return -EBADF;
 	int fd = shmring__reopen(ring->fd, roles);
 	return fd < 0 ? fd : shmring__join(copy, fd, roles);
 }
+
+/* Open what stands under a path, to attach. -EPROTO: a directory, socket or
+ * device. -EBUSY: somebody has a lease on it. */
+SHMRING__COLD int
+shmring__open_ring(const char *path, unsigned roles)
+{
+	int fd = shmring__open_path(
+		path,
+		O_NOFOLLOW | (roles & SHMRING_OBSERVER ? O_RDONLY : O_RDWR));
+	if (fd == -EISDIR || fd == -ENXIO || fd == -ENODEV)
+		return -EPROTO;
+	return fd == -EAGAIN ? -EBUSY : fd;
+}
+
+/* Attach to the ring in force: see REPLACING. -ESTALE: the name just passed on
+ * to another. */
+SHMRING__COLD int
+shmring__open_once(struct shmring *r, const char *path, unsigned roles)
+{
+	char temporary[PATH_MAX];
+	int fd = shmring__open_ring(path, roles);
+	int error = fd < 0 ? fd : shmring__join(r, fd, roles);
+	if (error != -EINPROGRESS && error != -ESTALE)
+		return error;
+	shmring__temporary(temporary, path);
+	int other = shmring__open_ring(temporary, roles);
+	int found = other < 0 ? other : shmring__join(r, other, roles);
+	if (found == -EINPROGRESS)
+		shmring__os(SYS_close, other, 0, 0, 0, 0, 0);
+	int none = found == -EINPROGRESS || found == -ESTALE ||
+		   found == -ENOENT || found == -EPROTO;
+	if (error == -EINPROGRESS && none)
+		return shmring__join(r, fd, roles | SHMRING__DECIDED);
+	if (error == -EINPROGRESS)
+		shmring__os(SYS_close, fd, 0, 0, 0, 0, 0);
+	return none ? error : found;
+}
+
+/* Tells when names come into the directory; -1 where that cannot be had. */
+SHMRING__COLD int
+shmring__watch_names(void)
+{
+	int watch = shmring__above_stdio(shmring__os(
+		SYS_inotify_init1, O_CLOEXEC | O_NONBLOCK, 0, 0, 0, 0, 0));
+	if (watch >= 0 &&
+	    shmring__os(SYS_inotify_add_watch, watch, (long)SHMRING_DIRECTORY,
+			0x180 /* IN_CREATE | IN_MOVED_TO */, 0, 0, 0) < 0) {
+		shmring__os(SYS_close, watch, 0, 0, 0, 0, 0);
+		watch = -1;
+	}
+	return watch;
+}
+
+/* Until a name comes, or for so long. */
+SHMRING__COLD void
+shmring__await_name(int watch, int64_t ns)
+{
+	char events[4096];
+	struct timespec time = shmring__timespec(ns);
+	struct pollfd named = { watch, POLLIN, 0 };
+	if (shmring__os(SYS_ppoll, (long)&named, watch >= 0, (long)&time, 0, 0,
+			0) == 1)
+		shmring__os(SYS_read, watch, (long)events, sizeof(events), 0, 0,
+			    0);
+}
+
+#define SHMRING__LOOK_AGAIN_NS 16000000 /* at a role that is taken */
 
 static inline int
 shmring_open(struct shmring *ring, const char *name, unsigned roles,
 	     int64_t timeout_ns)
 {
 	char path[PATH_MAX];
-	int64_t deadline = timeout_ns > 0 ? SHMRING_NOW() + timeout_ns : 0;
+	int64_t start = timeout_ns ? SHMRING_NOW() : 0, now = start;
+	int64_t deadline =
+		timeout_ns < 0 ? INT64_MAX : shmring__after(start, timeout_ns);
+	int64_t pause = 500000;
+	int watch = -2; /* not asked for yet */
 	shmring__blank(ring);
 	int error = shmring__path(path, name);
 	roles = shmring__roles(roles);
 	if (error || !roles)
-		return error ? error : -EINVAL;
+		return error ? error : -EDOM;
 	for (;;) {
-		long fd = shmring__os(
-			SYS_openat, AT_FDCWD, (long)path,
-			(roles & SHMRING_OBSERVER ? O_RDONLY : O_RDWR) |
-				O_CLOEXEC | O_NOFOLLOW,
-			0, 0, 0);
-		error = fd < 0 ? (int)fd : shmring__join(ring, (int)fd, roles);
-		/* -ESTALE: it is being replaced, as good as absent. */
-		if ((error != -ENOENT && error != -ESTALE) || !timeout_ns)
-			return error;
-		if (deadline && SHMRING_NOW() >= deadline)
-			return -ETIMEDOUT;
-		shmring__nap(1000000);
+		error = -ESTALE;
+		for (int tries = 0; tries < 16 && error == -ESTALE; tries++)
+			error = shmring__open_once(ring, path, roles);
+		int absent = error == -ENOENT || error == -ESTALE;
+		if (!timeout_ns ||
+		    (!absent && error != -EBUSY && error != -EUSERS))
+			break;
+		now = SHMRING_NOW();
+		if (now >= deadline) {
+			error = absent ? -ETIMEDOUT : error;
+			break;
+		}
+		if (watch == -2) { /* then look again: it may have come */
+			watch = shmring__watch_names();
+			continue;
+		}
+		if (pause < SHMRING__LOOK_AGAIN_NS)
+			pause *= 2;
+		/* A role is given up without a sign that we could wait for. */
+		int64_t nap = absent && watch >= 0 ? SHMRING_SLICE_NS : pause;
+		shmring__await_name(
+			watch, nap < deadline - now ? nap : deadline - now);
 	}
+	if (watch >= 0)
+		shmring__os(SYS_close, watch, 0, 0, 0, 0, 0);
+	return error;
 }
 
 static inline int
@@ -2816,11 +3721,15 @@ shmring_close(struct shmring *ring)
 static inline int
 shmring_unlink(const char *name)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX], temporary[PATH_MAX];
 	int error = shmring__path(path, name);
-	if (!error)
-		error = (int)shmring__os(SYS_unlinkat, AT_FDCWD, (long)path, 0,
-					 0, 0, 0);
+	if (error)
+		return error;
+	error = (int)shmring__os(SYS_unlinkat, AT_FDCWD, (long)path, 0, 0, 0,
+				 0);
+	/* And what one left who was killed while it replaced. */
+	shmring__temporary(temporary, path);
+	shmring__sweep(temporary, 0);
 	return error;
 }
 
@@ -3017,7 +3926,7 @@ shmring__nothing(struct shmring *r, int side)
  * mode leaves one engine's code only. */
 SHMRING__HOT int
 shmring__room(struct shmring *r, uint32_t mode, size_t size,
-	      struct shmring__claim *claim, int lazy)
+	      struct shmring__claim *claim, int lazy, int *tries)
 {
 	int error;
 	if (SHMRING__RARELY(size >= r->canary->send))
@@ -3026,10 +3935,11 @@ shmring__room(struct shmring *r, uint32_t mode, size_t size,
 			    SHMRING__NO_CONSUMER))
 		return -EPIPE;
 	if (mode == SHMRING_SPSC)
+		/* own */
 		error = shmring__spsc_room(r, SHMRING__LOAD(r->tail, RELAXED),
 					   size, claim, lazy);
 	else
-		error = shmring__mpmc_claim(r, SHMRING__WRITE, 0, claim);
+		error = shmring__mpmc_claim(r, SHMRING__WRITE, 0, claim, tries);
 	return SHMRING__RARELY(error == -EAGAIN)
 		       ? shmring__nothing(r, SHMRING__WRITE)
 		       : error;
@@ -3059,7 +3969,7 @@ SHMRING__HOT int
 shmring__front_once(struct shmring *r, uint32_t mode,
 		    struct shmring__claim *claim, size_t limit)
 {
-	return mode == SHMRING_SPSC
+	return mode == SHMRING_SPSC /* own */
 		       ? shmring__spsc_front(r, SHMRING__LOAD(r->head, RELAXED),
 					     claim, limit)
 		       : shmring__mpmc_front(r, claim, limit);
@@ -3077,10 +3987,15 @@ shmring__front_empty(struct shmring *r, struct shmring__claim *claim,
 	 * lives may yet: it is not the end before it has let go. */
 	shmring__recover_all(r);
 	int again = shmring__front_once(r, r->mode, claim, limit);
-	if (again != -EAGAIN)
-		return again;
-	return r->mode == SHMRING_MPMC && shmring__in_hands(r) ? -EAGAIN
-							       : error;
+	if (again != -EAGAIN || r->mode == SHMRING_SPSC)
+		return again != -EAGAIN ? again : error;
+	/* Nor before all positions are passed: a call passes so many only.
+	 * A9 */
+	return SHMRING__LOAD(r->head, ACQUIRE) !=
+				       SHMRING__LOAD(r->tail, ACQUIRE) ||
+			       shmring__in_hands(r)
+		       ? -EAGAIN
+		       : error;
 }
 
 SHMRING__HOT int
@@ -3106,7 +4021,7 @@ shmring__drop(struct shmring *r, uint32_t mode,
 {
 	struct shmring__line *mine = r->line[SHMRING__READ];
 	if (mode == SHMRING_SPSC)
-		shmring__spsc_free(r, shmring__spsc_pass(r, claim));
+		shmring__spsc_free(r, shmring__spsc_next(r, claim));
 	else
 		shmring__mpmc_drop(r, claim);
 	shmring__count(&mine->popped, 1);
@@ -3121,7 +4036,7 @@ shmring__put_in(struct shmring *r, uint32_t mode, const void *data, size_t size,
 {
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
 		struct shmring__claim claim = { 0, 0, NULL, SHMRING__IDLE };
-		int error = shmring__room(r, mode, size, &claim, lazy);
+		int error = shmring__room(r, mode, size, &claim, lazy, &tries);
 		if (SHMRING__RARELY(error))
 			return error;
 		SHMRING_COPY(claim.data, data, size);
@@ -3175,7 +4090,7 @@ SHMRING__HOT size_t
 shmring__spsc_put_n(struct shmring *r, const struct iovec *messages,
 		    size_t count, int lazy)
 {
-	uint64_t first = SHMRING__LOAD(r->tail, RELAXED);
+	uint64_t first = SHMRING__LOAD(r->tail, RELAXED); /* own */
 	uint64_t tail = first;
 	size_t n;
 	if (SHMRING__RARELY(SHMRING__LOAD(&r->notice->attn, ACQUIRE) & /* A8 */
@@ -3189,40 +4104,55 @@ shmring__spsc_put_n(struct shmring *r, const struct iovec *messages,
 			break; /* not lazy: as many as fit, once one does */
 		SHMRING_COPY(claim.data, messages[n].iov_base, size);
 		tail = shmring__spsc_seal(r, &claim, size);
-		if (n)
+		if (n) /* carried by R1 of the first */
 			SHMRING__STORE((uint64_t *)(void *)(claim.data - 8),
 				       size + 1, RELAXED);
 	}
 	if (n) {
 		SHMRING__PUBLISH(shmring__header_at(r, first),
 				 messages[0].iov_len + 1); /* R1 */
-		SHMRING__STORE(r->tail, tail, RELAXED);
+		SHMRING__STORE(r->tail, tail, RELAXED); /* own */
 		shmring__count(&r->line[SHMRING__WRITE]->pushed, n);
 	}
 	return n;
 }
 
-/* SPSC: as many messages as are there, up to a redelivered one. The counter
- * moves once for all; head does not, or a successor would get the whole batch
- * again. */
+/* SPSC: we may have so many in hands at once from now on. */
+SHMRING__COLD void
+shmring__spsc_hold(struct shmring *r, uint64_t count)
+{
+	struct shmring__line *x = r->line[SHMRING__READ];
+	if (!x)
+		return; /* to be refused */
+	/* own: read by who has proof of our death */
+	SHMRING__STORE(&x->hands, count, RELAXED);
+	r->hands = count;
+}
+
+/* SPSC: as many messages as are there, up to a redelivered one. Head moves
+ * once for all: until then a successor would get them again, marked, of which
+ * `hands` tells it. */
 SHMRING__HOT size_t
 shmring__spsc_get_n(struct shmring *r, struct iovec *messages, size_t count)
 {
-	uint64_t head = SHMRING__LOAD(r->head, RELAXED);
-	uint64_t suspect = /* the end of one; no message ends at an odd place */
-		r->suspect[0] != r->suspect[1] ? r->suspect[1] : 1;
+	uint64_t head = SHMRING__LOAD(r->head, RELAXED); /* own */
 	size_t n;
-	for (n = 0; n < count && head != suspect; n++) {
+	if (SHMRING__RARELY(count > r->hands))
+		shmring__spsc_hold(r, count);
+	if (SHMRING__RARELY(shmring__ahead(head, r->doubtful) < 0))
+		count = count != 0; /* so that the mark is the last one's */
+	for (n = 0; n < count; n++) {
 		struct shmring__claim claim = { 0, 0, NULL, SHMRING__IDLE };
 		if (shmring__spsc_front(r, head, &claim, messages[n].iov_len))
 			break;
 		SHMRING_COPY(messages[n].iov_base, claim.data, claim.size);
 		messages[n].iov_len = claim.size;
-		head = shmring__spsc_pass(r, &claim);
-		shmring__spsc_free(r, head);
+		head = shmring__spsc_next(r, &claim);
 	}
-	if (n)
+	if (n) {
+		shmring__spsc_free(r, head);
 		shmring__count(&r->line[SHMRING__READ]->popped, n);
+	}
 	return n;
 }
 
@@ -3293,11 +4223,12 @@ shmring_redelivered(const struct shmring *ring)
 {
 	if (ring->fd < 0 || ring->mode == SHMRING_MPMC)
 		return ring->redelivered;
-	/* The suspect record lies before head once popped, at head while
+	/* The last message ends at head once popped, begins there while
 	 * peeked. */
+	uint64_t head = SHMRING__LOAD(ring->head, RELAXED); /* own */
 	int popped = !ring->held[SHMRING__READ].state;
-	return ring->suspect[0] != ring->suspect[1] &&
-	       SHMRING__LOAD(ring->head, RELAXED) == ring->suspect[popped];
+	return shmring__ahead(head, ring->resumed) >= popped &&
+	       shmring__ahead(ring->doubtful, head) >= !popped;
 }
 
 /* ------------------------------------------------------------------------
@@ -3328,7 +4259,8 @@ shmring__reserve(struct shmring *r, size_t size, int lazy)
 		if (!r->spill)
 			return shmring__null(r, -ENOMEM);
 	}
-	int error = shmring__room(r, r->mode, size, claim, lazy);
+	int tries = 0;
+	int error = shmring__room(r, r->mode, size, claim, lazy, &tries);
 	if (error)
 		return shmring__null(r, error);
 	claim->state = SHMRING__HELD;
@@ -3925,6 +4857,7 @@ shmring_length(const struct shmring *ring)
 {
 	if (ring->fd < 0)
 		return 0;
+	/* hint: both may have moved on */
 	uint64_t head = SHMRING__LOAD(ring->head, RELAXED);
 	uint64_t tail = SHMRING__LOAD(ring->tail, RELAXED);
 	uint64_t most = ring->mode == SHMRING_MPMC ? ring->mask + 1
@@ -3944,22 +4877,27 @@ shmring_participant(const struct shmring *ring, uint32_t index,
 		return -EINVAL;
 	const struct shmring__line *x = &ring->lines[index];
 	uint64_t status = SHMRING__LOAD(&x->status, ACQUIRE); /* A7 */
+	/* hint: counters go on */
 	out->pushed = SHMRING__LOAD(&x->pushed, RELAXED);
 	out->pushed_bytes = SHMRING__LOAD(&x->pushed_bytes, RELAXED);
 	out->popped = SHMRING__LOAD(&x->popped, RELAXED);
 	out->popped_bytes = SHMRING__LOAD(&x->popped_bytes, RELAXED);
+	/* hint */
 	if (ring->mode == SHMRING_SPSC && index == SHMRING__WRITE)
 		out->pushed_bytes =
 			SHMRING__LOAD(ring->tail, RELAXED) - out->pushed * 8;
+	/* hint */
 	if (ring->mode == SHMRING_SPSC && index == SHMRING__READ)
 		out->popped_bytes =
 			SHMRING__LOAD(ring->head, RELAXED) - out->popped * 8;
+	/* hint */
 	out->full = SHMRING__LOAD(&x->full, RELAXED);
 	out->empty = SHMRING__LOAD(&x->empty, RELAXED);
 	out->sleeps = SHMRING__LOAD(&x->sleeps, RELAXED);
 	out->wakes = SHMRING__LOAD(&x->wakes, RELAXED);
 	if (shmring__state_of(status) == SHMRING__FREE)
 		return -ENOENT;
+	/* carried by A7 */
 	out->pid = SHMRING__LOAD(&x->pid, RELAXED);
 	out->roles = shmring__roles_of(status);
 	return 0;
@@ -4015,19 +4953,23 @@ shmring_strerror(int error)
 		return "the other side is gone: the last consumer (push) or "
 		       "producer (pop, all read) has closed or died";
 	case EBUSY:
-		return "taken: the role by a living process, the segment by "
-		       "somebody attached, or the handle by a reservation or "
-		       "peek not yet finished";
+		return "taken: the role, by a living process (open, dup); the "
+		       "name, by a ring in use or just being replaced "
+		       "(create with SHMRING_REPLACE); the handle, by a "
+		       "reservation or peek not yet finished (push, pop)";
 	case EUSERS:
 		return "all participants are attached: create the ring with "
 		       "more participants";
 	case EPERM:
-		return "not permitted: the handle lacks the role, or the "
-		       "segment's owner, permissions or seals are not "
-		       "acceptable";
+		return "not permitted: the handle lacks the role (push, pop); "
+		       "the ring is another user's, see SHMRING_ANY_OWNER, or "
+		       "more may write it than its creator said (open); the "
+		       "descriptor is not sealed (open_fd); the name is "
+		       "another user's (replace, unlink); RLIMIT_MEMLOCK is 0 "
+		       "(SHMRING_MLOCK)";
 	case ESTALE:
-		return "handle of a parent process, or segment being replaced: "
-		       "open your own handle";
+		return "handle of a parent process, or of a ring that was "
+		       "replaced: open your own";
 	case EBADF:
 		return "handle or descriptor is not open: create or open the "
 		       "ring first";
@@ -4054,38 +4996,86 @@ shmring_strerror(int error)
 		return "the name is taken by a ring whose users died: create "
 		       "with SHMRING_REPLACE, or unlink it";
 	case ENOENT:
-		return "no such ring (or no /proc, /dev/shm): create it first, "
-		       "or open with a timeout";
+		return "no such ring: create it first, or open with a timeout";
+	case ENOTDIR:
+		return "there is no directory for rings: make or "
+		       "mount " SHMRING_DIRECTORY;
+	case ENXIO:
+		return "no /proc that shows this process: mount it, for "
+		       "create, dup and open_fd need /proc/self/fd";
 	case ENOSPC:
-		return "no room in shared memory: fewer or smaller slots, or a "
-		       "larger /dev/shm";
+		return "no room: larger than what the file system "
+		       "of " SHMRING_DIRECTORY
+		       " has free, or than the memory that "
+		       "is available (MemAvailable in /proc/meminfo, the "
+		       "limit of the cgroup): fewer or smaller slots";
+	case EFBIG:
+		return "larger than this process may make a file: raise "
+		       "RLIMIT_FSIZE (ulimit -f), or fewer or smaller slots";
 	case ENOMEM:
 		return "no memory, or no huge pages reserved: see "
-		       "vm.nr_hugepages, RLIMIT_MEMLOCK";
+		       "vm.nr_hugepages, RLIMIT_MEMLOCK, RLIMIT_AS";
 	case EOPNOTSUPP:
-		return "not supported here: this system has no transparent "
-		       "huge pages for shared memory, or refuses "
-		       "MADV_WIPEONFORK (Linux 4.14), or the ring has no "
-		       "descriptor to pass";
+		return "not supported: no transparent huge pages for shared "
+		       "memory on this system (SHMRING_HUGE), or no "
+		       "descriptor to pass (fd of a ring with a name)";
+	case EISDIR:
+		return "the file system of " SHMRING_DIRECTORY
+		       " has no O_TMPFILE: mount a tmpfs there, or take "
+		       "memfd";
+	case ENODEV:
+		return "the file system of " SHMRING_DIRECTORY
+		       " cannot allocate (fallocate): mount a tmpfs there, or "
+		       "take memfd";
+	case ENOLCK:
+		return "locks of open files are refused (fcntl, F_OFD_SETLK): "
+		       "no participant could be told from a dead one";
+	case ENOSYS:
+		return "the kernel, or a filter (seccomp), refuses a system "
+		       "call that this needs: openat with O_TMPFILE, "
+		       "fallocate, fchmod, linkat, memfd_create, madvise with "
+		       "MADV_WIPEONFORK (Linux 4.14), for SHMRING_REPLACE "
+		       "renameat2";
 	case EINVAL:
-		return "invalid: a name has one component; slots at most 2^30 "
-		       "and, in MPMC, at least 2 and twice the participants; "
-		       "slot_size at most 2^30; SHMRING_HUGETLB only with "
-		       "memfd; commit, release need a reserve, peek before";
+		return "invalid: a name is one component that does not end "
+		       "in " SHMRING__TEMPORARY "; commit and release need a "
+		       "reserve or peek before; a participant's index";
+	case EDOM:
+		return "no such mode, role, flag or permission, or not for "
+		       "this call (SHMRING_HUGETLB: memfd only)";
+	case ERANGE:
+		return "out of range: slots at most 2^30 and, in MPMC, at "
+		       "least 2 and twice the participants (1024 at most); "
+		       "slot_size at most 2^30";
 	case ENAMETOOLONG:
-		return "name longer than 255 bytes";
+		return "name longer than 251 bytes";
+	case ELOOP:
+		return "a symbolic link stands under the name: no ring does "
+		       "that";
 	case EACCES:
 		return "permission denied by the file system: see the ring's "
-		       "permissions";
+		       "permissions, or those of " SHMRING_DIRECTORY;
+	case EROFS:
+		return SHMRING_DIRECTORY " is mounted read-only";
 	case EMFILE:
 		return "too many open files: raise RLIMIT_NOFILE";
+	case ENFILE:
+		return "too many open files in the whole system: raise "
+		       "fs.file-max";
 	default:
-		return strerror(-error);
+		break;
 	}
+	int saved = errno;
+	const char *text = strerror(-error);
+	errno = saved;
+	return text;
 }
 
 #ifdef __cplusplus
+#pragma GCC diagnostic pop
 }
 #endif
 
+#endif /* the system calls are there */
+#endif /* the target suits */
 #endif /* SHMRING_H */

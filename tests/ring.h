@@ -70,7 +70,7 @@ ring_seed(struct shmring *ring, uint64_t position)
 
 	*ring->tail = *ring->head = position;
 	if (ring->mode == SHMRING_SPSC) {
-		*ring->taken = position;
+		*ring->taken = *shmring__doubtful(ring) = position;
 		*shmring__header_at(ring, position) = 0;
 	} else {
 		for (uint64_t p = position; p < position + slots; p++)

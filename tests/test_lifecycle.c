@@ -92,7 +92,14 @@ refuse_wrong_names(void)
 	is_int(shmring_create(&ring, longer, NULL), -ENAMETOOLONG,
 	       "too long a name");
 	is_int(shmring_create(&ring, NULL, NULL), -EINVAL, "none at all");
-	is_int(shmring_open(&ring, tap_name(), 5, 0), -EINVAL, "no such role");
+	is_int(shmring_open(&ring, tap_name(), 5, 0), -EDOM, "no such role");
+	longer[NAME_MAX - strlen(SHMRING__TEMPORARY) + 1] = 0;
+	is_int(shmring_create(&ring, longer, NULL), -ENAMETOOLONG,
+	       "a byte too long for a temporary name beside it");
+	longer[NAME_MAX - strlen(SHMRING__TEMPORARY)] = 0;
+	is_int(shmring_unlink(longer), -ENOENT, "the longest");
+	is_int(shmring_create(&ring, "/x" SHMRING__TEMPORARY, NULL), -EINVAL,
+	       "such a one is not for others");
 }
 
 static void
@@ -164,7 +171,8 @@ refuse_changed_headers(const char *original)
 		{ FIELD(layout), SHMRING_LAYOUT + 1, -EPROTONOSUPPORT },
 		{ FIELD(byte_order), 0x04030201, -EPROTOTYPE },
 		{ FIELD(word_size), 4, -EPROTOTYPE },
-		{ FIELD(boot_id), 0, -EREMOTE },
+		{ FIELD(boot_id), 1, -EREMOTE },
+		{ FIELD(boot_id), 0, 0 }, /* unknown, which proves nothing */
 		{ FIELD(creator), NOBODY, -EPERM },
 		{ FIELD(mode), SHMRING_SPSC, -EBADMSG },
 		{ FIELD(mode), 2, -EBADMSG },
@@ -185,7 +193,9 @@ refuse_changed_headers(const char *original)
 		{ FIELD(capacity), UINT64_MAX, -EBADMSG },
 		{ FIELD(total), 4096, -EBADMSG },
 		{ FIELD(total), UINT64_MAX, -EBADMSG },
-		{ FIELD(retired), 1, -ESTALE },
+		{ FIELD(retired), SHMRING__YIELDS, 0 }, /* if nobody came */
+		{ FIELD(retired), SHMRING__REPLACED, -ESTALE },
+		{ FIELD(retired), SHMRING__PENDING, 0 }, /* nothing else is */
 	};
 	unsigned char bytes[16] = { 0 };
 
@@ -193,7 +203,8 @@ refuse_changed_headers(const char *original)
 		memcpy(bytes, &changes[i].value, sizeof(uint64_t));
 		is_int(open_changed(original, changes[i].at, bytes,
 				    changes[i].size, 0, -1, 0600),
-		       changes[i].error, "refused: %s %" PRIu64,
+		       changes[i].error, "%s: %s %" PRIu64,
+		       changes[i].error ? "refused" : "accepted",
 		       changes[i].field, changes[i].value);
 	}
 }
@@ -845,7 +856,7 @@ use_huge_pages(void)
 		shmring_close(&ring);
 	}
 	config.flags = SHMRING_HUGETLB;
-	is_int(shmring_create(&ring, tap_name(), &config), -EINVAL,
+	is_int(shmring_create(&ring, tap_name(), &config), -EDOM,
 	       "reserved huge pages are for descriptors only");
 	error = shmring_create_memfd(&ring, &config);
 	if (error == -ENOMEM) {

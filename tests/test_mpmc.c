@@ -324,8 +324,8 @@ visit(uint64_t position, const char *where)
 static void
 end_with_the_last_turn(void)
 {
-	/* 64 bits less the 17 of a length to 65536 count the phases */
-	uint64_t turns = UINT64_C(1) << 46, pushed = 0;
+	/* 64 bits less 12 count the phases, whatever the slots' size */
+	uint64_t turns = UINT64_C(1) << 51, pushed = 0;
 	struct shmring ring;
 	int wrong = 0;
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Description: two translation units in one program, of strict C11 and, where
 # there is a compiler, C++; no symbol of the header leaks out of either; other
-# targets than 64-bit little-endian ones are refused
+# targets than 64-bit little-endian ones are refused; one error at a time
 # shellcheck source=tests/tap.sh
 . tests/tap.sh
 
@@ -59,6 +59,25 @@ for target in -U__LP64__ -m32 -mx32 -mabi=ilp32 -mbig-endian; do
 	ok $? "refused, with a reason: $target"
 done
 
+# Strict C that has met a system header already: one error, not a flood.
+printf '#include <stdio.h>\n#include <shmring.h>\n' >"$tmp/late.c"
+${CC:-cc} -std=c11 -Iinclude -fsyntax-only "$tmp/late.c" >"$tmp/out" 2>&1
+is "$(grep ': error' "$tmp/out" | sed 's/.*compile with //')" \
+	'-D_DEFAULT_SOURCE"' "one error says what to do"
+${CC:-cc} -std=c11 -D_DEFAULT_SOURCE -Iinclude -fsyntax-only "$tmp/late.c"
+ok $? "and that helps"
+
+# Programs have macros of such names; system headers stand them as well.
+{
+	for name in unused noinline cold always_inline; do
+		echo "#define $name a macro of the program"
+	done
+	cat "$tmp/second.c"
+} >"$tmp/macros.c"
+# shellcheck disable=SC2086 # a list of flags
+${CC:-cc} -std=c11 $flags -c "$tmp/macros.c" -o "$tmp/macros.o"
+ok $? "macros named like attributes do no harm"
+
 for unit in first second; do
 	# shellcheck disable=SC2086 # a list of flags
 	${CC:-cc} -std=c11 $flags -c "$tmp/$unit.c" -o "$tmp/$unit.o"
@@ -72,6 +91,10 @@ if command -v "${CXX:-c++}" >/dev/null; then
 	${CXX:-c++} -x c++ -std=c++11 $flags -c "$tmp/second.c" \
 		-o "$tmp/second.o"
 	ok $? "strict C++11 compiles it, too"
+	# shellcheck disable=SC2086
+	${CXX:-c++} -x c++ -std=c++11 $flags -Wold-style-cast \
+		-c "$tmp/second.c" -o "$tmp/casts.o"
+	ok $? "quietly, where old casts are frowned upon"
 	link "C and C++" "$tmp/first.o" "$tmp/second.o"
 else
 	skip "no C++ compiler: no mixed program"

@@ -98,7 +98,7 @@ going_on(void *unused)
 {
 	(void)unused;
 	take();
-	shmring__calm(reader);
+	shmring__reclaim_all(reader);
 	return NULL;
 }
 
@@ -165,7 +165,7 @@ static void *
 beside(void *unused)
 {
 	(void)unused;
-	shmring__calm(VICTIM == SHMRING_PRODUCER ? writer : reader);
+	shmring__reclaim_all(VICTIM == SHMRING_PRODUCER ? writer : reader);
 	return NULL;
 }
 #else
@@ -174,7 +174,7 @@ going_on(void *unused)
 {
 	(void)unused;
 	look(reader, reader->head, SHMRING__READ);
-	shmring__calm(reader);
+	shmring__reclaim_all(reader);
 	return NULL;
 }
 
@@ -224,7 +224,7 @@ main(void)
 		MODEL_ASSERT(put(FIRST));
 	for (int i = 0; i < SLOTS; i++)
 		MODEL_ASSERT(take());
-	shmring__calm(reader);
+	shmring__reclaim_all(reader);
 	MODEL_ASSERT(!(reader->notice->attn & SHMRING__DOUBT));
 #ifndef DOUBTED
 	MODEL_ASSERT(reader->notice->attn);
