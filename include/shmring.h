@@ -685,8 +685,8 @@ struct shmring__claim { /* a message in hands */
 
 struct shmring__idle { /* what keeps us waiting */
 	uint64_t position; /* nothing was to be had there */
-	int64_t since; /* as it is now: claimed by another, or not */
-	int claimed;
+	int claimed; /* by another; -1: not seen yet */
+	int64_t since; /* it is seen to be so */
 	uint64_t done, streak; /* messages moved until, between two waits */
 	uint32_t calls;
 	uint32_t lone, trial; /* waits since, and until, a try for a stream */
@@ -2160,7 +2160,7 @@ shmring__mpmc_impatient(struct shmring *r, int side)
 		return;
 	}
 	if (shmring__ahead(head, tail - slots) > 0) {
-		if (same && r->idle[side].claimed &&
+		if (same && r->idle[side].claimed > 0 &&
 		    shmring__blocked_behind(r, tail, head + slots, 0))
 			shmring__doubt(r, tail, shmring__phase(r, tail, 0), 0);
 		return;
@@ -3821,8 +3821,7 @@ shmring__note_idle(struct shmring *r, int side, uint64_t position)
 	uint64_t done =
 		SHMRING__LOAD(reads ? &mine->popped : &mine->pushed, RELAXED);
 	idle->position = position;
-	idle->since = 0;
-	idle->claimed = 0;
+	idle->claimed = -1;
 	idle->calls = 0;
 	idle->streak = done - idle->done;
 	idle->done = done;
@@ -3864,7 +3863,8 @@ shmring__patient_until(const struct shmring *r, int side)
 {
 	const struct shmring__idle *idle = &r->idle[side];
 	int64_t patience = SHMRING_PATIENCE_NS;
-	if (side == SHMRING__WRITE && idle->claimed) {
+	if (side == SHMRING__WRITE && idle->claimed > 0 &&
+	    patience <= INT64_MAX / SHMRING__MORE_PATIENCE) {
 		uint64_t head = SHMRING__LOAD(r->head, RELAXED);
 		uint64_t a = SHMRING__LOAD(shmring__a(r, head), RELAXED);
 		if (a >> r->length_bits == shmring__phase(r, head, 1))
@@ -3878,13 +3878,13 @@ shmring__watch_claim(struct shmring *r, int side, int64_t now)
 {
 	struct shmring__idle *idle = &r->idle[side];
 	int claimed = shmring__claimed(r, side, idle->position);
-	if (!idle->since || claimed != idle->claimed) {
-		idle->since = now;
+	if (claimed != idle->claimed) {
 		idle->claimed = claimed;
-	} else if ((claimed || side == SHMRING__WRITE) &&
-		   now >= shmring__patient_until(r, side)) {
-		shmring__mpmc_impatient(r, side);
+		idle->since = now;
 	}
+	if ((claimed || side == SHMRING__WRITE) &&
+	    now >= shmring__patient_until(r, side))
+		shmring__mpmc_impatient(r, side);
 }
 
 /* Whether it is for us to look for the dead: one who waits on a ring does, once
@@ -4469,7 +4469,9 @@ shmring_release_n(struct shmring *ring, size_t count)
 #ifndef SHMRING__FIRST_SLEEP_NS
 #define SHMRING__FIRST_SLEEP_NS 50000
 #endif
+#ifndef SHMRING__NAP_NS
 #define SHMRING__NAP_NS INT64_C(1000000) /* beside room that nobody tells of */
+#endif
 #define SHMRING__LONG_NAP_NS (8 * SHMRING__NAP_NS) /* while others get it all */
 #define SHMRING__PEEK_NS \
 	10000 /* who spins looks at the peer's lines so often */
@@ -4661,7 +4663,7 @@ shmring__how_long(const struct shmring__waiter *w, int64_t now)
 		until = shmring__sooner(until, now + SHMRING__FIRST_SLEEP_NS);
 	else if (w->nap && !(w->bits & SHMRING__PROMPT))
 		until = shmring__sooner(until, now + w->nap);
-	if (r->idle[w->side].claimed) {
+	if (r->idle[w->side].claimed > 0) {
 		int64_t doubt = shmring__patient_until(r, w->side);
 		until = doubt > now ? shmring__sooner(until, doubt) : until;
 	}

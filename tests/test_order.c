@@ -499,6 +499,138 @@ lose_patience(void)
 	leave();
 }
 
+/* So often that each look at the clock is among them. */
+static void
+find_nothing(const char *what)
+{
+	int wrong = 0;
+
+	for (int i = 0; i < 64; i++)
+		wrong += pop_number(&reader[0]) != -EAGAIN;
+	is_int(wrong, 0, "%s", what);
+}
+
+static void
+find_no_room(const char *what)
+{
+	int wrong = 0;
+
+	for (int i = 0; i < 64; i++)
+		wrong += push_number(&writer[0], 0) != -EAGAIN;
+	is_int(wrong, 0, "%s", what);
+}
+
+/* However long the ring was empty: a claim is not older than it is. */
+static void
+be_patient_with_a_claim(void)
+{
+	int64_t start = clock_ns;
+
+	make(SLOTS);
+	find_nothing("empty");
+	clock_ns += 5 * SHMRING_PATIENCE_NS;
+	find_nothing("for long");
+	reserve(&writer[0], 1);
+	push_some(&writer[1], 2, 2);
+	find_nothing("not its turn");
+	clock_ns += SHMRING_PATIENCE_NS - 1;
+	find_nothing("not for long");
+	ok(!attention(SHMRING__DOUBT), "who has just come is not doubted");
+	clock_ns += 1;
+	pop_number(&reader[0]);
+	while (pop_number(&reader[0]) == -EAGAIN && !attention(SHMRING__DOUBT))
+		;
+	ok(attention(SHMRING__DOUBT), "until patience ends");
+	shmring_abort(&writer[0]);
+	leave();
+
+	make(SLOTS);
+	reserve(&writer[0], 1);
+	push_some(&writer[1], 2, 2);
+	reader[0].idle[SHMRING__READ].position = 1;
+	shmring__mpmc_impatient(&reader[0], SHMRING__READ);
+	ok(!attention(SHMRING__DOUBT), "nor a claim that is not the one seen");
+	shmring_abort(&writer[0]);
+	leave();
+	clock_ns = start;
+}
+
+/* A producer waits for room behind a message that a consumer has in hands. */
+static void
+be_patient_with_a_reader(void)
+{
+	int64_t start = clock_ns;
+	size_t size;
+
+	make(SLOTS);
+	push_some(&writer[1], 1, SLOTS);
+	find_no_room("full");
+	clock_ns += 99 * SHMRING_PATIENCE_NS;
+	find_no_room("for long");
+	shmring_peek(&reader[0], &size);
+	pop_some(&reader[1], 2, 2);
+	shmring__mpmc_impatient(&writer[0], SHMRING__WRITE);
+	find_no_room("one is in hands");
+	clock_ns += SHMRING_PATIENCE_NS;
+	find_no_room("there are others to be read");
+	ok(!attention(SHMRING__DOUBT), "a full ring is nobody's fault");
+	pop_some(&reader[1], 3, SLOTS);
+	for (int i = 0; i < 64 && !attention(SHMRING__DOUBT); i++)
+		push_number(&writer[0], 0);
+	ok(attention(SHMRING__DOUBT), "and who holds all up is doubted");
+	is_int(shmring_release(&reader[0]), 0, "release");
+	leave();
+
+	make(SLOTS);
+	push_some(&writer[1], 1, SLOTS);
+	shmring_peek(&reader[0], &size);
+	pop_some(&reader[1], 2, 2);
+	find_no_room("one is in hands");
+	clock_ns += SHMRING__MORE_PATIENCE * SHMRING_PATIENCE_NS - 1;
+	find_no_room("others can be read for long");
+	ok(!attention(SHMRING__DOUBT), "there is more patience then");
+	clock_ns += 1;
+	for (int i = 0; i < 64 && !attention(SHMRING__DOUBT); i++)
+		push_number(&writer[0], 0);
+	ok(attention(SHMRING__DOUBT), "but it ends");
+	is_int(shmring_release(&reader[0]), 0, "release");
+	leave();
+	clock_ns = start;
+}
+
+/* Who waits on a ring looks for the dead, one a slice for all. */
+static void
+take_turns_to_look(void)
+{
+	uint64_t *looked;
+	int64_t before = clock_ns;
+
+	make(SLOTS);
+	looked = &any->header->looked;
+	clock_ns = 10 * SHMRING_SLICE_NS;
+	is_int(shmring__my_turn(&reader[0], clock_ns), 1, "one looks");
+	clock_ns += SHMRING_SLICE_NS / 2;
+	is_int(shmring__my_turn(&reader[1], clock_ns), 0, "for all");
+	clock_ns += SHMRING_SLICE_NS / 2;
+	is_int(shmring__my_turn(&reader[1], clock_ns), 1,
+	       "it is due a slice later, whoever comes");
+	is_int(shmring__my_turn(&reader[0], clock_ns), 0, "one again");
+	clock_ns += SHMRING_SLICE_NS;
+	*looked = (uint64_t)clock_ns + 1;
+	is_int(shmring__my_turn(&reader[0], clock_ns), 1, "no future");
+	clock_ns += SHMRING_SLICE_NS;
+	*looked = UINT64_MAX;
+	is_int(shmring__my_turn(&reader[0], clock_ns), 1, "of any kind");
+	clock_ns += SHMRING_SLICE_NS;
+	*looked = UINT64_MAX / 2 + (uint64_t)clock_ns;
+	is_int(shmring__my_turn(&reader[0], clock_ns), 1, "is believed");
+	clock_ns += SHMRING_SLICE_NS;
+	*looked = 0;
+	is_int(shmring__my_turn(&reader[0], clock_ns), 1, "nor a far past");
+	leave();
+	clock_ns = before;
+}
+
 /* ---- Clearing attn -------------------------------------------------------- */
 
 static void
@@ -687,7 +819,9 @@ end_when_all_hands_are_empty(void)
 	shmring_peek(&reader[1], &size);
 	shmring_close(&writer[0]);
 	shmring_close(&writer[1]);
+	called = 0;
 	pop_some(&reader[0], 2, 2);
+	is_int(called, 0, "nobody is called who does not sleep");
 	is_int(pop_number(&reader[0]), -EAGAIN, "one is in hands");
 	uint32_t *word = &any->notice->data;
 	*word |= SHMRING__WAITS;
@@ -1272,6 +1406,201 @@ wait_for_who_may_be_stopped(void)
 	leave();
 }
 
+/* Three are in the way, one behind the other, two of them stopped. */
+static void
+sleep_on(void)
+{
+	clock_ns = sleep_until;
+	if (++sleeps < 16)
+		arm(&at_sleep, NULL, sleep_on);
+}
+
+static void
+wait_for_several_who_are_stopped(void)
+{
+	int64_t number = 0, start = clock_ns;
+
+	make(SLOTS);
+	shmring_close(&reader[1]);
+	ring_dup(&third, any, SHMRING_PRODUCER);
+	reserve(&writer[0], 1);
+	reserve(&writer[1], 2);
+	push_some(&third, 3, 3);
+	shmring_set_spin(&reader[0], 0);
+	sleeps = 0;
+	arm(&at_sleep, NULL, sleep_on);
+	is_int(shmring_pop_wait(&reader[0], &number, 8, -1), 8, "it comes");
+	is_int(number, 3, "past two who are stopped");
+	at_sleep.step = NULL;
+	ok(clock_ns - start <= 3 * SHMRING_PATIENCE_NS,
+	   "patience is for each of them");
+	shmring_abort(&writer[0]);
+	shmring_abort(&writer[1]);
+	shmring_close(&third);
+	ring_dup(&reader[1], any, SHMRING_CONSUMER);
+	leave();
+	clock_ns = start;
+}
+
+static int64_t naps[8];
+
+/* All of them time out but the last, which a slot ends. */
+static void
+nap_until_the_fourth(void)
+{
+	naps[sleeps] = sleep_until - clock_ns;
+	if (++sleeps < 4) {
+		clock_ns = sleep_until;
+		arm(&at_sleep, NULL, nap_until_the_fourth);
+		return;
+	}
+	ok(any->notice->space & SHMRING__PROMPT, "the next slot is asked for");
+	called = 0;
+	pop_one();
+	is_int(called, 1, "and told of");
+	ok(!(any->notice->space & SHMRING__CALLS), "once");
+	any->notice->space |= SHMRING__WAITS;
+}
+
+/* A ring in which the next few slots are no eighth. */
+static void
+make_full(void)
+{
+	make(8 * SLOTS);
+	push_one();
+	pop_one();
+	while (push_number(&writer[0], 1) == 0)
+		;
+	shmring_set_spin(&writer[0], 0);
+	sleeps = 0;
+}
+
+static void
+close_all(void)
+{
+	for (int i = 0; i < SIDES; i++) {
+		shmring_close(&writer[i]);
+		shmring_close(&reader[i]);
+	}
+}
+
+static void
+ask_for_the_next_slot(void)
+{
+	int64_t start = clock_ns;
+
+	make_full();
+	arm(&at_sleep, NULL, nap_until_the_fourth);
+	is_int(shmring_push_wait(&writer[0], "", 1, -1), 0, "room");
+	is_int(sleeps, 4, "for who sleeps");
+	is_int(naps[0], SHMRING__FIRST_SLEEP_NS, "shortly");
+	is_int(naps[1], SHMRING__NAP_NS, "a nap");
+	is_int(naps[2], SHMRING__FIRST_SLEEP_NS, "shortly since it asks");
+	ok(naps[3] > SHMRING_SLICE_NS / 2, "at last long");
+	is_int(called, 1, "who leaves calls another, though it took all");
+	ok(!(any->notice->space & SHMRING__CALLS), "who is in charge now");
+	close_all();
+	clock_ns = start;
+}
+
+/* Others take what comes free; in the fourth we are woken. */
+static void
+nap_while_others_push(void)
+{
+	naps[sleeps] = sleep_until - clock_ns;
+	pop_one();
+	if (++sleeps == 6)
+		return;
+	is_int(push_number(&writer[1], 1), 0, "another is faster");
+	if (sleeps != 4)
+		clock_ns = sleep_until;
+	arm(&at_sleep, NULL, nap_while_others_push);
+}
+
+static void
+nap_beside_the_others(void)
+{
+	int64_t start = clock_ns;
+
+	make_full();
+	arm(&at_sleep, NULL, nap_while_others_push);
+	is_int(shmring_push_wait(&writer[0], "", 1, -1), 0, "room");
+	is_int(sleeps, 6, "at last");
+	is_int(naps[0], SHMRING__FIRST_SLEEP_NS, "shortly");
+	is_int(naps[1], 2 * SHMRING__NAP_NS, "a nap");
+	is_int(naps[2], 4 * SHMRING__NAP_NS, "longer");
+	is_int(naps[4], SHMRING__NAP_NS, "after a wake-up short again");
+	is_int(naps[5], 2 * SHMRING__NAP_NS, "and longer");
+	ok(!(any->notice->space & SHMRING__PROMPT), "what moves is not asked");
+	close_all();
+	clock_ns = start;
+}
+
+/* Words before we announce ourselves anew, and whether we may sleep long. */
+static int
+may_sleep_long(struct shmring__waiter *w, uint32_t before, int64_t now)
+{
+	uint32_t after = before | w->bits | SHMRING__SLEEPY;
+	int may = shmring__may_sleep_long(w, before, after, now);
+
+	w->expected = after;
+	return may;
+}
+
+static void
+sleep_long_when_heard(void)
+{
+	uint32_t waits = SHMRING__WAITS | SHMRING__SLEEPY;
+	uint32_t prompt = waits | SHMRING__PROMPT;
+	uint32_t woken = SHMRING__GENERATION, epoch = SHMRING__EPOCH;
+	int64_t t = clock_ns, first = SHMRING__FIRST_SLEEP_NS;
+
+	make(SLOTS);
+	struct shmring__waiter w = shmring__wait_for(&writer[0], SHMRING__WRITE,
+						     SHMRING__WAITS, -1);
+	is_int(may_sleep_long(&w, 0, t), 0, "not at first");
+	w.sleeps = 1;
+	is_int(may_sleep_long(&w, waits, t + first - 1), 0, "nor soon");
+	is_int(may_sleep_long(&w, waits, t + first), 1, "after a while");
+	is_int(may_sleep_long(&w, SHMRING__SLEEPY, t + first), 1,
+	       "also after a wake-up, if the word said so meanwhile");
+	is_int(may_sleep_long(&w, waits + epoch, t + 2 * first), 1,
+	       "a call that stood is enough");
+	w.expected = 0;
+	is_int(may_sleep_long(&w, SHMRING__SLEEPY + 2 * epoch, t + 2 * first),
+	       0, "if it did not, not: it was taken away and has come back");
+	is_int(may_sleep_long(&w, waits + 2 * epoch + woken, t + 3 * first - 1),
+	       0, "our call was another's meanwhile");
+	w.bits |= SHMRING__PROMPT;
+	is_int(may_sleep_long(&w, waits + 2 * epoch + woken, t + 9 * first), 0,
+	       "nor is a slot told of before it is asked for");
+	is_int(may_sleep_long(&w, prompt + 2 * epoch + 2 * woken,
+			      t + 10 * first),
+	       0, "for as long");
+	is_int(may_sleep_long(&w, prompt + 2 * epoch + 2 * woken,
+			      t + 11 * first),
+	       1, "as it has to stand");
+	leave();
+}
+
+/* Nobody sleeps any more at every turn: pushes pay no fence for it. */
+static void
+forget_the_sleepy(void)
+{
+	int wrong = 0;
+
+	make(SLOTS);
+	uint32_t *data = &any->notice->data;
+
+	*data = SHMRING__SLEEPY;
+	for (int i = 0; i < SHMRING__AWAKE; i++)
+		wrong += push_number(&writer[0], 1) != 0 ||
+			 pop_number(&reader[0]) != 1;
+	is_int(wrong, 0, "many are pushed, nobody is called");
+	is_int(*data, SHMRING__EPOCH, "it is not looked for them any more");
+	leave();
+}
+
 static void
 wake_all_at_the_end(void)
 {
@@ -1591,6 +1920,9 @@ main(void)
 	keep_within_the_slots();
 	have_patience();
 	lose_patience();
+	be_patient_with_a_claim();
+	be_patient_with_a_reader();
+	take_turns_to_look();
 	calm_down_at_last();
 	bury_who_lost_a_race();
 	bury_who_read_less();
@@ -1622,6 +1954,11 @@ main(void)
 	tell_of_the_rest();
 	pass_on_the_wake();
 	wait_for_who_may_be_stopped();
+	wait_for_several_who_are_stopped();
+	ask_for_the_next_slot();
+	nap_beside_the_others();
+	sleep_long_when_heard();
+	forget_the_sleepy();
 	sleep_shortly_once();
 	sleep_shortly_after_a_stream();
 	wake_all_at_the_end();

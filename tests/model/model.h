@@ -135,6 +135,11 @@ model_heavy(void)
  */
 #define MODEL_LONG 100000000 /* ns */
 
+/* Each thread has a clock of its own, which only its short sleeps advance, and
+ * only those that nobody ends: what may be relied upon after a time must not be
+ * relied upon before it. Nobody loses patience. */
+static _Thread_local int64_t model_now;
+
 #ifdef MODEL_FUTEXES
 static struct model_futex {
 	const uint32_t *word;
@@ -161,9 +166,10 @@ model_find_futex(const uint32_t *word)
 }
 
 static inline int
-model_futex_wait(uint32_t *word, uint32_t expected, int brief)
+model_futex_wait(uint32_t *word, uint32_t expected, int64_t until)
 {
 	struct model_futex *futex = model_find_futex(word);
+	int brief = until < MODEL_LONG;
 
 	__VERIFIER_mutex_lock(&futex->bucket);
 	if (__atomic_load_n(word, __ATOMIC_RELAXED) != expected) {
@@ -181,8 +187,10 @@ model_futex_wait(uint32_t *word, uint32_t expected, int brief)
 			futex->asleep = ticket;
 		}
 		__VERIFIER_mutex_unlock(&futex->bucket);
-		if (timed_out)
+		if (timed_out) {
+			model_now = until;
 			model_heavy();
+		}
 		return timed_out ? -ETIMEDOUT : 0;
 	}
 	/* One look, and blocked until that can see the ticket called. */
@@ -213,11 +221,11 @@ model_futex_wake(uint32_t *word, int count)
 #else /* nobody sleeps in this harness */
 
 static inline int
-model_futex_wait(uint32_t *word, uint32_t expected, int brief)
+model_futex_wait(uint32_t *word, uint32_t expected, int64_t until)
 {
 	(void)word;
 	(void)expected;
-	(void)brief;
+	(void)until;
 	MODEL_ASSERT(!"a thread sleeps");
 	return 0;
 }
@@ -312,9 +320,15 @@ model_copy(void *to, const void *from, size_t size)
 
 #define SHMRING_COPY(to, from, size) model_copy(to, from, size)
 #define SHMRING_PAUSE() ((void)0)
-#define SHMRING_NOW() ((int64_t)0)
+#define SHMRING_NOW() model_now
+#ifndef SHMRING__NAP_NS /* nor looks for room that it is not told of */
+#define SHMRING__NAP_NS (INT64_C(1) << 40)
+#endif
+#ifndef SHMRING_PATIENCE_NS
+#define SHMRING_PATIENCE_NS INT64_MAX
+#endif
 #define SHMRING_FUTEX_WAIT(word, expected, until) \
-	model_futex_wait(word, expected, (until) < MODEL_LONG)
+	model_futex_wait(word, expected, until)
 #define SHMRING_FUTEX_WAKE(word, count) model_futex_wake(word, count)
 #if defined(MODEL_ARM64)
 #define SHMRING__PUBLISH(place, value) \
