@@ -1080,7 +1080,7 @@ SHMRING__COLD void
 shmring__wake(struct shmring *r, uint32_t *word, int all)
 {
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
-		uint32_t seen = SHMRING__LOAD(word, RELAXED);
+		uint32_t seen = SHMRING__LOAD(word, RELAXED); /* confirmed */
 		int one = !all && !(seen & SHMRING__WATCHES);
 		uint32_t more =
 			one && r->mode == SHMRING_MPMC ? SHMRING__MORE : 0;
@@ -1088,12 +1088,14 @@ shmring__wake(struct shmring *r, uint32_t *word, int all)
 		if (!all && !(seen & SHMRING__CALLS))
 			return;
 		next += SHMRING__GENERATION;
+		/* W1: what we publish goes before. MORE goes before the call */
 		if (!__atomic_compare_exchange_n(word, &seen, next, 0,
 						 __ATOMIC_ACQ_REL,
 						 __ATOMIC_RELAXED))
 			continue;
 		long woken = SHMRING_FUTEX_WAKE(word, one ? 1 : INT_MAX);
-		if (more && woken <= 0) /* and if it still is what we made it */
+		if (more && woken <= 0)
+			/* hint, to wakers; fails if anybody came meanwhile */
 			__atomic_compare_exchange_n(word, &next, next & ~more,
 						    0, __ATOMIC_RELAXED,
 						    __ATOMIC_RELAXED);
@@ -1112,6 +1114,7 @@ SHMRING__COLD void
 shmring__not_sleepy(uint32_t *word, uint32_t seen)
 {
 	uint32_t next = (seen & ~SHMRING__SLEEPY) + SHMRING__EPOCH;
+	/* hint: who needs it looks whether it stands, and since when */
 	if (seen & SHMRING__SLEEPY)
 		__atomic_compare_exchange_n(word, &seen, next, 0,
 					    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
@@ -1122,7 +1125,7 @@ SHMRING__COLD void
 shmring__stir(struct shmring *r, uint32_t *word, int side)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* W1, for the SLEEPY */
-	uint32_t seen = SHMRING__LOAD(word, RELAXED);
+	uint32_t seen = SHMRING__LOAD(word, RELAXED); /* carried: W1 */
 	if (seen & SHMRING__CALLS) {
 		r->unheard[side] = 0;
 		shmring__note_cpu(r, side);
@@ -1138,10 +1141,11 @@ shmring__announce_data(struct shmring *r)
 	shmring__stir(r, &r->notice->data, SHMRING__WRITE);
 }
 
-/* After a publication: does anybody wait for it? W1 */
+/* After a publication: does anybody wait for it? */
 SHMRING__HOT void
 shmring__announce(struct shmring *r)
 {
+	/* W1 */
 	if (SHMRING__RARELY(SHMRING__LOAD(&r->notice->data, SEQ_CST) &
 			    SHMRING__STIRS))
 		shmring__announce_data(r);
@@ -1158,9 +1162,11 @@ shmring__announce_space(struct shmring *r)
 SHMRING__COLD void
 shmring__announce_end(struct shmring *r)
 {
+	/* W1 */
 	if (!(SHMRING__LOAD(&r->notice->data, SEQ_CST) & SHMRING__STIRS))
-		return; /* W1 */
+		return;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* W1, for the SLEEPY */
+	/* carried: W1 */
 	if (SHMRING__LOAD(&r->notice->data, RELAXED) & SHMRING__CALLS)
 		shmring__wake(r, &r->notice->data, 1);
 }
@@ -1379,7 +1385,8 @@ shmring__spsc_free(struct shmring *r, uint64_t head)
 	/* R2: after the copy, so that a successor sees it again rather than
 	 * never, and that a writer who looks here overwrites nothing */
 	SHMRING__STORE(r->head, head, RELEASE);
-	if (SHMRING__RARELY(head - r->published >= r->lazy || /* hint */
+	if (SHMRING__RARELY(head - r->published >= r->lazy ||
+			    /* hint: who asks so sleeps shortly at first */
 			    (SHMRING__LOAD(&r->notice->space, RELAXED) &
 			     (SHMRING__WATCHES | SHMRING__PROMPT))))
 		shmring__spsc_publish(r, head);
@@ -3818,8 +3825,8 @@ shmring__note_idle(struct shmring *r, int side, uint64_t position)
 	int reads = side == SHMRING__READ;
 	if (position == idle->position && idle->calls)
 		return 0;
-	uint64_t done =
-		SHMRING__LOAD(reads ? &mine->popped : &mine->pushed, RELAXED);
+	uint64_t *count = reads ? &mine->popped : &mine->pushed;
+	uint64_t done = SHMRING__LOAD(count, RELAXED); /* own */
 	idle->position = position;
 	idle->claimed = -1;
 	idle->calls = 0;
@@ -3845,11 +3852,12 @@ shmring__tell_all_space(struct shmring *r, uint64_t head)
 SHMRING__COLD int
 shmring__claimed(const struct shmring *r, int side, uint64_t position)
 {
-	if (side == SHMRING__READ)
-		return shmring__ahead(SHMRING__LOAD(r->tail, ACQUIRE),
-				      position) > 0;
-	return shmring__ahead(SHMRING__LOAD(r->head, ACQUIRE),
-			      position - (r->mask + 1)) > 0;
+	/* A9 */
+	uint64_t other = SHMRING__LOAD(
+		side == SHMRING__READ ? r->tail : r->head, ACQUIRE);
+	if (side == SHMRING__WRITE)
+		position -= r->mask + 1;
+	return shmring__ahead(other, position) > 0;
 }
 
 /* Who waits for room loses so little by a reader that takes its time, as long
@@ -3865,7 +3873,9 @@ shmring__patient_until(const struct shmring *r, int side)
 	int64_t patience = SHMRING_PATIENCE_NS;
 	if (side == SHMRING__WRITE && idle->claimed > 0 &&
 	    patience <= INT64_MAX / SHMRING__MORE_PATIENCE) {
+		/* hint */
 		uint64_t head = SHMRING__LOAD(r->head, RELAXED);
+		/* hint */
 		uint64_t a = SHMRING__LOAD(shmring__a(r, head), RELAXED);
 		if (a >> r->length_bits == shmring__phase(r, head, 1))
 			patience *= SHMRING__MORE_PATIENCE;
@@ -3895,6 +3905,7 @@ shmring__my_turn(struct shmring *r, int64_t now)
 {
 	if (now - r->looked < SHMRING_SLICE_NS)
 		return 0;
+	/* confirmed */
 	uint64_t last = SHMRING__LOAD(&r->header->looked, RELAXED);
 	uint64_t ago = (uint64_t)now - last;
 	r->looked = now;
@@ -3902,6 +3913,7 @@ shmring__my_turn(struct shmring *r, int64_t now)
 		r->looked = (int64_t)last; /* and is due when it is old */
 		return 0;
 	}
+	/* hint: a look too many, or late, harms nobody */
 	return shmring__cas(&r->header->looked, last, (uint64_t)now);
 }
 
@@ -3931,6 +3943,7 @@ SHMRING__COLD int
 shmring__nothing(struct shmring *r, int side)
 {
 	int reads = side == SHMRING__READ;
+	/* own in SPSC, in MPMC a hint */
 	uint64_t position = SHMRING__LOAD(reads ? r->head : r->tail, RELAXED);
 	if (shmring__note_idle(r, side, position) && reads)
 		shmring__tell_all_space(r, position);
@@ -4519,6 +4532,7 @@ shmring__wait_for(struct shmring *r, int side, uint32_t bits,
 SHMRING__COLD int
 shmring__may_spin(struct shmring *r, int side)
 {
+	/* hint */
 	uint32_t peer = SHMRING__LOAD(&r->notice->cpu[!side], RELAXED);
 	if (r->spin_ns <= 0)
 		return r->spin_ns < 0;
@@ -4609,7 +4623,7 @@ SHMRING__COLD void
 shmring__watch_head(struct shmring__waiter *w, int64_t now)
 {
 	struct shmring *r = w->ring;
-	uint64_t head = SHMRING__LOAD(r->head, RELAXED);
+	uint64_t head = SHMRING__LOAD(r->head, RELAXED); /* hint */
 	if (w->nap && head == w->head) {
 		if (now - w->stands >= SHMRING__NAP_NS)
 			w->bits |= SHMRING__PROMPT;
@@ -4632,14 +4646,16 @@ shmring__announce_waiter(struct shmring__waiter *w, int64_t now)
 	struct shmring *r = w->ring;
 	uint32_t bits = SHMRING__SLEEPY;
 	if (!w->sleeps && r->idle[w->side].streak >= SHMRING__LONG_STREAM) {
+		bits = SHMRING__LOAD(w->word, RELAXED); /* confirmed */
+		shmring__not_sleepy(w->word, bits);
 		bits = 0;
-		shmring__not_sleepy(w->word, SHMRING__LOAD(w->word, RELAXED));
 	}
 	if (w->side == SHMRING__WRITE && !(w->bits & SHMRING__WATCHES))
 		shmring__watch_head(w, now);
 	bits |= w->bits;
+	/* W2: announced, then the look of the caller */
 	uint32_t before = __atomic_fetch_or(w->word, bits, __ATOMIC_SEQ_CST);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* W2 */
 	w->heard = shmring__may_sleep_long(w, before, before | bits, now);
 	w->expected = before | bits;
 	w->announced = 1;
@@ -4720,10 +4736,11 @@ shmring__wait_over(struct shmring__waiter *w)
 	struct shmring *r = w->ring;
 	if (w->spins && w->polls)
 		r->missed = 0;
-	if (w->sleeps && r->mode == SHMRING_MPMC &&
-	    (w->side == SHMRING__WRITE ||
-	     SHMRING__LOAD(r->tail, RELAXED) !=
-		     SHMRING__LOAD(r->head, RELAXED)))
+	if (!w->sleeps || r->mode == SHMRING_SPSC)
+		return;
+	uint64_t head = SHMRING__LOAD(r->head, RELAXED); /* hint */
+	uint64_t tail = SHMRING__LOAD(r->tail, RELAXED); /* hint */
+	if (w->side == SHMRING__WRITE || tail != head)
 		shmring__wake(r, w->word, 0);
 }
 
@@ -4748,9 +4765,9 @@ SHMRING__COLD int
 shmring__all_taken(struct shmring *r, uint64_t target)
 {
 	if (shmring__ahead(SHMRING__LOAD(r->head, ACQUIRE), target) >= 0)
-		return 0;
+		return 0; /* A2, A9 */
 	if (SHMRING__LOAD(&r->notice->attn, ACQUIRE) & SHMRING__NO_CONSUMER)
-		return -EPIPE;
+		return -EPIPE; /* A8 */
 	if (shmring__is_time(r, &r->idle[SHMRING__WRITE]))
 		shmring__look_around(r, SHMRING__WRITE, 0);
 	return -EAGAIN;
@@ -4905,9 +4922,9 @@ shmring_flush(struct shmring *ring, int64_t timeout_ns)
 	if (!ring->canary->alive || ring->poisoned ||
 	    !ring->line[SHMRING__WRITE])
 		return shmring__refusal(ring, SHMRING__WRITE);
-	call.target = ring->mode == SHMRING_MPMC
-			      ? ring->last
-			      : SHMRING__LOAD(ring->tail, RELAXED);
+	call.target = ring->last;
+	if (ring->mode == SHMRING_SPSC)
+		call.target = SHMRING__LOAD(ring->tail, RELAXED); /* own */
 	int result = shmring__all_taken(ring, call.target);
 	if (result == -EAGAIN)
 		result = (int)shmring__later(ring, &call, timeout_ns);
