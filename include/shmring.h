@@ -280,8 +280,9 @@ static inline int shmring_create_memfd(struct shmring *ring,
 static inline int shmring_open_fd(struct shmring *ring, int fd, unsigned roles);
 static inline int shmring_fd(const struct shmring *ring);
 /* Another handle on the same ring, for another thread or another role. -EBADF:
- * not open; -ESTALE: a parent process's (close that, then open), or the ring
- * was replaced; -ENXIO: no /proc. */
+ * not open; -ESTALE: a parent process's, which seems to be here still as long as
+ * we have its descriptor (close that, then open), or the ring was replaced;
+ * -ENXIO: no /proc; else as open. */
 static inline int shmring_dup(struct shmring *copy, const struct shmring *ring,
 			      unsigned roles);
 /* Detach. A reservation is aborted, a peeked message goes to the next
@@ -624,8 +625,8 @@ struct shmring__idle { /* how long a position has kept us waiting */
 };
 
 struct shmring { /* private: one participant, in its own memory */
-	/* what the hot paths read */
-	struct shmring__canary *canary;
+	/* what the hot paths read; a handle of zeros is not open */
+	struct shmring__canary *canary; /* NULL: not open */
 	struct shmring__notice *notice;
 	unsigned char *data; /* SPSC: bytes; MPMC: slots */
 	uint64_t *tail, *head; /* next position to write, to read */
@@ -641,6 +642,7 @@ struct shmring { /* private: one participant, in its own memory */
 	uint64_t *states; /* MPMC: S */
 	uint64_t stride;
 	uint64_t ahead; /* what is fetched; SPSC: bytes, MPMC: slots */
+	uint32_t spsc; /* open, and that engine; else look for a canary first */
 	uint32_t mode, shift, length_bits;
 	uint32_t fenced; /* LIGHT must be a full fence */
 	/* the rest */
@@ -1048,7 +1050,7 @@ shmring__poison(struct shmring *r)
 SHMRING__COLD int
 shmring__refusal(const struct shmring *r, int side)
 {
-	if (r->fd < 0)
+	if (!r->canary)
 		return -EBADF;
 	if (!r->canary->alive)
 		return -ESTALE;
@@ -1688,6 +1690,8 @@ SHMRING__HOT int
 shmring__mpmc_front(struct shmring *r, struct shmring__claim *claim,
 		    size_t limit)
 {
+	if (SHMRING__RARELY(!r->canary))
+		return -EBADF;
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
 		int error = -EAGAIN;
 		if (SHMRING__RARELY(!r->canary->receive))
@@ -2342,16 +2346,13 @@ shmring__map_all(struct shmring *r, uint32_t flags)
 	return error;
 }
 
-static struct shmring__canary shmring__closed __attribute__((__unused__));
-
-/* A handle that is not open: every call on it is refused. */
+/* A handle that is not open: every call on it is refused, as on one of zeros.
+ * It points nowhere, for that may be gone by then (dlclose). */
 SHMRING__COLD void
 shmring__blank(struct shmring *r)
 {
 	memset(r, 0, sizeof(*r));
 	r->fd = r->pass = -1;
-	r->canary = &shmring__closed;
-	r->mode = SHMRING_MPMC; /* whose calls look at the canary first */
 }
 
 /* Unmap and close. */
@@ -2360,7 +2361,7 @@ shmring__let_go(struct shmring *r)
 {
 	if (r->base)
 		shmring__munmap(r->reserved, r->mapped + 2 * r->geometry.page);
-	if (r->canary != &shmring__closed)
+	if (r->canary)
 		shmring__munmap(r->canary, SHMRING__CANARY);
 	if (r->fd >= 0 && shmring__fd_is_ours(r))
 		shmring__os(SYS_close, r->fd, 0, 0, 0, 0, 0);
@@ -2381,6 +2382,7 @@ shmring__aim(struct shmring *r)
 	r->lines = (struct shmring__line *)(void *)(r->header + 1);
 	r->data = r->base + g->data;
 	r->mode = g->mode;
+	r->spsc = g->mode == SHMRING_SPSC;
 	r->stride = g->stride;
 	r->length_bits =
 		64 - (uint32_t)__builtin_clzll(UINT64_C(1) + g->slot_size);
@@ -3154,6 +3156,8 @@ shmring_create_memfd(struct shmring *ring, const struct shmring_config *config)
 static inline int
 shmring_fd(const struct shmring *ring)
 {
+	if (!ring->canary)
+		return -EBADF;
 	return ring->pass >= 0 ? ring->pass : -ENOTSUP;
 }
 
@@ -3191,14 +3195,16 @@ shmring_dup(struct shmring *copy, const struct shmring *ring, unsigned roles)
 	roles = shmring__roles(roles);
 	if (!roles)
 		return -EDOM;
-	if (ring->fd < 0)
+	if (!ring->canary)
 		return -EBADF;
-	if (!ring->canary->alive)
-		return -ESTALE;
 	if (!shmring__fd_is_ours(ring))
 		return -EBADF;
 	int fd = shmring__reopen(ring->fd, roles);
-	return fd < 0 ? fd : shmring__join(copy, fd, roles);
+	int error = fd < 0 ? fd : shmring__join(copy, fd, roles);
+	/* A child has its parent's lock, so that the role seems to be taken. */
+	return !ring->canary->alive && (error == -EBUSY || error == -EUSERS)
+		       ? -ESTALE
+		       : error;
 }
 
 /* Open what stands under a path, to attach. -EPROTO: a directory, socket or
@@ -3449,6 +3455,8 @@ shmring__room(struct shmring *r, uint32_t mode, size_t size,
 	      struct shmring__claim *claim, int lazy)
 {
 	int error;
+	if (mode == SHMRING_MPMC && SHMRING__RARELY(!r->canary))
+		return -EBADF;
 	if (SHMRING__RARELY(size >= r->canary->send))
 		return shmring__refusal(r, SHMRING__WRITE);
 	if (SHMRING__RARELY(SHMRING__LOAD(&r->notice->attn, ACQUIRE) & /* A8 */
@@ -3566,8 +3574,7 @@ shmring__put_in(struct shmring *r, uint32_t mode, const void *data, size_t size,
 SHMRING__HOT int
 shmring__put(struct shmring *r, const void *data, size_t size, int lazy)
 {
-	return r->mode == SHMRING_SPSC
-		       ? shmring__put_in(r, SHMRING_SPSC, data, size, lazy)
+	return r->spsc ? shmring__put_in(r, SHMRING_SPSC, data, size, lazy)
 		       : shmring__put_in(r, SHMRING_MPMC, data, size, lazy);
 }
 
@@ -3660,9 +3667,7 @@ shmring__push_n(struct shmring *r, const struct iovec *messages, size_t count,
 		int lazy)
 {
 	int error = 0;
-	size_t n = r->mode == SHMRING_SPSC
-			   ? shmring__spsc_put_n(r, messages, count, lazy)
-			   : 0;
+	size_t n = r->spsc ? shmring__spsc_put_n(r, messages, count, lazy) : 0;
 	while (n < count && !error) {
 		error = shmring__put(r, messages[n].iov_base,
 				     messages[n].iov_len, lazy);
@@ -3682,7 +3687,7 @@ shmring_push(struct shmring *ring, const void *data, size_t size)
 SHMRING__HOT ssize_t
 shmring_pop(struct shmring *ring, void *buffer, size_t capacity)
 {
-	return ring->mode == SHMRING_SPSC
+	return ring->spsc
 		       ? shmring__pop_in(ring, SHMRING_SPSC, buffer, capacity)
 		       : shmring__pop_in(ring, SHMRING_MPMC, buffer, capacity);
 }
@@ -3697,9 +3702,7 @@ static inline ssize_t
 shmring_pop_n(struct shmring *ring, struct iovec *messages, size_t count)
 {
 	ssize_t got = 0;
-	size_t n = ring->mode == SHMRING_SPSC
-			   ? shmring__spsc_get_n(ring, messages, count)
-			   : 0;
+	size_t n = ring->spsc ? shmring__spsc_get_n(ring, messages, count) : 0;
 	if (n)
 		return (ssize_t)n;
 	/* MPMC; and SPSC, where there is none, or the mark has just passed */
@@ -3720,7 +3723,7 @@ shmring_pop_n(struct shmring *ring, struct iovec *messages, size_t count)
 static inline int
 shmring_redelivered(const struct shmring *ring)
 {
-	if (ring->fd < 0 || ring->mode == SHMRING_MPMC)
+	if (!ring->spsc)
 		return ring->redelivered;
 	/* The suspect record lies before head once popped, at head while
 	 * peeked. */
@@ -3752,12 +3755,12 @@ shmring__reserve(struct shmring *r, size_t size, int lazy)
 	struct shmring__claim *claim = &r->held[SHMRING__WRITE];
 	/* A stopped commit may find its slot void and must keep the message
 	 * somewhere: have the place before it is needed. */
-	if (r->mode == SHMRING_MPMC && !r->spill && r->fd >= 0) {
+	if (r->mode == SHMRING_MPMC && !r->spill) {
 		r->spill = (unsigned char *)malloc(r->geometry.slot_size);
 		if (!r->spill)
 			return shmring__null(r, -ENOMEM);
 	}
-	int error = shmring__room(r, r->mode, size, claim, lazy);
+	int error = shmring__room(r, !r->spsc, size, claim, lazy);
 	if (error)
 		return shmring__null(r, error);
 	claim->state = SHMRING__HELD;
@@ -3783,13 +3786,23 @@ shmring__unhold(struct shmring *r, int side)
 		r->canary->send = limit;
 }
 
-/* What is held on this side, or why nothing can be done with it. */
+/* Why nothing can be done with what is held on this side: it is nothing, or
+ * the handle is refused altogether. */
+SHMRING__COLD int
+shmring__not_held(const struct shmring *r, int side)
+{
+	if (!r->canary || !r->canary->alive || r->poisoned)
+		return shmring__refusal(r, side);
+	return -EINVAL;
+}
+
 SHMRING__HOT int
 shmring__check_held(const struct shmring *r, int side)
 {
-	if (SHMRING__RARELY(!r->canary->alive || r->poisoned))
-		return shmring__refusal(r, side);
-	return r->held[side].state == SHMRING__IDLE ? -EINVAL : 0;
+	if (SHMRING__RARELY(r->held[side].state == SHMRING__IDLE ||
+			    !r->canary->alive || r->poisoned))
+		return shmring__not_held(r, side);
+	return 0;
 }
 
 static inline int
@@ -3839,9 +3852,9 @@ static inline const void *
 shmring_peek(struct shmring *ring, size_t *size)
 {
 	struct shmring__claim *claim = &ring->held[SHMRING__READ];
-	int error = claim->state
-			    ? shmring__refusal(ring, SHMRING__READ)
-			    : shmring__front(ring, ring->mode, claim, SIZE_MAX);
+	int error = claim->state ? shmring__refusal(ring, SHMRING__READ)
+				 : shmring__front(ring, !ring->spsc, claim,
+						  SIZE_MAX);
 	if (SHMRING__RARELY(error)) {
 		*size = 0;
 		return shmring__null(ring, error);
@@ -4205,7 +4218,7 @@ shmring_peek_wait(struct shmring *ring, size_t *size, int64_t timeout_ns)
 static inline int
 shmring_set_spin(struct shmring *ring, int64_t spin_ns)
 {
-	if (ring->fd < 0)
+	if (!ring->canary)
 		return -EBADF;
 	ring->spin_ns = spin_ns;
 	return 0;
@@ -4217,7 +4230,7 @@ shmring_flush(struct shmring *ring, int64_t timeout_ns)
 	struct shmring__waiter w =
 		shmring__wait_for(ring, SHMRING__WRITE, timeout_ns);
 	ssize_t result;
-	if (!ring->canary->alive || ring->poisoned ||
+	if (!ring->canary || !ring->canary->alive || ring->poisoned ||
 	    !ring->line[SHMRING__WRITE])
 		return shmring__refusal(ring, SHMRING__WRITE);
 	w.bits = SHMRING__WATCHES; /* wake me at every step */
@@ -4244,7 +4257,7 @@ shmring_flush(struct shmring *ring, int64_t timeout_ns)
 static inline int
 shmring_recover(struct shmring *ring)
 {
-	if (!ring->canary->alive)
+	if (!ring->canary || !ring->canary->alive)
 		return shmring__refusal(ring, SHMRING__READ);
 	return shmring__mine(ring) ? shmring__recover_all(ring) : -EPERM;
 }
@@ -4261,7 +4274,7 @@ shmring_capacity(const struct shmring *ring)
 static inline uint64_t
 shmring_length(const struct shmring *ring)
 {
-	if (ring->fd < 0)
+	if (!ring->canary)
 		return 0;
 	uint64_t head = SHMRING__LOAD(ring->head, RELAXED);
 	uint64_t tail = SHMRING__LOAD(ring->tail, RELAXED);
@@ -4276,7 +4289,7 @@ shmring_participant(const struct shmring *ring, uint32_t index,
 		    struct shmring_participant *out)
 {
 	memset(out, 0, sizeof(*out));
-	if (ring->fd < 0)
+	if (!ring->canary)
 		return -EBADF;
 	if (index >= ring->geometry.participants)
 		return -EINVAL;
@@ -4308,7 +4321,7 @@ shmring_stat(const struct shmring *ring, struct shmring_stat *out)
 {
 	const struct shmring__geometry *g = &ring->geometry;
 	memset(out, 0, sizeof(*out));
-	if (ring->fd < 0)
+	if (!ring->canary)
 		return -EBADF;
 	out->mode = g->mode;
 	out->slots = g->slots;

@@ -6,12 +6,15 @@
 #include "ring.h"
 
 #include <grp.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <stddef.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
 #define NOBODY 65534
+#define CANNOT 77 /* exit status: not permitted here */
 
 static const struct shmring_config small = {
 	.mode = SHMRING_MPMC, .slots = 16, .slot_size = 8, .participants = 4
@@ -599,31 +602,177 @@ kill_creators(void)
 	shmring_unlink(name);
 }
 
+/* From now on whoever makes this system call is killed; 0: not permitted. */
+static int
+forbid(unsigned call)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { sizeof(code) / sizeof(*code), code };
+
+	return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+	       !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
 /* Killed for certain between the first and the last step. */
 static void
-create_too_large(void *argument)
+create_and_die(void *name)
+{
+	struct shmring ring;
+
+	if (!forbid(SYS_linkat))
+		_exit(CANNOT);
+	shmring_create(&ring, name, NULL);
+}
+
+/* Larger than what this process may make: no signal, no error too late. */
+static void
+create_too_large(void *name)
 {
 	struct rlimit limit = { 4096, 4096 };
 	struct shmring ring;
 
 	setrlimit(RLIMIT_FSIZE, &limit);
-	if (argument)
-		signal(SIGXFSZ, SIG_DFL);
-	else
-		signal(SIGXFSZ, SIG_IGN);
-	CHILD_CHECK(shmring_create(&ring, argument ? argument : "/tap-none",
-				   NULL) == -EFBIG);
+	signal(SIGXFSZ, SIG_DFL);
+	CHILD_CHECK(shmring_create(&ring, name, NULL) == -EFBIG);
+	CHILD_CHECK(shmring_create_memfd(&ring, NULL) == -EFBIG);
 }
 
 static void
 die_while_creating(void)
 {
 	char name[64];
+	int status = child_run(create_and_die, (void *)make_name(name));
 
-	make_name(name);
-	is_int(child_run(create_too_large, name), -SIGXFSZ, "a creator dies");
+	if (status == CANNOT)
+		skip("seccomp is not permitted");
+	else
+		is_int(status, -SIGSYS, "a creator dies");
 	ok(!file_exists(name), "and leaves nothing");
-	is_int(child_run(create_too_large, NULL), 0, "or gets an error");
+	is_int(child_run(create_too_large, name), 0,
+	       "beyond RLIMIT_FSIZE: -EFBIG, no signal");
+	ok(!file_exists(name), "which leaves nothing, either");
+}
+
+/* More than there is, of which nothing must ever be allocated: here whoever
+ * tries is killed. */
+struct appetite {
+	uint32_t slots; /* of 2^20 bytes */
+	int expected;
+};
+
+static void
+create_beyond(void *argument)
+{
+	const struct appetite *appetite = argument;
+	struct shmring_config config = { .slots = appetite->slots,
+					 .slot_size = 1u << 20 };
+	struct shmring ring;
+
+	if (!forbid(SYS_fallocate))
+		_exit(CANNOT);
+	CHILD_CHECK(shmring_create(&ring, "/tap-none", &config) ==
+		    appetite->expected);
+	CHILD_CHECK(shmring_create_memfd(&ring, &config) == appetite->expected);
+}
+
+static void
+refuse_more_than_there_is(void)
+{
+	struct appetite appetite = { 1u << 30, -ENOSPC };
+	uint64_t memory = shmring__figure("/proc/meminfo", "MemAvailable:");
+	int status = child_run(create_beyond, &appetite);
+
+	if (status == CANNOT) {
+		skip("seccomp is not permitted");
+		return;
+	}
+	is_int(status, 0, "a thousand terabytes: -ENOSPC, nothing allocated");
+	if (memory == UINT64_MAX) {
+		skip("no MemAvailable in /proc/meminfo");
+		return;
+	}
+	/* A power of two that is more than is available, by little. */
+	appetite.slots = (uint32_t)shmring__power_of_two(memory / 1024);
+	is_int(child_run(create_beyond, &appetite), 0,
+	       "more than the memory available: -ENOSPC");
+	appetite.slots = 1;
+	appetite.expected = 0;
+	is_int(child_run(create_beyond, &appetite), -SIGSYS,
+	       "what fits would be allocated");
+}
+
+/* A memory group of our own that allows 64 MiB, or NULL. */
+static const char *
+make_group(char path[128], int version)
+{
+	const char *root =
+		version == 1 ? "/sys/fs/cgroup/memory" : "/sys/fs/cgroup";
+	const char *limit =
+		version == 1 ? "memory.limit_in_bytes" : "memory.max";
+	char file[192];
+	FILE *stream;
+	int failed;
+
+	snprintf(path, 128, "%s/tap-%ld", root, (long)getpid());
+	if (mkdir(path, 0700))
+		return NULL;
+	snprintf(file, sizeof(file), "%s/%s", path, limit);
+	stream = fopen(file, "r+");
+	failed = !stream || fputs("67108864", stream) < 0;
+	if (stream)
+		failed |= fclose(stream);
+	if (failed)
+		rmdir(path);
+	return failed ? NULL : path;
+}
+
+static void
+enter_group(const char *group)
+{
+	char file[192];
+	FILE *stream;
+
+	snprintf(file, sizeof(file), "%s/cgroup.procs", group);
+	stream = fopen(file, "w");
+	if (!stream || fputs("0", stream) < 0 || fclose(stream))
+		_exit(CANNOT);
+}
+
+static void
+create_in_group(void *group)
+{
+	struct appetite much = { 128, -ENOSPC };
+	struct shmring_config little = { .slots = 16, .slot_size = 1u << 20 };
+	struct shmring ring;
+
+	enter_group(group);
+	CHILD_CHECK(!shmring_create_memfd(&ring, &little));
+	shmring_close(&ring);
+	CHILD_CHECK(shmring__cgroup_left() <= 64u << 20);
+	create_beyond(&much);
+}
+
+static void
+refuse_more_than_the_group_has(void)
+{
+	char path[128];
+	int status = CANNOT;
+
+	for (int version = 1; version <= 2 && status == CANNOT; version++)
+		if (make_group(path, version)) {
+			status = child_run(create_in_group, path);
+			rmdir(path);
+		}
+	if (status == CANNOT)
+		skip("no memory cgroup can be made");
+	else
+		is_int(status, 0, "more than the cgroup has: -ENOSPC");
 }
 
 /* A small /dev/shm of our own. */
@@ -631,6 +780,7 @@ static void
 fill_small_directory(void *argument)
 {
 	struct shmring_config config = { .slots = 64, .slot_size = 1024 };
+	struct statfs system;
 	struct shmring ring;
 	int before;
 
@@ -638,19 +788,24 @@ fill_small_directory(void *argument)
 	if (unshare(CLONE_NEWNS) ||
 	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
 	    mount("tap", SHMRING_DIRECTORY, "tmpfs", 0, "size=512k"))
-		_exit(77);
+		_exit(CANNOT);
 	CHILD_CHECK(!shmring_create(&ring, "/fits", &config));
 	for (uint64_t i = 0; push_number(&ring, i) == 0; i++)
 		CHILD_CHECK(i < 100000); /* full, and no SIGBUS */
 	config.slots = 1024;
 	before = descriptors();
+	statfs(SHMRING_DIRECTORY, &system);
 	for (int i = 0; i < 3; i++)
 		CHILD_CHECK(shmring_create(&ring, "/large", &config) ==
 			    -ENOSPC);
+	if (forbid(SYS_fallocate)) /* the same by the look before */
+		CHILD_CHECK(shmring_create(&ring, "/large", &config) ==
+			    -ENOSPC);
+	unsigned long long left = system.f_bavail;
+	statfs(SHMRING_DIRECTORY, &system);
+	CHILD_CHECK(system.f_bavail == left);
 	CHILD_CHECK(shmring_open(&ring, "/large", 0, 0) == -ENOENT);
 	CHILD_CHECK(descriptors() == before);
-	config.slots = 64;
-	CHILD_CHECK(!shmring_create(&ring, "/again", &config));
 }
 
 static void
@@ -658,7 +813,7 @@ run_out_of_space(void)
 {
 	int status = child_run(fill_small_directory, NULL);
 
-	if (status == 77)
+	if (status == CANNOT)
 		skip("-ENOSPC: may not mount a file system");
 	else
 		is_int(status, 0, "no room: -ENOSPC, again and again");
@@ -892,6 +1047,8 @@ main(void)
 	kill_creators();
 	die_while_creating();
 	run_out_of_space();
+	refuse_more_than_there_is();
+	refuse_more_than_the_group_has();
 	limit_descriptors();
 	fill_page_tables();
 	lock_in_memory();
