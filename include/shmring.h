@@ -4397,8 +4397,8 @@ shmring_strerror(int error)
 		return "made by another layout version of shmring: rebuild "
 		       "both sides with the same header";
 	case EREMOTE:
-		return "made before a reboot or on another machine: unlink and "
-		       "recreate it";
+		return "made before a reboot, or on another machine, or where "
+		       "boot_id is another: unlink and recreate it";
 	case EOVERFLOW:
 		return "the segment's size is not what its header says: "
 		       "somebody truncated it; recreate it";
