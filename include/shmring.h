@@ -26,12 +26,19 @@
  * Every call returns 0, a count or a length, or a negative errno that
  * shmring_strerror() explains. None prints, exits or changes errno.
  *
+ * THREE WAYS THROUGH THIS FILE
+ *   who uses it       the guarantees below, INTERFACE
+ *   who wants SPSC    SHARED LAYOUT, SPSC, PUSH, POP, ZERO COPY
+ *   who wants MPMC    ORDERING, MPMC, PARTICIPANTS, DEATH, RECOVERY
+ * Beside them OPERATING SYSTEM, WAKING and WAITING (who sleeps, how long, who
+ * wakes whom), LIFE CYCLE (creating, opening, replacing), INSPECTION.
+ *
  * GUARANTEES (one handle belongs to one thread at a time; dup for another)
  *
  *   call             who       progress   when a peer is killed or stopped
  *   push, push_n     producer  SPSC wait-free, MPMC lock-free; the others go
- *   reserve, commit  producer    on at once (killed) or after a millisecond
- *   pop, pop_n       consumer    of patience (stopped), see DOUBT below
+ *   reserve, commit  producer    on at once (killed) or after some patience
+ *   pop, pop_n       consumer    (stopped), see below and THE DOUBT
  *   peek, release    consumer  as pop; a message in a dead consumer's hands
  *                              is delivered again: shmring_redelivered()
  *   ..._wait, flush  as above  blocks; learns of a death within 100 ms
@@ -40,16 +47,31 @@
  *   close, recover   anybody   lock-free; may itself be killed anywhere
  *   stat             anybody   wait-free, approximate while others run
  *
- *   Exactly once, but for this: a consumer killed between taking a message
- *   and coming back from the call may have it and yet see it delivered to
- *   another (SPSC, peek; marked), or take it to the grave (MPMC pop).
+ *   Exactly once, whoever is killed or stopped, where, and with how many
+ *   others, but for this: a consumer killed within a call may have seen what
+ *   the call had taken.
+ *     peek, peek_n         all that is not released comes again, marked
+ *     pop, pop_n in SPSC   the same, until the last instructions of the call,
+ *                          where all that it took goes to the grave with it
+ *     pop, pop_n in MPMC   what it took goes to the grave with it: of a batch
+ *                          all but the last one at any time
+ *   Marked are also messages that it may have had: in SPSC as many as its last
+ *   batch asked for.
  *   Each producer's messages stay in order; a message delivered again comes
- *   out of order in MPMC. A stopped process keeps at most two slots of an
- *   MPMC ring (one each as producer and consumer) until it goes on; hence
- *   slots >= 2 * participants.
- *   Positions are 64 bit. An MPMC slot counts its turns in 64 bits less the
- *   bits of slot_size, at most 51: at 100 million messages a second through
- *   1024 slots of 64 KiB, 22 years; SPSC: 5,000 years of 1 GB/s.
+ *   out of order in MPMC.
+ *   A claim in MPMC that blocks others is doubted once they have seen it for
+ *   SHMRING_PATIENCE_NS, a millisecond, one after the other if several are
+ *   stopped; by a producer, while there are messages for the consumers, after
+ *   32 of them. Where the kernel refuses membarrier to the doubter, and not all
+ *   others to themselves, it is waited for.
+ *   Capacity (MPMC): a stopped process keeps at most two slots, one each as
+ *   producer and consumer, until it goes on; hence slots >= 2 * participants.
+ *   And a position that was declared void for a late one counts as used until
+ *   the consumers have come by: with 4 slots and one retained, 3 messages fit,
+ *   and the fourth only when one of them is taken. Who sizes a ring to a number
+ *   of tokens adds 2 slots for each participant.
+ *   Positions are 64 bit. An MPMC slot counts 2^51 turns: at 100 million
+ *   messages a second through 16 slots 11 years; SPSC: 5,000 years of 1 GB/s.
  *   Death is proven, never guessed from time: the kernel has dropped the
  *   participant's lock on the segment and its pid with that start time is
  *   gone. (Across pid namespaces the lock alone decides. A child forked by a
@@ -280,8 +302,9 @@ static inline int shmring_create_memfd(struct shmring *ring,
 static inline int shmring_open_fd(struct shmring *ring, int fd, unsigned roles);
 static inline int shmring_fd(const struct shmring *ring);
 /* Another handle on the same ring, for another thread or another role. -EBADF:
- * not open; -ESTALE: a parent process's (close that, then open), or the ring
- * was replaced; -ENXIO: no /proc. */
+ * not open; -ESTALE: a parent process's, which seems to be here still as long as
+ * we have its descriptor (close that, then open), or the ring was replaced;
+ * -ENXIO: no /proc; else as open. */
 static inline int shmring_dup(struct shmring *copy, const struct shmring *ring,
 			      unsigned roles);
 /* Detach. A reservation is aborted, a peeked message goes to the next
@@ -308,7 +331,7 @@ static inline ssize_t shmring_pop(struct shmring *ring, void *buffer,
 /* As many as fit, or are there; count, or the error if not even one. iov_len
  * is the capacity on entry to pop_n, the length afterwards. A batch ends with
  * a redelivered message. In SPSC, the messages that fit at once come all at
- * once. */
+ * once, and room is made for all that pop_n took when it returns. */
 static inline ssize_t shmring_push_n(struct shmring *ring,
 				     const struct iovec *messages,
 				     size_t count);
@@ -376,7 +399,8 @@ static inline int shmring_id(const struct shmring *ring, unsigned char id[16]);
  * a redelivered one keeps its own. 0 if the handle is not open. */
 static inline uint64_t shmring_position(const struct shmring *ring,
 					unsigned role);
-/* How many messages of slot_size fit at least. */
+/* How many messages of slot_size fit at least, if nobody is stopped: see the
+ * guarantees. */
 static inline size_t shmring_capacity(const struct shmring *ring);
 /* Messages (MPMC) or bytes (SPSC) between the positions, approximate. */
 static inline uint64_t shmring_length(const struct shmring *ring);
@@ -693,8 +717,8 @@ struct shmring__idle { /* what keeps us waiting */
 };
 
 struct shmring { /* private: one participant, in its own memory */
-	/* what the hot paths read */
-	struct shmring__canary *canary;
+	/* what the hot paths read; a handle of zeros is not open */
+	struct shmring__canary *canary; /* NULL: not open */
 	struct shmring__notice *notice;
 	unsigned char *data; /* SPSC: bytes; MPMC: slots */
 	uint64_t *tail, *head; /* next position to write, to read */
@@ -708,6 +732,7 @@ struct shmring { /* private: one participant, in its own memory */
 	uint64_t *states; /* MPMC: S */
 	uint64_t stride;
 	uint64_t ahead; /* what is fetched; SPSC: bytes, MPMC: slots */
+	uint32_t spsc; /* open, and that engine; else look for a canary first */
 	uint64_t length_mask; /* MPMC: of the length in A */
 	uint32_t mode, shift, length_bits;
 	uint32_t wide; /* MPMC: the length stands beside */
@@ -1198,7 +1223,7 @@ shmring__poison(struct shmring *r)
 SHMRING__COLD int
 shmring__refusal(const struct shmring *r, int side)
 {
-	if (r->fd < 0)
+	if (!r->canary)
 		return -EBADF;
 	if (!r->canary->alive)
 		return -ESTALE;
@@ -2091,6 +2116,8 @@ SHMRING__HOT int
 shmring__mpmc_front(struct shmring *r, struct shmring__claim *claim,
 		    size_t limit)
 {
+	if (SHMRING__RARELY(!r->canary))
+		return -EBADF;
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
 		int error = -EAGAIN;
 		if (SHMRING__RARELY(!r->canary->receive))
@@ -2761,16 +2788,13 @@ shmring__map_all(struct shmring *r, uint32_t flags)
 	return error;
 }
 
-static struct shmring__canary shmring__closed __attribute__((__unused__));
-
-/* A handle that is not open: every call on it is refused. */
+/* A handle that is not open: every call on it is refused, as on one of zeros.
+ * It points nowhere, for that may be gone by then (dlclose). */
 SHMRING__COLD void
 shmring__blank(struct shmring *r)
 {
 	memset(r, 0, sizeof(*r));
 	r->fd = r->pass = -1;
-	r->canary = &shmring__closed;
-	r->mode = SHMRING_MPMC; /* whose calls look at the canary first */
 }
 
 /* Unmap and close. */
@@ -2779,7 +2803,7 @@ shmring__let_go(struct shmring *r)
 {
 	if (r->base)
 		shmring__munmap(r->reserved, r->mapped + 2 * r->geometry.page);
-	if (r->canary != &shmring__closed)
+	if (r->canary)
 		shmring__munmap(r->canary, SHMRING__CANARY);
 	if (r->fd >= 0 && shmring__fd_is_ours(r))
 		shmring__os(SYS_close, r->fd, 0, 0, 0, 0, 0);
@@ -2800,6 +2824,7 @@ shmring__aim(struct shmring *r)
 	r->lines = (struct shmring__line *)(void *)(r->header + 1);
 	r->data = r->base + g->data;
 	r->mode = g->mode;
+	r->spsc = g->mode == SHMRING_SPSC;
 	r->stride = g->stride;
 	r->length_bits = shmring__length_bits(g->slot_size);
 	r->wide = r->length_bits > SHMRING__LENGTH_BITS;
@@ -2868,7 +2893,7 @@ shmring__recognize(struct shmring *r, int fd, unsigned roles,
 SHMRING__COLD int
 shmring__retire(uint32_t *retired, uint32_t from, uint32_t to)
 {
-	return __atomic_compare_exchange_n(retired, &from, to, 0,
+	return __atomic_compare_exchange_n(retired, &from, to, 0, /* F1, F4 */
 					   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
@@ -2881,7 +2906,7 @@ shmring__stays(struct shmring *r)
 	uint32_t *retired = &r->header->retired;
 	if (!(r->roles & SHMRING_OBSERVER))
 		shmring__retire(retired, SHMRING__YIELDS, SHMRING__IN_FORCE);
-	return SHMRING__LOAD(retired, SEQ_CST) != SHMRING__REPLACED;
+	return SHMRING__LOAD(retired, SEQ_CST) != SHMRING__REPLACED; /* F4 */
 }
 
 /* Whether the roles are taken for certain, before anything is mapped. Locks
@@ -3321,8 +3346,8 @@ shmring__vacate(struct shmring *old)
 	uint32_t *retired = &old->header->retired;
 	shmring__retire(retired, SHMRING__PENDING, SHMRING__YIELDS);
 	shmring__retire(retired, SHMRING__IN_FORCE, SHMRING__YIELDS);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (SHMRING__LOAD(retired, SEQ_CST) == SHMRING__REPLACED)
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* F1: then the lines */
+	if (SHMRING__LOAD(retired, SEQ_CST) == SHMRING__REPLACED) /* F1 */
 		return 0;
 	int error = shmring__judge(old);
 	if (error == -EEXIST || error == -EOWNERDEAD)
@@ -3337,7 +3362,7 @@ shmring__replaced(struct shmring *old)
 {
 	uint32_t *retired = &old->header->retired;
 	return shmring__retire(retired, SHMRING__YIELDS, SHMRING__REPLACED) ||
-	       SHMRING__LOAD(retired, SEQ_CST) == SHMRING__REPLACED;
+	       SHMRING__LOAD(retired, SEQ_CST) == SHMRING__REPLACED; /* F1 */
 }
 
 SHMRING__COLD void
@@ -3443,7 +3468,7 @@ shmring__replace(struct shmring *r, const char *path)
 	shmring__temporary(temporary, path);
 	if (shmring__lock(r->fd, F_WRLCK, SHMRING__REPLACER))
 		return -ENOLCK;
-	SHMRING__STORE(mine, SHMRING__PENDING, SEQ_CST);
+	SHMRING__STORE(mine, SHMRING__PENDING, SEQ_CST); /* own: no name yet */
 	int error = shmring__link(r->fd, temporary);
 	if (error == -EEXIST) {
 		error = shmring__sweep(temporary, 1);
@@ -3577,6 +3602,8 @@ shmring_create_memfd(struct shmring *ring, const struct shmring_config *config)
 static inline int
 shmring_fd(const struct shmring *ring)
 {
+	if (!ring->canary)
+		return -EBADF;
 	return ring->pass >= 0 ? ring->pass : -ENOTSUP;
 }
 
@@ -3614,14 +3641,16 @@ shmring_dup(struct shmring *copy, const struct shmring *ring, unsigned roles)
 	roles = shmring__roles(roles);
 	if (!roles)
 		return -EDOM;
-	if (ring->fd < 0)
+	if (!ring->canary)
 		return -EBADF;
-	if (!ring->canary->alive)
-		return -ESTALE;
 	if (!shmring__fd_is_ours(ring))
 		return -EBADF;
 	int fd = shmring__reopen(ring->fd, roles);
-	return fd < 0 ? fd : shmring__join(copy, fd, roles);
+	int error = fd < 0 ? fd : shmring__join(copy, fd, roles);
+	/* A child has its parent's lock, so that the role seems to be taken. */
+	return !ring->canary->alive && (error == -EBUSY || error == -EUSERS)
+		       ? -ESTALE
+		       : error;
 }
 
 /* Open what stands under a path, to attach. -EPROTO: a directory, socket or
@@ -3962,6 +3991,8 @@ shmring__room(struct shmring *r, uint32_t mode, size_t size,
 	      struct shmring__claim *claim, int lazy, int *tries)
 {
 	int error;
+	if (mode == SHMRING_MPMC && SHMRING__RARELY(!r->canary))
+		return -EBADF;
 	if (SHMRING__RARELY(size >= r->canary->send))
 		return shmring__refusal(r, SHMRING__WRITE);
 	if (SHMRING__RARELY(SHMRING__LOAD(&r->notice->attn, ACQUIRE) & /* A8 */
@@ -4085,8 +4116,7 @@ shmring__put_in(struct shmring *r, uint32_t mode, const void *data, size_t size,
 SHMRING__HOT int
 shmring__put(struct shmring *r, const void *data, size_t size, int lazy)
 {
-	return r->mode == SHMRING_SPSC
-		       ? shmring__put_in(r, SHMRING_SPSC, data, size, lazy)
+	return r->spsc ? shmring__put_in(r, SHMRING_SPSC, data, size, lazy)
 		       : shmring__put_in(r, SHMRING_MPMC, data, size, lazy);
 }
 
@@ -4194,9 +4224,7 @@ shmring__push_n(struct shmring *r, const struct iovec *messages, size_t count,
 		int lazy)
 {
 	int error = 0;
-	size_t n = r->mode == SHMRING_SPSC
-			   ? shmring__spsc_put_n(r, messages, count, lazy)
-			   : 0;
+	size_t n = r->spsc ? shmring__spsc_put_n(r, messages, count, lazy) : 0;
 	while (n < count && !error) {
 		error = shmring__put(r, messages[n].iov_base,
 				     messages[n].iov_len, lazy && !n);
@@ -4216,7 +4244,7 @@ shmring_push(struct shmring *ring, const void *data, size_t size)
 SHMRING__HOT ssize_t
 shmring_pop(struct shmring *ring, void *buffer, size_t capacity)
 {
-	return ring->mode == SHMRING_SPSC
+	return ring->spsc
 		       ? shmring__pop_in(ring, SHMRING_SPSC, buffer, capacity)
 		       : shmring__pop_in(ring, SHMRING_MPMC, buffer, capacity);
 }
@@ -4231,9 +4259,7 @@ static inline ssize_t
 shmring_pop_n(struct shmring *ring, struct iovec *messages, size_t count)
 {
 	ssize_t got = 0;
-	size_t n = ring->mode == SHMRING_SPSC
-			   ? shmring__spsc_get_n(ring, messages, count)
-			   : 0;
+	size_t n = ring->spsc ? shmring__spsc_get_n(ring, messages, count) : 0;
 	if (n)
 		return (ssize_t)n;
 	/* MPMC; and SPSC, where there is none, or the mark has just passed */
@@ -4254,7 +4280,7 @@ shmring_pop_n(struct shmring *ring, struct iovec *messages, size_t count)
 static inline int
 shmring_redelivered(const struct shmring *ring)
 {
-	if (ring->fd < 0 || ring->mode == SHMRING_MPMC)
+	if (!ring->spsc)
 		return ring->redelivered;
 	/* The last message ends at head once popped, begins there while
 	 * peeked. */
@@ -4287,13 +4313,13 @@ shmring__reserve(struct shmring *r, size_t size, int lazy)
 	struct shmring__claim *claim = &r->held[SHMRING__WRITE];
 	/* A stopped commit may find its slot void and must keep the message
 	 * somewhere: have the place before it is needed. */
-	if (r->mode == SHMRING_MPMC && !r->spill && r->fd >= 0) {
+	if (r->mode == SHMRING_MPMC && !r->spill) {
 		r->spill = (unsigned char *)malloc(r->geometry.slot_size);
 		if (!r->spill)
 			return shmring__null(r, -ENOMEM);
 	}
 	int tries = 0;
-	int error = shmring__room(r, r->mode, size, claim, lazy, &tries);
+	int error = shmring__room(r, !r->spsc, size, claim, lazy, &tries);
 	if (error)
 		return shmring__null(r, error);
 	claim->state = SHMRING__HELD;
@@ -4319,13 +4345,23 @@ shmring__unhold(struct shmring *r, int side)
 		r->canary->send = limit;
 }
 
-/* What is held on this side, or why nothing can be done with it. */
+/* Why nothing can be done with what is held on this side: it is nothing, or
+ * the handle is refused altogether. */
+SHMRING__COLD int
+shmring__not_held(const struct shmring *r, int side)
+{
+	if (!r->canary || !r->canary->alive || r->poisoned)
+		return shmring__refusal(r, side);
+	return -EINVAL;
+}
+
 SHMRING__HOT int
 shmring__check_held(const struct shmring *r, int side)
 {
-	if (SHMRING__RARELY(!r->canary->alive || r->poisoned))
-		return shmring__refusal(r, side);
-	return r->held[side].state == SHMRING__IDLE ? -EINVAL : 0;
+	if (SHMRING__RARELY(r->held[side].state == SHMRING__IDLE ||
+			    !r->canary->alive || r->poisoned))
+		return shmring__not_held(r, side);
+	return 0;
 }
 
 static inline int
@@ -4375,9 +4411,9 @@ static inline const void *
 shmring_peek(struct shmring *ring, size_t *size)
 {
 	struct shmring__claim *claim = &ring->held[SHMRING__READ];
-	int error = claim->state
-			    ? shmring__refusal(ring, SHMRING__READ)
-			    : shmring__front(ring, ring->mode, claim, SIZE_MAX);
+	int error = claim->state ? shmring__refusal(ring, SHMRING__READ)
+				 : shmring__front(ring, !ring->spsc, claim,
+						  SIZE_MAX);
 	if (SHMRING__RARELY(error)) {
 		*size = 0;
 		return shmring__null(ring, error);
@@ -4405,8 +4441,8 @@ shmring_peek_n(struct shmring *ring, struct iovec *messages, size_t count)
 	struct shmring__claim *held = &ring->held[SHMRING__READ];
 	if (held->state == SHMRING__SEVERAL && !shmring__check_held(ring, 0))
 		shmring__unhold(ring, SHMRING__READ); /* look anew */
-	if (ring->mode == SHMRING_MPMC)
-		return ring->canary->receive
+	if (!ring->spsc)
+		return ring->canary && ring->canary->receive
 			       ? -ENOTSUP
 			       : shmring__refusal(ring, SHMRING__READ);
 	struct shmring__claim claim = { 0, 0, NULL, SHMRING__IDLE };
@@ -4907,7 +4943,7 @@ shmring_peek_wait(struct shmring *ring, size_t *size, int64_t timeout_ns)
 static inline int
 shmring_set_spin(struct shmring *ring, int64_t spin_ns)
 {
-	if (ring->fd < 0)
+	if (!ring->canary)
 		return -EBADF;
 	ring->spin_ns = spin_ns;
 	return 0;
@@ -4919,7 +4955,7 @@ shmring_flush(struct shmring *ring, int64_t timeout_ns)
 	struct shmring__call call = {
 		SHMRING__CALL_FLUSH, NULL, NULL, 0, NULL, 0
 	};
-	if (!ring->canary->alive || ring->poisoned ||
+	if (!ring->canary || !ring->canary->alive || ring->poisoned ||
 	    !ring->line[SHMRING__WRITE])
 		return shmring__refusal(ring, SHMRING__WRITE);
 	call.target = ring->last;
@@ -4938,7 +4974,7 @@ shmring_flush(struct shmring *ring, int64_t timeout_ns)
 static inline int
 shmring_recover(struct shmring *ring)
 {
-	if (!ring->canary->alive)
+	if (!ring->canary || !ring->canary->alive)
 		return shmring__refusal(ring, SHMRING__READ);
 	return shmring__mine(ring) ? shmring__recover_all(ring) : -EPERM;
 }
@@ -4947,7 +4983,7 @@ static inline int
 shmring_id(const struct shmring *ring, unsigned char id[16])
 {
 	memset(id, 0, sizeof(ring->header->id));
-	if (ring->fd < 0)
+	if (!ring->canary)
 		return -EBADF;
 	memcpy(id, ring->header->id, sizeof(ring->header->id));
 	return 0;
@@ -4956,7 +4992,7 @@ shmring_id(const struct shmring *ring, unsigned char id[16])
 static inline uint64_t
 shmring_position(const struct shmring *ring, unsigned role)
 {
-	if (ring->fd < 0)
+	if (!ring->canary)
 		return 0;
 	int side = role == SHMRING_CONSUMER ? SHMRING__READ : SHMRING__WRITE;
 	if (ring->held[side].state != SHMRING__IDLE)
@@ -4978,7 +5014,7 @@ shmring_capacity(const struct shmring *ring)
 static inline uint64_t
 shmring_length(const struct shmring *ring)
 {
-	if (ring->fd < 0)
+	if (!ring->canary)
 		return 0;
 	/* hint: both may have moved on */
 	uint64_t head = SHMRING__LOAD(ring->head, RELAXED);
@@ -4994,7 +5030,7 @@ shmring_participant(const struct shmring *ring, uint32_t index,
 		    struct shmring_participant *out)
 {
 	memset(out, 0, sizeof(*out));
-	if (ring->fd < 0)
+	if (!ring->canary)
 		return -EBADF;
 	if (index >= ring->geometry.participants)
 		return -EINVAL;
@@ -5031,7 +5067,7 @@ shmring_stat(const struct shmring *ring, struct shmring_stat *out)
 {
 	const struct shmring__geometry *g = &ring->geometry;
 	memset(out, 0, sizeof(*out));
-	if (ring->fd < 0)
+	if (!ring->canary)
 		return -EBADF;
 	out->mode = g->mode;
 	out->slots = g->slots;
@@ -5107,8 +5143,8 @@ shmring_strerror(int error)
 		return "made by another layout version of shmring: rebuild "
 		       "both sides with the same header";
 	case EREMOTE:
-		return "made before a reboot or on another machine: unlink and "
-		       "recreate it";
+		return "made before a reboot, or on another machine, or where "
+		       "boot_id is another: unlink and recreate it";
 	case EOVERFLOW:
 		return "the segment's size is not what its header says: "
 		       "somebody truncated it; recreate it";

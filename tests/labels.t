@@ -5,16 +5,20 @@
 # shellcheck source=tests/tap.sh
 . tests/tap.sh
 
-# unlabelled FILE: line numbers of accesses without a label. One access is what
-# stands between its first line and the first end of a statement, with the
-# comment there, and the comment that ends on the line before. Labels: R, A, W
-# and F with a number, or own, hint, confirmed, carried.
+# unlabelled FILE: accesses whose statement has no label: neither in a comment
+# within it, nor in the one before it or before the accesses that it follows.
+# Labels: R, A, W and F with a number, or own, hint, confirmed, carried.
 unlabelled()
 {
 	awk '
-	function judge() {
-		if (text !~ /(^|[^A-Za-z0-9_])([RAWF][0-9]+|own|hint|confirmed|carried)([^A-Za-z0-9_]|$)/)
-			print start ": " first
+	BEGIN { label = "(^|[^A-Za-z0-9_])([RAWF][0-9]+|own|hint|confirmed|carried)([^A-Za-z0-9_]|$)" }
+	function end_statement() {
+		if (accesses && (before " " comments) !~ label)
+			print first
+		if (!accesses)
+			before = ""
+		accesses = 0
+		comments = ""
 		open = 0
 	}
 	/^[ \t]*#[ \t]*define/ { macro = 1 }
@@ -22,32 +26,28 @@ unlabelled()
 	{
 		code = $0
 		comment = ""
-		if (match(code, /\/\*.*/)) {
-			comment = substr(code, RSTART)
-			code = substr(code, 1, RSTART - 1)
-		}
-		if (within) { # in a comment of several lines
+		if (within) {
 			comment = $0
 			code = ""
 			if (/\*\//) within = 0
-		} else if (comment != "" && comment !~ /\*\//)
-			within = 1
-		if (open && code ~ /[;{]|^[ \t]*$/ && code !~ /for \(/)
-			ending = 1
-		access_here = code ~ /SHMRING__(LOAD|STORE|PUBLISH)\(|shmring__(cas|move)\(|__atomic_/ &&
-			code !~ /^shmring__(cas|move)\(/
-		if (access_here && !open) {
-			open = 1
-			start = NR
-			first = code
-			text = before
-			ending = code ~ /[;{]/
+		} else if (match(code, /\/\*.*/)) {
+			comment = substr(code, RSTART)
+			code = substr(code, 1, RSTART - 1)
+			if (comment !~ /\*\//) within = 1
 		}
-		if (open) {
-			text = text " " comment
-			if (ending && !within) { judge(); ending = 0 }
+		blank = code ~ /^[ \t]*$/
+		if (blank && !open) { # a comment holds until a blank line
+			before = comment == "" ? "" : before " " comment
+			next
 		}
-		before = comment != "" && code ~ /^[ \t]*$/ ? before " " comment : ""
+		comments = comments " " comment
+		if (blank) next
+		open = 1
+		if (code ~ /SHMRING__(LOAD|STORE|PUBLISH)\(|[^_]shmring__cas\(|__atomic_/) {
+			if (!accesses) first = NR ": " code
+			accesses++
+		}
+		if (code ~ /[;{}:][ \t]*$/ && !within) end_statement()
 	}' "$1"
 }
 

@@ -3,8 +3,8 @@
  * Description: hostile surroundings. System calls refused by seccomp (EPERM,
  * ENOSYS), a real-time clock that steps, descriptors closed under us, a process
  * whose first thread has ended, a pid used again, another pid or time
- * namespace: data still flow, the living are not taken for dead, and the dead
- * are found.
+ * namespace, no /proc: data still flow, the living are not taken for dead, and
+ * the dead are found.
  */
 #include <time.h>
 
@@ -516,6 +516,136 @@ sees_into_another_namespace(void)
 	shmring_close(&foreign);
 }
 
+/* In a mount namespace whose /proc has these options; NULL: shows nothing. */
+static int
+with_proc(const char *options, int (*run)(void))
+{
+	pid_t child = tap_fork();
+
+	if (child == 0) {
+		if (unshare(CLONE_NEWNS) ||
+		    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+		    mount("none", "/proc", options ? "proc" : "tmpfs", 0,
+			  options))
+			_exit(CANNOT);
+		_exit(run());
+	}
+	return tap_wait(child);
+}
+
+static char named[64]; /* a ring, SPSC */
+
+/* A consumer that lives until told, and leaves without a word. */
+static pid_t
+be_attached(int *state)
+{
+	pid_t child = tap_fork();
+
+	if (child == 0) {
+		struct shmring ring;
+
+		if (shmring_open(&ring, named, SHMRING_CONSUMER, 0))
+			_exit(1);
+		flag_raise(state);
+		flag_await(state, 2);
+		_exit(0);
+	}
+	return child;
+}
+
+/* Whoever knows nothing of itself is alive by its lock, and dead without. */
+static int
+live_and_die_there(void)
+{
+	struct shmring ring, other;
+	int *state = shared_memory(sizeof(*state));
+
+	CHILD_CHECK(!shmring_open(&ring, named, SHMRING_PRODUCER, 0));
+	pid_t child = be_attached(state);
+	flag_await(state, 1);
+	CHILD_CHECK(!push_number(&ring, 1));
+	CHILD_CHECK(shmring_recover(&ring) == 0);
+	CHILD_CHECK(shmring_open(&other, named, SHMRING_CONSUMER, 0) == -EBUSY);
+	flag_raise(state);
+	CHILD_CHECK(tap_wait(child) == 0);
+	CHILD_CHECK(shmring_recover(&ring) == 1);
+	CHILD_CHECK(push_number(&ring, 2) == -EPIPE);
+	CHILD_CHECK(!shmring_open(&other, named, SHMRING_CONSUMER, 0));
+	CHILD_CHECK(pop_number(&other) == 1);
+	shmring_close(&other);
+	shmring_close(&ring);
+	return 0;
+}
+
+/* What goes by /proc/self/fd says so; a name can do without, if permitted. */
+static int
+make_without_proc(void)
+{
+	struct shmring_config config = { .flags = SHMRING_REPLACE };
+	struct shmring ring, other;
+
+	CHILD_CHECK(shmring_create_memfd(&ring, NULL) == -ENXIO);
+	int error = shmring_create(&ring, named, &config);
+	CHILD_CHECK(error == 0 || error == -ENXIO);
+	if (!error) {
+		CHILD_CHECK(shmring_dup(&other, &ring, 0) == -ENXIO);
+		CHILD_CHECK(!push_number(&ring, 1) && pop_number(&ring) == 1);
+	}
+	shmring_close(&ring);
+	return 0;
+}
+
+/* The first process of a new container, which is killed, or was. */
+static int
+be_the_first(void)
+{
+	pid_t first;
+
+	if (unshare(CLONE_NEWPID) || (first = fork()) < 0)
+		return CANNOT;
+	if (first == 0) {
+		struct shmring ring;
+		int error = shmring_open(&ring, named, SHMRING_CONSUMER, 0);
+
+		printf("%s%s", error ? "# child: " : "",
+		       error ? shmring_strerror(error) : "");
+		_exit(error != 0);
+	}
+	return tap_wait(first);
+}
+
+static void
+gets_along_without_proc(void)
+{
+	static const char *const options[] = { NULL, "subset=pid",
+					       "hidepid=2" };
+	struct shmring ring;
+
+	for (int i = 0; i < 3; i++) {
+		const char *what = options[i] ? options[i] : "no /proc";
+
+		snprintf(named, sizeof(named), "%s", tap_name());
+		struct shmring_config config = { .roles = SHMRING_OBSERVER };
+		if (shmring_create(&ring, named, &config))
+			bail("no ring");
+		shmring_close(&ring);
+		int status = with_proc(options[i], live_and_die_there);
+		all_is_well(status, "no such mount",
+			    "%s: the living live, the dead are found", what);
+		status = with_proc(options[i], be_the_first);
+		if (!status) /* once more, by another with the same pid */
+			status = with_proc(options[i], be_the_first);
+		all_is_well(status, "no pid namespace",
+			    "%s: a restarted container gets its role", what);
+		if (!options[i]) {
+			status = with_proc(NULL, make_without_proc);
+			all_is_well(status, "no such mount",
+				    "%s: what takes it says so", what);
+		}
+		shmring_unlink(named);
+	}
+}
+
 /* Somebody who waits without futexes must not burn the CPU. */
 static void
 idles_without_futex(void)
@@ -580,5 +710,6 @@ main(void)
 	is_alive_then_dead("first thread ended", end_first_thread);
 	proves_death_of_a_reused_pid();
 	sees_into_another_namespace();
+	gets_along_without_proc();
 	return tap_done();
 }

@@ -285,6 +285,99 @@ need_both_proofs(void)
 	shmring_unlink(name);
 }
 
+/* Who may only read the file locks what it can. */
+static void
+ignore_readers_locks(void)
+{
+	struct shmring ring;
+	const char *name = make_named(SHMRING_SPSC, SHMRING_CONSUMER, &ring);
+	struct peer peer = { .name = name, .roles = SHMRING_PRODUCER };
+	char path[128];
+	int fd;
+
+	peer_start(&peer);
+	snprintf(path, sizeof(path), "%s%s", SHMRING_DIRECTORY, name);
+	fd = open(path, O_RDONLY);
+	is_int(shmring__lock(fd, F_RDLCK, SHMRING__WRITE), -EAGAIN,
+	       "a participant's lock keeps readers' out");
+	child_kill(peer.pid);
+	is_int(shmring__lock(fd, F_RDLCK, SHMRING__WRITE), 0,
+	       "a dead one's does not");
+	is_int(shmring_recover(&ring), 1, "which delays no proof");
+	is_int(pop_number(&ring), -EPIPE, "of its death");
+	close(fd);
+	shmring_close(&ring);
+	shmring_unlink(name);
+}
+
+/* Attach, and become another program: this one again, see main. */
+static void
+attach_and_exec(void *argument)
+{
+	struct shmring ring;
+
+	CHILD_CHECK(!shmring_open(&ring, argument, SHMRING_PRODUCER, 0));
+	CHILD_CHECK(!push_number(&ring, 1));
+	execl("/proc/self/exe", "test_roles", (char *)argument, (char *)NULL);
+	_exit(77);
+}
+
+static int
+live_again(const char *name)
+{
+	struct shmring ring;
+
+	CHILD_CHECK(!shmring_open(&ring, name, SHMRING_PRODUCER, 0));
+	CHILD_CHECK(!push_number(&ring, 2));
+	return 0;
+}
+
+static void
+lose_the_role_by_exec(void)
+{
+	struct shmring ring;
+	char name[64];
+	int status;
+
+	snprintf(name, sizeof(name), "%s",
+		 make_named(SHMRING_SPSC, SHMRING_CONSUMER, &ring));
+	status = child_run(attach_and_exec, name);
+	if (status == 77) {
+		skip("cannot become this program again");
+	} else {
+		is_int(status, 0,
+		       "a program's successor is not kept out by it");
+		is_int(pop_number(&ring), 1, "what one pushed");
+		is_int(pop_number(&ring), 2, "and the other");
+		is_int(shmring_recover(&ring), 1, "dead both");
+		is_int(pop_number(&ring), -EPIPE, "and told so");
+	}
+	shmring_close(&ring);
+	shmring_unlink(name);
+}
+
+/* A child has a copy of the lock: to itself, the parent seems to be alive. */
+static void
+dup_in_a_child(void *argument)
+{
+	struct shmring *ring = argument, copy;
+
+	CHILD_CHECK(shmring_dup(&copy, ring, SHMRING_PRODUCER) == -ESTALE);
+	CHILD_CHECK(shmring_dup(&copy, ring, SHMRING_OBSERVER) == 0);
+}
+
+static void
+dup_a_parents(void)
+{
+	struct shmring ring;
+	const char *name = make_named(SHMRING_SPSC, SHMRING_PRODUCER, &ring);
+
+	is_int(child_run(dup_in_a_child, &ring), 0,
+	       "a child takes no role by dup");
+	shmring_close(&ring);
+	shmring_unlink(name);
+}
+
 /* End of stream for the consumer. */
 static void
 end_of_stream(uint32_t mode, int leave)
@@ -563,13 +656,18 @@ fork_a_user(uint32_t mode)
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
+	if (argc > 1)
+		return live_again(argv[1]);
 	tap_start();
 	refuse_a_second(SHMRING_PRODUCER, "producer");
 	refuse_a_second(SHMRING_CONSUMER, "consumer");
 	wait_for_the_childs_lock();
 	need_both_proofs();
+	ignore_readers_locks();
+	lose_the_role_by_exec();
+	dup_a_parents();
 	end_with_the_last();
 	use_up_participants();
 	map_read_only();
