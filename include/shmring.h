@@ -510,7 +510,9 @@ shmring__cas(uint64_t *place, uint64_t from, uint64_t to)
 
 /* Every loop over shared memory is bounded, so that a hostile peer cannot
  * keep us in it; whoever runs out of tries reports -EAGAIN. */
+#ifndef SHMRING__TRIES
 #define SHMRING__TRIES 4096
+#endif
 #define SHMRING__NONE UINT64_MAX /* no intent: a position never reached */
 
 /* ------------------------------------------------------------------------
@@ -1537,7 +1539,9 @@ shmring__spsc_free(struct shmring *r, uint64_t head)
 
 /* One call gives up after SHMRING__TRIES in all; what another may disturb in
  * one step of it gives up after so many, and the call tries again. */
+#ifndef SHMRING__STEP_TRIES
 #define SHMRING__STEP_TRIES 64
+#endif
 
 SHMRING__HOT uint64_t
 shmring__s(uint64_t phase, uint64_t state)
@@ -3891,7 +3895,9 @@ shmring__claimed(const struct shmring *r, int side, uint64_t position)
 
 /* Who waits for room loses so little by a reader that takes its time, as long
  * as there is a message for the others, that it has more patience then. */
+#ifndef SHMRING__MORE_PATIENCE
 #define SHMRING__MORE_PATIENCE 32 /* times as much */
+#endif
 
 /* When to doubt who has claimed our position. Patience begins when this very
  * claim is seen, however long we waited before there was one. */

@@ -30,6 +30,7 @@ static int64_t clock_looks;
 #define SHMRING_NOW() (++clock_looks)
 #define SHMRING_SPIN_NS 1
 #define SHMRING_PATIENCE_NS 2
+#define SHMRING__MORE_PATIENCE 2
 #define SHMRING_SLICE_NS 4
 #define SHMRING_FUTEX_WAIT(word, value, until)                             \
 	do {                                                               \
