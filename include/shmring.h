@@ -340,7 +340,8 @@ static inline ssize_t shmring_pop_n(struct shmring *ring,
 /* Fill in place: size bytes, or NULL with the reason in shmring_error().
  * Then commit (size may shrink) or abort. One at a time a handle. A commit
  * that returns -EAGAIN or -EPIPE (MPMC, after this process was stopped for
- * long) has kept the message: commit again, or abort. */
+ * long, or another died that had wanted the same position) has kept the
+ * message: commit again, or abort. */
 static inline void *shmring_reserve(struct shmring *ring, size_t size);
 static inline int shmring_commit(struct shmring *ring, size_t size);
 static inline void shmring_abort(struct shmring *ring);
@@ -587,6 +588,7 @@ struct shmring__header {
 #define SHMRING__FREE 0u
 #define SHMRING__LIVE 1u
 #define SHMRING__RECOV 2u /* proven dead, being recovered */
+#define SHMRING__LEFT 64u /* or: it closed with messages in its hands (SPSC) */
 #define SHMRING__DIED 128u /* among the roles of a free line: it was killed */
 /* participant.flags */
 #define SHMRING__FENCED 1u /* no membarrier here: full fences instead */
@@ -971,6 +973,7 @@ shmring__byte(short type, uint32_t index)
 
 #define SHMRING__GETLK 36 /* F_OFD_GETLK */
 #define SHMRING__SETLK 37 /* F_OFD_SETLK */
+#define SHMRING__OPENER 4096 /* + a line's: who is about to take it */
 #define SHMRING__REPLACER 65536 /* the byte of who may rename the segment */
 
 SHMRING__COLD int
@@ -1419,6 +1422,18 @@ shmring__spsc_free(struct shmring *r, uint64_t head)
 		shmring__spsc_publish(r, head);
 }
 
+/* We may have so many in hands at once from now on. */
+SHMRING__COLD void
+shmring__spsc_hold(struct shmring *r, uint64_t count)
+{
+	struct shmring__line *x = r->line[SHMRING__READ];
+	if (!x)
+		return; /* to be refused */
+	/* own: read by who has proof of our death */
+	SHMRING__STORE(&x->hands, count, RELAXED);
+	r->hands = count;
+}
+
 /* ------------------------------------------------------------------------
  * MPMC
  *
@@ -1444,16 +1459,18 @@ shmring__spsc_free(struct shmring *r, uint64_t head)
  * store back.
  *
  * THE DOUBT. What if the owner is stopped, or dead? Nobody asks, until its
- * claim has blocked somebody for SHMRING_PATIENCE_NS. Then that one decides
- * in S whether the phase still counts. If not, the position is void: cursors
+ * claim has blocked somebody for SHMRING_PATIENCE_NS, or until somebody else
+ * has died who may have been the owner: who showed the position, too. Then it
+ * is decided in S whether the phase still counts. If not, it is void: cursors
  * pass it, and the slot is retained, left alone until its late owner hands it
  * back. A late copy of the payload thus harms nobody. A late writer pushes
  * its message again, at a later position.
  *
  *   S            means                      moves on to, and by whom
  *   LIVE(f)      phases up to f are decided. VOIDING(g > f)  who is blocked,
- *                A < f: a hand-back is        or who recovers a dead owner
- *                unfinished                  ORPHAN(A + 1)   who recovers
+ *                A < f: a hand-back is        or who recovers a dead one that
+ *                unfinished                   shows the position
+ *                                            ORPHAN(A + 1)   who recovers
  *   VOIDING(f)   does phase f count?         LIVE(f)         anybody: A >= f
  *                                            WRITER(f + 1)   anybody: f odd,
  *                                            READER(f + 2)   f even; A < f
@@ -1464,7 +1481,8 @@ shmring__spsc_free(struct shmring *r, uint64_t head)
  *                                            ORPHAN(f)       READER unread and
  *                                              uncovered: anybody
  *   ORPHAN(f)    an unread message of a      READER(f), count + 1: who adopts
- *                dead reader
+ *                dead reader                 ORPHAN(f + 2), count + 1: writers,
+ *                                              come round
  *
  * And who finishes it, if the one who moved dies or stops right there?
  *   LIVE, A < f  whoever looks at the slot: shmring__tidy
@@ -1497,7 +1515,7 @@ shmring__spsc_free(struct shmring *r, uint64_t head)
  *           load attn: DOUBT    A8     A := f
  *           load S              A5
  *           load A again        A4
- *     DOUBT stays until head has passed the position (shmring__calm), so who
+ *     DOUBT stays until head has passed the position (shmring__reclaim_all), so who
  *     sees a late phase sees DOUBT. If its load of S sees LIVE(f), then its
  *     second load of A sees f, or helps. Impossible: a message is read at a
  *     void position, and again where its writer pushed it anew.
@@ -1521,8 +1539,8 @@ shmring__spsc_free(struct shmring *r, uint64_t head)
  *     becomes an orphan, or its slot another's.
  *
  * ABA. Phases, positions, generations and attn's version only grow. The one
- * word that may come again is READER(f) by way of ORPHAN(f): each adoption
- * counts, so a mover would have to sleep through 512 of one message.
+ * word that may come again is READER(f) by way of ORPHAN(f): whatever leaves
+ * ORPHAN counts, so a mover would have to sleep through 512 of one message.
  * A participant line may be used again as soon as it is FREE: by then all
  * that its owner left is told by S, which needs no line.
  *
@@ -1604,11 +1622,11 @@ shmring__length_of(const struct shmring *r, uint64_t position, uint64_t a)
 	uint64_t length = a & r->length_mask;
 	if (!SHMRING__RARELY(r->wide))
 		return length;
-	/* carried by A4; confirmed by the claim: the slot still is this
-	 * message's */
+	/* A4; confirmed by the claim, or by what is loaded after it: the slot
+	 * still is this message's */
 	return length == r->length_mask
 		       ? shmring__aborted(r)
-		       : SHMRING__LOAD(shmring__beside(r, position), RELAXED);
+		       : SHMRING__LOAD(shmring__beside(r, position), ACQUIRE);
 }
 
 /* Whether HEAVY reaches everybody whose claim could be doubted: by
@@ -1655,8 +1673,12 @@ shmring__move(struct shmring *r, uint64_t p, uint64_t from, uint64_t state,
 {
 	uint64_t count = from & SHMRING__S_COUNT;
 	uint64_t bits = SHMRING__DOUBT | SHMRING__ORPHAN;
-	if ((from & 7) == SHMRING__S_ORPHAN)
+	/* A slot that is not LIVE keeps DOUBT up from here on; who made the
+	 * orphan may have come too early with it, and be stopped since. */
+	if ((from & 7) == SHMRING__S_ORPHAN) {
 		count = (count + 8) & SHMRING__S_COUNT;
+		shmring__attend(r, SHMRING__DOUBT, 0);
+	}
 	if (state == SHMRING__S_ORPHAN)
 		shmring__attend(r, bits, 0);
 	if (!shmring__cas(shmring__s_of(r, p), from, /* R5 */
@@ -1911,7 +1933,11 @@ shmring__mpmc_care(struct shmring *r, uint64_t *cursor, uint64_t p,
 			return -EAGAIN;
 		shmring__cas(cursor, p, p + 1); /* R9 */
 	} else if (phase < want) {
-		return -EAGAIN;
+		/* unless we have just finished what others left (A4) */
+		return SHMRING__LOAD(shmring__a(r, p), ACQUIRE) >>
+				       r->length_bits < want
+			       ? -EAGAIN
+			       : 1;
 	}
 	return verdict != SHMRING__OPEN;
 }
@@ -1995,7 +2021,7 @@ shmring__retained(struct shmring *r, uint64_t p, uint64_t phase)
 }
 
 /* Return a slot that is retained for us: meanwhile only producers change S,
- * who raise its phase. In a turn that nobody has passed. */
+ * who raise its phase. */
 SHMRING__COLD void
 shmring__hand_back(struct shmring *r, uint64_t p)
 {
@@ -2101,6 +2127,8 @@ shmring__mpmc_adopt(struct shmring *r, size_t limit,
 		}
 		claim->size = shmring__length_of(r, p, a);
 		if (claim->size > limit && claim->size != shmring__aborted(r)) {
+			if (SHMRING__LOAD(shmring__s_of(r, p), ACQUIRE) != s)
+				continue; /* A5: it was another message's */
 			error = -EMSGSIZE;
 			break;
 		}
@@ -2135,9 +2163,10 @@ shmring__mpmc_front(struct shmring *r, struct shmring__claim *claim,
 						    claim, &tries);
 		if (SHMRING__RARELY(error))
 			return error;
-		r->redelivered = claim->state == SHMRING__ADOPTED;
-		if (claim->size < r->canary->receive)
+		if (claim->size < r->canary->receive) {
+			r->redelivered = claim->state == SHMRING__ADOPTED;
 			return 0;
+		}
 		uint64_t aborted = shmring__aborted(r);
 		shmring__mpmc_drop(r, claim);
 		claim->state = SHMRING__IDLE;
@@ -2220,8 +2249,8 @@ shmring__mpmc_impatient(struct shmring *r, int side)
  * PARTICIPANTS, DEATH, RECOVERY
  *
  *   status  means                       moves on to, and by whom
- *   FREE    nobody's; DIED: its last    LIVE   who holds the line's lock
- *           owner was killed
+ *   FREE    nobody's; DIED, LEFT: what  LIVE   who holds the line's locks
+ *           became of its last owner
  *   LIVE    somebody's                  RECOV  the owner that closes; with
  *                                              DIED, who has proven its death
  *   RECOV   nobody's any more, but its  FREE   anybody: when all that it
@@ -2366,9 +2395,11 @@ shmring__bury(struct shmring *r, uint32_t i, uint64_t status)
 	      shmring__recover_claim(r, SHMRING__READ, reads) &
 	      shmring__recover_claim(r, SHMRING__READ, adopts)))
 		return 0;
-	uint32_t died = shmring__roles_of(status) & SHMRING__DIED;
+	uint32_t left = SHMRING__DIED | SHMRING__LEFT;
 	if (!shmring__cas(&x->status, status, /* R7 */
-			  shmring__status(status, died, SHMRING__FREE)))
+			  shmring__status(status,
+					  shmring__roles_of(status) & left,
+					  SHMRING__FREE)))
 		return 0;
 	shmring__note_absent(r);
 	return 1;
@@ -2444,12 +2475,14 @@ shmring__resume_reader(struct shmring *r)
 {
 	struct shmring__line *x = &r->lines[SHMRING__READ];
 	uint64_t status = SHMRING__LOAD(&x->status, ACQUIRE); /* A7 */
-	int died = (shmring__roles_of(status) & SHMRING__DIED) != 0;
+	uint32_t left = SHMRING__DIED | SHMRING__LEFT;
 	uint64_t *shared = shmring__doubtful(r);
 	uint64_t capacity = r->geometry.capacity;
 	/* carried by A7: our predecessor's line is free */
 	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE);
-	uint64_t hands = died ? SHMRING__LOAD(&x->hands, RELAXED) : 0;
+	uint64_t hands = shmring__roles_of(status) & left
+				 ? SHMRING__LOAD(&x->hands, RELAXED)
+				 : 0;
 	uint64_t seen = head, header;
 	r->published = SHMRING__LOAD(r->taken, RELAXED); /* carried by A7 */
 	if (head - r->published > capacity)
@@ -2477,27 +2510,37 @@ shmring__resume_reader(struct shmring *r)
 	return 0;
 }
 
-/* Get the lock of line i, which is free by then. -EBUSY: somebody living is
- * in it, or about to be; or why it cannot be had. */
+/* Get the locks of line i, which is free. FREE is left under the opener's only;
+ * so the owner's is held by nobody whose line is another's, and proves what it
+ * should, wherever we are stopped. -EBUSY: somebody living is in it, or about
+ * to be. */
 SHMRING__COLD int
 shmring__lock_line(struct shmring *r, uint32_t i)
 {
-	struct shmring__line *x = &r->lines[i];
-	/* Before we hold what would prove that its owner lives. */
+	uint64_t *status = &r->lines[i].status;
 	shmring__recover_line(r, i);
-	if (shmring__state_of(SHMRING__LOAD(&x->status, ACQUIRE)) !=
+	if (shmring__state_of(SHMRING__LOAD(status, ACQUIRE)) !=
 	    SHMRING__FREE) /* A7 */
 		return -EBUSY;
-	if (shmring__lock(r->fd, F_WRLCK, i))
+	if (shmring__lock(r->fd, F_WRLCK, SHMRING__OPENER + i))
 		return -EBUSY;
-	if (shmring__state_of(SHMRING__LOAD(&x->status, ACQUIRE)) ==
-	    SHMRING__FREE) /* A7 */
+	if (shmring__state_of(SHMRING__LOAD(status, ACQUIRE)) ==
+		    SHMRING__FREE && /* A7 */
+	    !shmring__lock(r->fd, F_WRLCK, i))
 		return 0;
-	shmring__lock(r->fd, F_UNLCK, i);
+	shmring__lock(r->fd, F_UNLCK, SHMRING__OPENER + i);
 	return -EBUSY;
 }
 
-/* Be the owner of line i, whose lock we hold. */
+/* Leave line i to others again: before we took it. */
+SHMRING__COLD void
+shmring__unlock_line(struct shmring *r, uint32_t i)
+{
+	shmring__lock(r->fd, F_UNLCK, i);
+	shmring__lock(r->fd, F_UNLCK, SHMRING__OPENER + i);
+}
+
+/* Be the owner of line i, whose locks we hold. */
 SHMRING__COLD void
 shmring__take_line(struct shmring *r, uint32_t i, uint32_t roles)
 {
@@ -2521,6 +2564,7 @@ shmring__take_line(struct shmring *r, uint32_t i, uint32_t roles)
 	for (int side = 0; side < 2; side++)
 		if (roles & shmring__role(side))
 			r->line[side] = x;
+	shmring__lock(r->fd, F_UNLCK, SHMRING__OPENER + i);
 }
 
 /* SPSC has a line for each role. Who wants both becomes visible only when it
@@ -2541,7 +2585,7 @@ shmring__attach_spsc(struct shmring *r, uint32_t roles)
 	}
 	for (int side = 0; side < 2; side++)
 		if ((locked & 1 << side) && error)
-			shmring__lock(r->fd, F_UNLCK, (uint32_t)side);
+			shmring__unlock_line(r, (uint32_t)side);
 		else if (locked & 1 << side)
 			shmring__take_line(r, (uint32_t)side,
 					   shmring__role(side));
@@ -2594,8 +2638,13 @@ shmring__detach(struct shmring *r)
 		uint32_t i = (uint32_t)(x - r->lines);
 		uint64_t status = SHMRING__LOAD(&x->status, RELAXED); /* own */
 		uint32_t roles = shmring__roles_of(status);
-		if (side == SHMRING__READ && r->held[side].state)
-			roles |= SHMRING__DIED;
+		if (r->spsc && side == SHMRING__READ && r->held[side].state) {
+			shmring__spsc_hold(r, r->held[side].state ==
+							      SHMRING__SEVERAL
+						      ? r->several
+						      : 1);
+			roles |= SHMRING__LEFT;
+		}
 		uint64_t recov = shmring__status(status, roles, SHMRING__RECOV);
 		if (shmring__state_of(status) == SHMRING__LIVE &&
 		    shmring__cas(&x->status, status, recov)) /* R7 */
@@ -4186,18 +4235,6 @@ shmring__spsc_put_n(struct shmring *r, const struct iovec *messages,
 	return n;
 }
 
-/* SPSC: we may have so many in hands at once from now on. */
-SHMRING__COLD void
-shmring__spsc_hold(struct shmring *r, uint64_t count)
-{
-	struct shmring__line *x = r->line[SHMRING__READ];
-	if (!x)
-		return; /* to be refused */
-	/* own: read by who has proof of our death */
-	SHMRING__STORE(&x->hands, count, RELAXED);
-	r->hands = count;
-}
-
 /* SPSC: as many messages as are there, up to a redelivered one. Head moves
  * once for all: until then a successor would get them again, marked, of which
  * `hands` tells it. */
@@ -4268,7 +4305,10 @@ shmring_pop_n(struct shmring *ring, struct iovec *messages, size_t count)
 	size_t n = ring->spsc ? shmring__spsc_get_n(ring, messages, count) : 0;
 	if (n)
 		return (ssize_t)n;
-	/* MPMC; and SPSC, where there is none, or the mark has just passed */
+	/* SPSC: there was none, or it is refused. One that has come since, but
+	 * not more: head would move for each. */
+	if (ring->spsc)
+		count = count != 0;
 	for (; n < count; n++) {
 		got = shmring_pop(ring, messages[n].iov_base,
 				  messages[n].iov_len);
