@@ -4588,8 +4588,9 @@ struct shmring__waiter {
 	int announced, heard; /* heard: no wake-up can be missed any more */
 	uint32_t polls, pauses, sleeps;
 	int64_t timeout, deadline, spin_until, peek_at;
-	uint64_t head; /* waiting for room: where the head stands */
-	int64_t stands, nap; /* and since when; 0: not seen yet */
+	uint64_t head, tail; /* waiting for room: where they stand */
+	int64_t stands; /* the head, since when */
+	int64_t nap; /* until we look again; 0: not seen yet */
 	int64_t until; /* of the last sleep */
 };
 
@@ -4697,25 +4698,26 @@ shmring__may_sleep_long(struct shmring__waiter *w, uint32_t before,
 	       now - r->stands[w->side] >= SHMRING__FIRST_SLEEP_NS;
 }
 
-/* Waiting for room: does the head move? If not, the next step of it is what we
- * have to be told of. If it does, and others take all the room, they can be
- * relied on for a while: each wakes another when it leaves. Who was woken
- * itself (now < until) looks often. */
+/* Waiting for room: does the head move? If not, its next step is what we have
+ * to be told of. If it does, and others take the room, they can be relied on
+ * for a while: each wakes another when it leaves. Who was woken itself
+ * (now < until) looks often. */
 SHMRING__COLD void
 shmring__watch_head(struct shmring__waiter *w, int64_t now)
 {
-	struct shmring *r = w->ring;
-	uint64_t head = SHMRING__LOAD(r->head, RELAXED); /* hint */
+	uint64_t head = SHMRING__LOAD(w->ring->head, RELAXED); /* hint */
+	uint64_t tail = SHMRING__LOAD(w->ring->tail, RELAXED); /* hint */
 	if (w->nap && head == w->head) {
 		if (now - w->stands >= SHMRING__NAP_NS)
 			w->bits |= SHMRING__PROMPT;
 		return;
 	}
-	if (!w->nap || now < w->until || r->mode == SHMRING_SPSC)
+	if (!w->nap || now < w->until || tail == w->tail)
 		w->nap = SHMRING__NAP_NS;
 	else if (w->nap < SHMRING__LONG_NAP_NS)
 		w->nap *= 2;
 	w->head = head;
+	w->tail = tail;
 	w->stands = now;
 	w->bits &= ~SHMRING__PROMPT;
 }

@@ -348,6 +348,124 @@ interrupt(uint32_t mode, int flags)
 	shmring_close(&ring);
 }
 
+/* Times beyond the end of the clock mean: for ever. */
+static void
+wait_for_ever(uint32_t mode)
+{
+	static const int64_t far[] = { INT64_MAX, INT64_MAX - 1, -1,
+				       INT64_MIN };
+	struct shmring_config config = { .mode = mode,
+					 .roles = SHMRING_CONSUMER };
+	struct late late = { NULL, 4 };
+	struct shmring_stat all;
+	struct shmring ring;
+	int64_t number = -1;
+	int wrong = 0;
+	pid_t child;
+
+	if (shmring_create_memfd(&ring, &config))
+		bail("cannot create a ring");
+	late.ring = &ring;
+	shmring_set_spin(&ring, INT64_MAX);
+	is_int(shmring_pop_wait(&ring, &number, 8, 3 * MILLISECOND), -ETIMEDOUT,
+	       "spinning for ever ends in time");
+	shmring_stat(&ring, &all);
+	is_int(all.sleeps, 0, "without a sleep");
+	shmring_set_spin(&ring, 0);
+	child = child_start(push_late, &late);
+	for (int i = 0; i < late.count; i++)
+		wrong += shmring_pop_wait(&ring, &number, 8, far[i]) != 8 ||
+			 number != i;
+	is_int(wrong, 0, "for ever, and for longer");
+	is_int(tap_wait(child), 0, "from a peer");
+	shmring_close(&ring);
+}
+
+/* Full but for these, of which the consumer has not told. */
+#define FREED 100
+
+static void
+fill_but_some(struct shmring *writer, struct shmring *reader)
+{
+	int wrong = 0;
+
+	while (pop_number(reader) == 1)
+		;
+	fill(writer);
+	for (int i = 0; i < FREED; i++)
+		wrong += pop_number(reader) != 1;
+	if (wrong)
+		bail("nothing can be taken");
+}
+
+/* Who waits for room neither gives up nor waits beside it. */
+static void
+find_what_is_free(uint32_t mode)
+{
+	struct shmring_config config = { .mode = mode,
+					 .slots = 1024,
+					 .slot_size = 8,
+					 .roles = SHMRING_PRODUCER };
+	uint64_t number = 1;
+	struct iovec batch[FREED];
+	struct shmring writer, reader;
+
+	for (int i = 0; i < FREED; i++)
+		batch[i] = (struct iovec){ &number, 8 };
+	if (shmring_create_memfd(&writer, &config))
+		bail("cannot create a ring");
+	ring_dup(&reader, &writer, SHMRING_CONSUMER);
+	for (size_t i = 0; i < 4; i++) {
+		shmring_set_spin(&writer, policies[i]);
+		fill_but_some(&writer, &reader);
+		is_int(shmring_push_wait(&writer, &number, 8, 1), 0,
+		       "spin %" PRId64 ": room is found in no time",
+		       policies[i]);
+		fill_but_some(&writer, &reader);
+		is_int(shmring_push_wait(&writer, &number, 8, MILLISECOND), 0,
+		       "in a short time");
+		fill_but_some(&writer, &reader);
+		is_int(shmring_push_wait(&writer, &number, 8, GENEROUS), 0,
+		       "in a long time");
+		fill_but_some(&writer, &reader);
+		void *place = shmring_reserve_wait(&writer, 8, GENEROUS);
+		ok(place, "for a message to be filled in place");
+		shmring_abort(&writer);
+		fill_but_some(&writer, &reader);
+		is_int(shmring_push_n_wait(&writer, batch, FREED, GENEROUS),
+		       FREED, "for a batch");
+	}
+	shmring_close(&reader);
+	shmring_close(&writer);
+}
+
+/* What is counted, and what is not. */
+static void
+count_waits(uint32_t mode)
+{
+	struct shmring writer, reader;
+	struct shmring_stat before, after;
+
+	make_halves(mode, &writer, &reader);
+	push_number(&writer, 1);
+	shmring_stat(&writer, &before);
+	is_int(shmring_flush(&writer, MILLISECOND), -ETIMEDOUT, "not taken");
+	shmring_stat(&writer, &after);
+	is_int(after.full, before.full, "the ring was not full, though");
+	shmring_close(&reader);
+	shmring_close(&writer);
+
+	make_halves(mode, &writer, &reader);
+	fill(&writer);
+	shmring_close(&writer);
+	shmring_stat(&reader, &before);
+	while (pop_number(&reader) == 1)
+		;
+	shmring_stat(&reader, &after);
+	is_int(after.wakes, before.wakes, "the end wakes nobody who is awake");
+	shmring_close(&reader);
+}
+
 /* There and back through two rings. */
 struct game {
 	struct shmring *there, *back;
@@ -433,6 +551,9 @@ main(void)
 		kill_the_peer(mode, SHMRING_CONSUMER);
 		interrupt(mode, 0);
 		interrupt(mode, SA_RESTART);
+		wait_for_ever(mode);
+		find_what_is_free(mode);
+		count_waits(mode);
 		spin_by_policy(mode);
 	}
 	return tap_done();

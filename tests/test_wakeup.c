@@ -214,6 +214,88 @@ share_out(uint64_t each)
 	is_int(wrong, 0, "each was woken for a message, or for the end");
 }
 
+struct crew {
+	struct shmring *ring;
+	uint64_t done; /* pushes */
+};
+
+static void
+push_into_a_full_ring(void *argument)
+{
+	struct crew *crew = argument;
+	struct shmring own;
+
+	CHILD_CHECK(!shmring_open_fd(&own, shmring_fd(crew->ring),
+				     SHMRING_PRODUCER));
+	shmring_set_spin(&own, 0);
+	CHILD_CHECK(!shmring_push_wait(&own, "", 1, GENEROUS));
+	__atomic_fetch_add(&crew->done, 1, __ATOMIC_ACQ_REL);
+	shmring_close(&own);
+}
+
+/* Until nobody has gone to sleep for a while: they sleep long. */
+static void
+await_long_sleeps(struct shmring *ring, uint64_t at_least)
+{
+	struct shmring_stat now, before;
+
+	do {
+		shmring_stat(ring, &before);
+		usleep(30000);
+		shmring_stat(ring, &now);
+	} while (now.sleeps != before.sleeps || now.sleeps < at_least);
+}
+
+/* Producers asleep for long on a full ring, of which the consumer takes one
+ * now and then, which is far less than an eighth. */
+static void
+free_single_slots(uint32_t mode, int producers)
+{
+	struct shmring_config config = {
+		.mode = mode, .slots = 1024, .slot_size = 8, .participants = 16
+	};
+	struct crew *crew = shared_memory(sizeof(*crew));
+	int64_t hung = shmring__now() + GENEROUS;
+	struct shmring ring;
+	pid_t children[4];
+	int wrong = 0;
+
+	config.roles = mode == SHMRING_SPSC ? SHMRING_CONSUMER : SHMRING_BOTH;
+	if (shmring_create_memfd(&ring, &config))
+		bail("cannot create a ring");
+	if (mode == SHMRING_SPSC) {
+		struct shmring writer;
+
+		ring_dup(&writer, &ring, SHMRING_PRODUCER);
+		while (push_number(&writer, 1) == 0)
+			;
+		shmring_close(&writer);
+	} else { /* with the first of them an eighth begins */
+		while (push_number(&ring, 1) == 0)
+			;
+		wrong += pop_number(&ring) != 1 || push_number(&ring, 1) != 0;
+	}
+	crew->ring = &ring;
+	for (int i = 0; i < producers; i++)
+		children[i] = child_start(push_into_a_full_ring, crew);
+	for (int i = 0; i < producers; i++) {
+		await_long_sleeps(&ring, 2 * (uint64_t)producers);
+		wrong += pop_number(&ring) != 1;
+		while (__atomic_load_n(&crew->done, __ATOMIC_ACQUIRE) <=
+			       (uint64_t)i &&
+		       !wrong) {
+			usleep(100);
+			wrong += shmring__now() > hung;
+		}
+	}
+	is_int(wrong, 0, "%d producers, each goes on with the next free slot",
+	       producers);
+	for (int i = 0; i < producers; i++)
+		wrong += tap_wait(children[i]) != 0;
+	is_int(wrong, 0, "none is left asleep");
+	shmring_close(&ring);
+}
+
 int
 main(void)
 {
@@ -227,6 +309,9 @@ main(void)
 		provoke(mode, SHMRING_PRODUCER, wait_for_the_reader,
 			pop_at_the_worst_moment, "flush");
 	}
+	free_single_slots(SHMRING_SPSC, 1);
+	free_single_slots(SHMRING_MPMC, 1);
+	free_single_slots(SHMRING_MPMC, 4);
 	share_out(UINT64_MAX / 4);
 	for (int i = 0; i < 10; i++)
 		share_out(1);
