@@ -2295,8 +2295,7 @@ shmring__dead(struct shmring *r, uint32_t i)
 		return 0; /* our own lock does not show */
 	if (shmring__locked(r->fd, i) || !shmring__fd_is_ours(r))
 		return 0;
-	if (!space || space != r->pid_namespace || !start || !r->start ||
-	    pid == r->pid)
+	if (space != r->pid_namespace || !start || !r->start || pid == r->pid)
 		return 1;
 	/* carried by A7 */
 	if (SHMRING__LOAD(&x->time_namespace, RELAXED) != r->time_namespace)

@@ -211,6 +211,56 @@ run(enum event event, int first, int second, int killed)
 	return came;
 }
 
+static void
+attach(void *name)
+{
+	struct shmring ring;
+
+	counting = 1;
+	replacer->error = shmring_open(&ring, name, 0, GENEROUS);
+	counting = 0;
+	replacer->inode = replacer->error ? 0 : ring.inode;
+	replacer->done = 1;
+	for (;;)
+		pause();
+}
+
+/* The mirror image: who opens is stopped, and meanwhile the ring is replaced.
+ * 0: it was done before. */
+static int
+open_meanwhile(int n)
+{
+	struct shmring_config config = plain;
+	struct shmring ring;
+	char name[64];
+
+	runs++;
+	snprintf(name, sizeof(name), "%s", tap_name());
+	if (shmring_create(&ring, name, &plain))
+		bail("no ring");
+	ino_t first = ring.inode;
+	shmring_close(&ring);
+	*replacer = (struct replacer){ .stop = { n, 0 } };
+	pid_t child = child_start(attach, name);
+	await(child);
+	int came = !replacer->done;
+	config.flags = SHMRING_REPLACE;
+	int error = shmring_create(&ring, name, &config);
+	EXPECT(error == 0 || error == -EBUSY);
+	if (came) {
+		kill(child, SIGCONT);
+		await(child);
+	}
+	EXPECT(replacer->error == 0);
+	EXPECT(replacer->inode == (error ? first : ring.inode));
+	if (!error)
+		is_found(&ring, name);
+	shmring_close(&ring);
+	end(child);
+	shmring_unlink(name);
+	return came;
+}
+
 /* Left as a killed replacer leaves it: unlink takes that along. */
 static void
 unlink_what_is_left(void)
@@ -273,6 +323,11 @@ main(void)
 			       killed ? "killed" : "stopped again", runs,
 			       events[event]);
 		}
+	wrong = runs = 0;
+	what = "an opener";
+	for (int n = 1; open_meanwhile(n); n++)
+		;
+	is_int(wrong, 0, "stopped at each of %d steps: who opens", runs);
 	unlink_what_is_left();
 	return tap_done();
 }
