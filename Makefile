@@ -133,12 +133,15 @@ asan ubsan tsan:
 		true 2>/dev/null && echo setarch -R))'
 # REQUIRE_ALL asks for the tools only: what qemu cannot do stays a skip.
 arm64: ## the compiled tests under qemu-aarch64
-	@$(foreach tool,aarch64-linux-gnu-gcc aarch64-linux-gnu-g++ \
-		qemu-aarch64,$(call need,$(tool));) \
+riscv64: ## the compiled tests under qemu-riscv64
+arm64 riscv64: cpu = $(subst arm64,aarch64,$@)
+arm64 riscv64:
+	@$(foreach tool,$(cpu)-linux-gnu-gcc $(cpu)-linux-gnu-g++ \
+		qemu-$(cpu),$(call need,$(tool));) \
 	$(MAKE) --no-print-directory check BUILD=$(BUILD)/$@ BENCH= \
 		REQUIRE_ALL=0 \
-		CC=aarch64-linux-gnu-gcc CXX=aarch64-linux-gnu-g++ \
-		RUNNER='qemu-aarch64 -L /usr/aarch64-linux-gnu' \
+		CC=$(cpu)-linux-gnu-gcc CXX=$(cpu)-linux-gnu-g++ \
+		RUNNER='qemu-$(cpu) -L /usr/$(cpu)-linux-gnu' \
 		TESTS='$(RING_TESTS:$(BUILD)/%=$(BUILD)/$@/%)'
 
 # compiler_standard_level: the header in every dialect that it promises.
@@ -172,7 +175,9 @@ format: ## clang-format -i
 deps: ## apt-get install all that is optional
 	@apt-get install -y --no-install-recommends perl g++ clang clang-format \
 		clang-tidy cppcheck shellcheck gcc-aarch64-linux-gnu \
-		g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user libck-dev \
+		g++-aarch64-linux-gnu libc6-dev-arm64-cross \
+		gcc-riscv64-linux-gnu g++-riscv64-linux-gnu \
+		libc6-dev-riscv64-cross qemu-user libck-dev \
 		libtirpc-dev libzmq3-dev libnng-dev libdpdk-dev libboost-dev \
 		libreaderwriterqueue-dev libconcurrentqueue-dev libtbb-dev \
 		libiceoryx-posh-dev libacl1-dev libclang-rt-14-dev pkg-config \
@@ -200,5 +205,5 @@ help: ## this list
 
 .DELETE_ON_ERROR:
 .PHONY: all demo check stress crash model mutants fuzz bench bench-quick \
-	bars limits summary plots asan ubsan tsan arm64 cxx lint format deps \
-	install uninstall clean help
+	bars limits summary plots asan ubsan tsan arm64 riscv64 cxx lint format \
+	deps install uninstall clean help
