@@ -169,6 +169,7 @@ lint: ## clang-format, cppcheck, clang-tidy, shellcheck
 		tests/test_header.c | xargs -P2 -I@ clang-tidy --quiet \
 		@ -- -std=c11 -Iinclude -Itests $(SYSTEM) -D_GNU_SOURCE 2>/dev/null
 	@$(call need,shellcheck); shellcheck -x .ci/run examples/*.sh \
+		examples/completion/* \
 		$(wildcard tests/*.t tests/*.sh tests/*/*.sh bench/*.sh)
 format: ## clang-format -i
 	@clang-format -i $(FORMATTED)
@@ -181,29 +182,18 @@ deps: ## apt-get install all that is optional
 		libtirpc-dev libzmq3-dev libnng-dev libdpdk-dev libboost-dev \
 		libreaderwriterqueue-dev libconcurrentqueue-dev libtbb-dev \
 		libiceoryx-posh-dev libacl1-dev libclang-rt-14-dev pkg-config \
+		cmake ninja-build meson python3 groff-base binutils \
 		strace gnuplot-nox
 
-VERSION = $(shell sed -n 's/^\#define SHMRING_VERSION_M.*OR //p; \
-	s/^\#define SHMRING_VERSION_PATCH //p' include/shmring.h | paste -sd.)
-INSTALLED = $(DESTDIR)$(PREFIX)
-install: ## the header, the adapters and shmring.pc into PREFIX
-	install -d $(INSTALLED)/include/shmring/adapters $(INSTALLED)/lib/pkgconfig
-	install -m 644 include/shmring.h $(INSTALLED)/include
-	install -m 644 include/adapters/*.h $(INSTALLED)/include/shmring/adapters
-	@printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$${prefix}/include' '' \
-		'Name: shmring' 'Version: $(VERSION)' \
-		'Description: Messages between processes through shared memory' \
-		'Cflags: -D_DEFAULT_SOURCE -I$${includedir} -I$${includedir}/shmring' \
-		>$(INSTALLED)/lib/pkgconfig/shmring.pc
-uninstall: ## remove what install put there
-	rm -rf $(INSTALLED)/include/shmring.h $(INSTALLED)/include/shmring
-	rm -f $(INSTALLED)/lib/pkgconfig/shmring.pc
+include include/package/rules.mk # install, uninstall, shared
+
 clean: ## remove BUILD
 	rm -rf $(BUILD)
 help: ## this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | sort | expand -t14
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile \
+		include/package/rules.mk | sort | expand -t16
 
 .DELETE_ON_ERROR:
 .PHONY: all demo check stress crash model mutants fuzz bench bench-quick \
 	bars limits summary plots asan ubsan tsan arm64 riscv64 cxx lint format \
-	deps install uninstall clean help
+	deps clean help
