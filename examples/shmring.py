@@ -162,6 +162,10 @@ def _check(result, name=None):
     raise OSError(-result, text, name) if name else OSError(-result, text)
 
 
+def _bytes(data):
+    return data if isinstance(data, bytes) else memoryview(data).tobytes()
+
+
 def _waited(call, timeout):
     """call(ns) until it returns something else than -ETIMEDOUT, or the time
     is over. In slices, since Python handles signals between two calls only."""
@@ -223,16 +227,14 @@ class Ring:
 
     def push(self, data):
         """Copy a message in; BlockingIOError: full."""
-        if not isinstance(data, bytes):
-            data = bytes(data)
+        data = _bytes(data)
         result = _quick.push(self._alive(), data, len(data))
         if result:
             _check(result)
 
     def push_wait(self, data, timeout=None):
         """The same, waiting while the ring is full."""
-        if not isinstance(data, bytes):
-            data = bytes(data)
+        data = _bytes(data)
         ring = self._alive()
         result = _quick.push(ring, data, len(data))
         if result == -errno.EAGAIN:
@@ -300,17 +302,13 @@ class Ring:
     @staticmethod
     def _gather(messages):
         """struct iovec[], and what must live as long"""
-        text = b"".join(messages)
-        lengths = [len(message) for message in messages]
-        ends = list(itertools.accumulate(lengths, initial=0))
-        if ends[-1] != len(text):
-            raise TypeError("messages are bytes, or views of bytes")
-        base = ctypes.cast(text, ctypes.c_void_p).value
-        count = len(lengths)
+        messages = [_bytes(message) for message in messages]
+        count = len(messages)
+        places = (ctypes.c_char_p * count)(*messages)
         fields = [0] * (2 * count)
-        fields[::2] = [base + end for end in ends[:-1]]
-        fields[1::2] = lengths
-        return struct.pack(f"={2 * count}Q", *fields), count, text
+        fields[::2] = struct.unpack(f"={count}Q", places)
+        fields[1::2] = map(len, messages)
+        return struct.pack(f"={2 * count}Q", *fields), count, places
 
     def pop_n(self, count):
         """Up to count messages; BlockingIOError: not one."""

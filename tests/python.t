@@ -70,6 +70,8 @@ with shmring.create(name, slots=16, slot_size=100) as ring:
     assert ring.pop_n(5) == many[:5] and ring.pop_n(100) == many[5:]
     assert ring.push_n_wait(many, 1) == 12
     assert ring.pop_n_wait(12, 1) == many
+    mixed = [bytearray(b"a"), memoryview(b"bc"), b"", b"d"]
+    assert ring.push_n(mixed) == 4 and ring.pop_n(9) == mixed
     assert ring.push_n([b"q"]) == 1 and ring.pop_wait(0) == b"q"
     view = ring.reserve(50)
     view[:6] = b"inside"
@@ -108,7 +110,9 @@ assert fails(OSError, ring.push, b"123456789").errno == errno.EMSGSIZE
 assert fails(OSError, ring.commit).errno == errno.EINVAL
 assert fails(OSError, ring.release).errno == errno.EINVAL
 fails(TypeError, ring.push, "text")
+fails(TypeError, ring.push, 5)
 fails(TypeError, ring.push_n, ["text"])
+fails(TypeError, ring.push_n, [None])
 while True:
     try: ring.push(b"12345678")
     except BlockingIOError: break

@@ -21,10 +21,9 @@ install: $(TOOLS:%=$(BUILD)/examples/%) ## header, adapters and tools into PREFI
 	for tool in $(TOOLS); do \
 		test ! -e examples/man/$$tool.1 || install -m 644 \
 		examples/man/$$tool.1 $(INSTALLED)/share/man/man1 || exit; \
-		test ! -e examples/completion/$$tool.bash || install -m 644 \
-		examples/completion/$$tool.bash \
-		$(INSTALLED)/share/bash-completion/completions/$$tool || \
-		exit; \
+		test ! -e examples/completion/$$tool || install -m 644 \
+		examples/completion/$$tool \
+		$(INSTALLED)/share/bash-completion/completions || exit; \
 	done
 	$(FILL) include/package/shmring.pc.in \
 		>$(INSTALLED)/lib/pkgconfig/shmring.pc
