@@ -27,7 +27,7 @@ attempt()
 {
 	what=$1
 	shift
-	$limit "$@" >"$tmp/log" 2>&1
+	timeout -k 5 600 "$@" >"$tmp/log" 2>&1 # compilers take their time
 	status=$?
 	ok $status "$what"
 	[ $status = 0 ] || sed 's/^/#   /' "$tmp/log" | tail -n 40
