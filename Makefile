@@ -133,12 +133,15 @@ asan ubsan tsan:
 		true 2>/dev/null && echo setarch -R))'
 # REQUIRE_ALL asks for the tools only: what qemu cannot do stays a skip.
 arm64: ## the compiled tests under qemu-aarch64
-	@$(foreach tool,aarch64-linux-gnu-gcc aarch64-linux-gnu-g++ \
-		qemu-aarch64,$(call need,$(tool));) \
+riscv64: ## the compiled tests under qemu-riscv64
+arm64 riscv64: cpu = $(subst arm64,aarch64,$@)
+arm64 riscv64:
+	@$(foreach tool,$(cpu)-linux-gnu-gcc $(cpu)-linux-gnu-g++ \
+		qemu-$(cpu),$(call need,$(tool));) \
 	$(MAKE) --no-print-directory check BUILD=$(BUILD)/$@ BENCH= \
 		REQUIRE_ALL=0 \
-		CC=aarch64-linux-gnu-gcc CXX=aarch64-linux-gnu-g++ \
-		RUNNER='qemu-aarch64 -L /usr/aarch64-linux-gnu' \
+		CC=$(cpu)-linux-gnu-gcc CXX=$(cpu)-linux-gnu-g++ \
+		RUNNER='qemu-$(cpu) -L /usr/$(cpu)-linux-gnu' \
 		TESTS='$(RING_TESTS:$(BUILD)/%=$(BUILD)/$@/%)'
 
 # compiler_standard_level: the header in every dialect that it promises.
@@ -166,39 +169,31 @@ lint: ## clang-format, cppcheck, clang-tidy, shellcheck
 		tests/test_header.c | xargs -P2 -I@ clang-tidy --quiet \
 		@ -- -std=c11 -Iinclude -Itests $(SYSTEM) -D_GNU_SOURCE 2>/dev/null
 	@$(call need,shellcheck); shellcheck -x .ci/run examples/*.sh \
+		examples/completion/* \
 		$(wildcard tests/*.t tests/*.sh tests/*/*.sh bench/*.sh)
 format: ## clang-format -i
 	@clang-format -i $(FORMATTED)
 deps: ## apt-get install all that is optional
 	@apt-get install -y --no-install-recommends perl g++ clang clang-format \
 		clang-tidy cppcheck shellcheck gcc-aarch64-linux-gnu \
-		g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user libck-dev \
+		g++-aarch64-linux-gnu libc6-dev-arm64-cross \
+		gcc-riscv64-linux-gnu g++-riscv64-linux-gnu \
+		libc6-dev-riscv64-cross qemu-user libck-dev \
 		libtirpc-dev libzmq3-dev libnng-dev libdpdk-dev libboost-dev \
 		libreaderwriterqueue-dev libconcurrentqueue-dev libtbb-dev \
 		libiceoryx-posh-dev libacl1-dev libclang-rt-14-dev pkg-config \
+		cmake ninja-build meson python3 groff-base binutils \
 		strace gnuplot-nox
 
-VERSION = $(shell sed -n 's/^\#define SHMRING_VERSION_M.*OR //p; \
-	s/^\#define SHMRING_VERSION_PATCH //p' include/shmring.h | paste -sd.)
-INSTALLED = $(DESTDIR)$(PREFIX)
-install: ## the header, the adapters and shmring.pc into PREFIX
-	install -d $(INSTALLED)/include/shmring/adapters $(INSTALLED)/lib/pkgconfig
-	install -m 644 include/shmring.h $(INSTALLED)/include
-	install -m 644 include/adapters/*.h $(INSTALLED)/include/shmring/adapters
-	@printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$${prefix}/include' '' \
-		'Name: shmring' 'Version: $(VERSION)' \
-		'Description: Messages between processes through shared memory' \
-		'Cflags: -D_DEFAULT_SOURCE -I$${includedir} -I$${includedir}/shmring' \
-		>$(INSTALLED)/lib/pkgconfig/shmring.pc
-uninstall: ## remove what install put there
-	rm -rf $(INSTALLED)/include/shmring.h $(INSTALLED)/include/shmring
-	rm -f $(INSTALLED)/lib/pkgconfig/shmring.pc
+include include/package/rules.mk # install, uninstall, shared
+
 clean: ## remove BUILD
 	rm -rf $(BUILD)
 help: ## this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | sort | expand -t14
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile \
+		include/package/rules.mk | sort | expand -t16
 
 .DELETE_ON_ERROR:
 .PHONY: all demo check stress crash model mutants fuzz bench bench-quick \
-	bars limits summary plots asan ubsan tsan arm64 cxx lint format deps \
-	install uninstall clean help
+	bars limits summary plots asan ubsan tsan arm64 riscv64 cxx lint format \
+	deps clean help

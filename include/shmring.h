@@ -207,6 +207,17 @@ extern "C" {
 #define SHMRING_HEAVY(ring) shmring__membarrier(ring)
 #endif
 
+/* How the calls are declared and defined. One translation unit that includes
+ * this header with SHMRING_SHARED defined exports them all, for languages
+ * that cannot include it: see `make shared`. */
+#ifdef SHMRING_SHARED
+#define SHMRING_SCOPE __attribute__((visibility("default")))
+#define SHMRING__HOT_SCOPE SHMRING_SCOPE
+#else
+#define SHMRING_SCOPE static inline
+#define SHMRING__HOT_SCOPE SHMRING__HOT
+#endif
+
 /* ------------------------------------------------------------------------
  * INTERFACE
  * ------------------------------------------------------------------------ */
@@ -275,7 +286,7 @@ struct shmring;
  * the system refuses locks, or calls, that rings need; -EOPNOTSUPP:
  * SHMRING_HUGE; -EPERM, -ENOMEM: SHMRING_MLOCK; -ENOMEM, -EMFILE, -ENFILE.
  * shmring_strerror tells what to do about each. */
-static inline int shmring_create(struct shmring *ring, const char *name,
+SHMRING_SCOPE int shmring_create(struct shmring *ring, const char *name,
 				 const struct shmring_config *config);
 /* Attach, waiting up to timeout_ns until the name exists and the role is free
  * (0: try once, -1: for ever). -ENOENT or, after having waited, -ETIMEDOUT;
@@ -291,135 +302,135 @@ static inline int shmring_create(struct shmring *ring, const char *name,
  * Trusted are rings of our user and of root. In a user namespace that maps our
  * user only, all others' look like nobody's, and our own from outside may:
  * SHMRING_ANY_OWNER, where who may write the file is trusted anyhow. */
-static inline int shmring_open(struct shmring *ring, const char *name,
+SHMRING_SCOPE int shmring_open(struct shmring *ring, const char *name,
 			       unsigned roles, int64_t timeout_ns);
 /* The same without a name: a sealed memfd, to be passed (fork, SCM_RIGHTS)
  * as shmring_fd(), which stays the handle's own (-ENOTSUP: has a name, or was
  * opened; -EBADF: not open). open_fd does not keep fd. -EPERM: fd is not
  * sealed, so its size cannot be relied on; -EBADF; -ENXIO: no /proc. */
-static inline int shmring_create_memfd(struct shmring *ring,
+SHMRING_SCOPE int shmring_create_memfd(struct shmring *ring,
 				       const struct shmring_config *config);
-static inline int shmring_open_fd(struct shmring *ring, int fd, unsigned roles);
-static inline int shmring_fd(const struct shmring *ring);
+SHMRING_SCOPE int shmring_open_fd(struct shmring *ring, int fd, unsigned roles);
+SHMRING_SCOPE int shmring_fd(const struct shmring *ring);
 /* Another handle on the same ring, for another thread or another role. -EBADF:
  * not open; -ESTALE: a parent process's, which seems to be here still as long as
  * we have its descriptor (close that, then open), or the ring was replaced;
  * -ENXIO: no /proc; else as open. */
-static inline int shmring_dup(struct shmring *copy, const struct shmring *ring,
+SHMRING_SCOPE int shmring_dup(struct shmring *copy, const struct shmring *ring,
 			      unsigned roles);
 /* Detach. A reservation is aborted, a peeked message goes to the next
  * consumer. What was pushed stays for whoever opens the ring later. In a
  * forked child it only unmaps. Always 0; closing twice does no harm, nor does
  * closing a handle of zeros, which no other call takes for open (-EBADF). */
-static inline int shmring_close(struct shmring *ring);
+SHMRING_SCOPE int shmring_close(struct shmring *ring);
 /* Remove the name; those attached go on. -ENOENT, -EINVAL, -ENAMETOOLONG;
  * -EPERM, -EACCES: not ours. */
-static inline int shmring_unlink(const char *name);
+SHMRING_SCOPE int shmring_unlink(const char *name);
 
 /* Copy a message in. 0; -EAGAIN: full; -EMSGSIZE: larger than slot_size;
  * -EPIPE: there were consumers and the last is gone; -EBUSY: a reservation
  * is outstanding; -EPERM: not a producer; -ESTALE: handle of a parent
  * process; -EBADMSG: the segment was damaged. */
-static inline int shmring_push(struct shmring *ring, const void *data,
+SHMRING_SCOPE int shmring_push(struct shmring *ring, const void *data,
 			       size_t size);
 /* Copy the next message out. Its length; -EAGAIN: empty; -EPIPE: there were
  * producers, the last is gone, and no message is left, in MPMC not even in the
  * hands of another consumer; -EMSGSIZE: it does not fit and stays; else as
  * push. */
-static inline ssize_t shmring_pop(struct shmring *ring, void *buffer,
+SHMRING_SCOPE ssize_t shmring_pop(struct shmring *ring, void *buffer,
 				  size_t capacity);
 /* As many as fit, or are there; count, or the error if not even one. iov_len
  * is the capacity on entry to pop_n, the length afterwards. A batch ends with
  * a redelivered message. In SPSC, the messages that fit at once come all at
  * once, and room is made for all that pop_n took when it returns. */
-static inline ssize_t shmring_push_n(struct shmring *ring,
+SHMRING_SCOPE ssize_t shmring_push_n(struct shmring *ring,
 				     const struct iovec *messages,
 				     size_t count);
-static inline ssize_t shmring_pop_n(struct shmring *ring,
+SHMRING_SCOPE ssize_t shmring_pop_n(struct shmring *ring,
 				    struct iovec *messages, size_t count);
 /* Fill in place: size bytes, or NULL with the reason in shmring_error().
  * Then commit (size may shrink) or abort. One at a time a handle. A commit
  * that returns -EAGAIN or -EPIPE (MPMC, after this process was stopped for
  * long, or another died that had wanted the same position) has kept the
  * message: commit again, or abort. */
-static inline void *shmring_reserve(struct shmring *ring, size_t size);
-static inline int shmring_commit(struct shmring *ring, size_t size);
-static inline void shmring_abort(struct shmring *ring);
+SHMRING_SCOPE void *shmring_reserve(struct shmring *ring, size_t size);
+SHMRING_SCOPE int shmring_commit(struct shmring *ring, size_t size);
+SHMRING_SCOPE void shmring_abort(struct shmring *ring);
 /* Read in place, until release. One at a time a handle. */
-static inline const void *shmring_peek(struct shmring *ring, size_t *size);
-static inline int shmring_release(struct shmring *ring);
+SHMRING_SCOPE const void *shmring_peek(struct shmring *ring, size_t *size);
+SHMRING_SCOPE int shmring_release(struct shmring *ring);
 /* Several in place (SPSC; -ENOTSUP in MPMC, where each claim has one place):
  * the first messages, at most count, those included that were peeked at before
  * and not released. How many; a redelivered one comes alone. Then release_n,
  * for the first of them; what is not released stays, also at the next peek_n.
  * -EINVAL: more than were peeked at. */
-static inline ssize_t shmring_peek_n(struct shmring *ring,
+SHMRING_SCOPE ssize_t shmring_peek_n(struct shmring *ring,
 				     struct iovec *messages, size_t count);
-static inline int shmring_release_n(struct shmring *ring, size_t count);
+SHMRING_SCOPE int shmring_release_n(struct shmring *ring, size_t count);
 /* Why the last reserve or peek returned NULL: a negative errno. */
-static inline int shmring_error(const struct shmring *ring);
+SHMRING_SCOPE int shmring_error(const struct shmring *ring);
 /* 1 if a consumer that died may have seen the last message, too. */
-static inline int shmring_redelivered(const struct shmring *ring);
+SHMRING_SCOPE int shmring_redelivered(const struct shmring *ring);
 
 /* The waiting forms: as above, but -EAGAIN becomes waiting for timeout_ns
  * (-1: for ever, 0: not at all), then -ETIMEDOUT. Batches wait for the first
  * message only. */
-static inline int shmring_push_wait(struct shmring *ring, const void *data,
+SHMRING_SCOPE int shmring_push_wait(struct shmring *ring, const void *data,
 				    size_t size, int64_t timeout_ns);
-static inline ssize_t shmring_pop_wait(struct shmring *ring, void *buffer,
+SHMRING_SCOPE ssize_t shmring_pop_wait(struct shmring *ring, void *buffer,
 				       size_t capacity, int64_t timeout_ns);
-static inline ssize_t shmring_push_n_wait(struct shmring *ring,
+SHMRING_SCOPE ssize_t shmring_push_n_wait(struct shmring *ring,
 					  const struct iovec *messages,
 					  size_t count, int64_t timeout_ns);
-static inline ssize_t shmring_pop_n_wait(struct shmring *ring,
+SHMRING_SCOPE ssize_t shmring_pop_n_wait(struct shmring *ring,
 					 struct iovec *messages, size_t count,
 					 int64_t timeout_ns);
-static inline void *shmring_reserve_wait(struct shmring *ring, size_t size,
+SHMRING_SCOPE void *shmring_reserve_wait(struct shmring *ring, size_t size,
 					 int64_t timeout_ns);
-static inline const void *shmring_peek_wait(struct shmring *ring, size_t *size,
+SHMRING_SCOPE const void *shmring_peek_wait(struct shmring *ring, size_t *size,
 					    int64_t timeout_ns);
 /* Rendezvous: wait until consumers have taken all that this handle pushed
  * (SPSC: that was ever pushed). */
-static inline int shmring_flush(struct shmring *ring, int64_t timeout_ns);
+SHMRING_SCOPE int shmring_flush(struct shmring *ring, int64_t timeout_ns);
 /* How this handle waits: -1 spins for ever, 0 sleeps at once, otherwise
  * spins up to so many ns where that helps (SHMRING_SPIN_NS). */
-static inline int shmring_set_spin(struct shmring *ring, int64_t spin_ns);
+SHMRING_SCOPE int shmring_set_spin(struct shmring *ring, int64_t spin_ns);
 
 /* Look for dead participants now; waiting calls do it by themselves, others
  * when they find the ring full or empty for long. A producer whose pushes all
  * succeed at once does not look: call this when it matters that the consumer
  * still lives. How many were recovered. */
-static inline int shmring_recover(struct shmring *ring);
+SHMRING_SCOPE int shmring_recover(struct shmring *ring);
 /* The ring's id, random, another for each creation. -EBADF. */
-static inline int shmring_id(const struct shmring *ring, unsigned char id[16]);
+SHMRING_SCOPE int shmring_id(const struct shmring *ring, unsigned char id[16]);
 /* The position of the next message to read (SHMRING_CONSUMER), that of the one
  * in hands while there is one; or to write (SHMRING_PRODUCER), that of the
  * reservation. It only grows, by the bytes of a record (SPSC) or by one (MPMC),
  * for whoever has the role. In MPMC another may be faster, unless the message
  * is in our hands; a message that was committed late is moved to a later one;
  * a redelivered one keeps its own. 0 if the handle is not open. */
-static inline uint64_t shmring_position(const struct shmring *ring,
+SHMRING_SCOPE uint64_t shmring_position(const struct shmring *ring,
 					unsigned role);
 /* How many messages of slot_size fit at least, if nobody is stopped: see the
  * guarantees. */
-static inline size_t shmring_capacity(const struct shmring *ring);
+SHMRING_SCOPE size_t shmring_capacity(const struct shmring *ring);
 /* Messages (MPMC) or bytes (SPSC) between the positions, approximate. */
-static inline uint64_t shmring_length(const struct shmring *ring);
+SHMRING_SCOPE uint64_t shmring_length(const struct shmring *ring);
 #ifdef __cplusplus /* the struct and the call may share a name */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wshadow"
 #endif
-static inline int shmring_stat(const struct shmring *ring,
+SHMRING_SCOPE int shmring_stat(const struct shmring *ring,
 			       struct shmring_stat *out);
 /* Participant 0, 1, ...: 0; -ENOENT: nobody; -EINVAL: beyond the last. */
-static inline int shmring_participant(const struct shmring *ring,
+SHMRING_SCOPE int shmring_participant(const struct shmring *ring,
 				      uint32_t index,
 				      struct shmring_participant *out);
 #ifdef __cplusplus
 #pragma GCC diagnostic pop
 #endif
 /* What to do about a negative errno of this header. */
-static inline const char *shmring_strerror(int error);
+SHMRING_SCOPE const char *shmring_strerror(int error);
 
 /* ------------------------------------------------------------------------
  * ORDERING
@@ -3449,7 +3460,7 @@ shmring__remove(const struct shmring *r, const char *path)
 /* Take away the temporary name, if a killed replacer left it; if used, too,
  * unless asked to look. -EBUSY: somebody is at it, or in it. */
 SHMRING__COLD int
-shmring__sweep(const char *temporary, int unused)
+shmring__sweep(const char *temporary, int nobody)
 {
 	struct shmring left;
 	struct shmring__header header;
@@ -3458,7 +3469,7 @@ shmring__sweep(const char *temporary, int unused)
 		return error == -EPROTO ? -EBUSY : error;
 	if (shmring__lock(left.fd, F_WRLCK, SHMRING__REPLACER))
 		error = -EBUSY;
-	else if (unused && header.retired < SHMRING__REPLACED)
+	else if (nobody && header.retired < SHMRING__REPLACED)
 		error = shmring__vacate(&left);
 	if (!error && left.header && !shmring__replaced(&left))
 		error = -EBUSY;
@@ -3575,7 +3586,7 @@ shmring__publish(struct shmring *r, const char *path, int replace)
 	return error;
 }
 
-static inline int
+SHMRING_SCOPE int
 shmring_create(struct shmring *ring, const char *name,
 	       const struct shmring_config *config)
 {
@@ -3615,7 +3626,7 @@ shmring_create(struct shmring *ring, const char *name,
 	return shmring__refuse_name(error, replace);
 }
 
-static inline int
+SHMRING_SCOPE int
 shmring_create_memfd(struct shmring *ring, const struct shmring_config *config)
 {
 	struct shmring__header header;
@@ -3651,7 +3662,7 @@ shmring_create_memfd(struct shmring *ring, const struct shmring_config *config)
 	return error;
 }
 
-static inline int
+SHMRING_SCOPE int
 shmring_fd(const struct shmring *ring)
 {
 	if (!ring->canary)
@@ -3669,7 +3680,7 @@ shmring__roles(unsigned roles)
 	return plain > SHMRING_OBSERVER ? 0 : roles;
 }
 
-static inline int
+SHMRING_SCOPE int
 shmring_open_fd(struct shmring *ring, int fd, unsigned roles)
 {
 	shmring__blank(ring);
@@ -3686,7 +3697,7 @@ shmring_open_fd(struct shmring *ring, int fd, unsigned roles)
 	return fd < 0 ? fd : shmring__join(ring, fd, roles);
 }
 
-static inline int
+SHMRING_SCOPE int
 shmring_dup(struct shmring *copy, const struct shmring *ring, unsigned roles)
 {
 	shmring__blank(copy);
@@ -3772,7 +3783,7 @@ shmring__await_name(int watch, int64_t ns)
 
 #define SHMRING__LOOK_AGAIN_NS 16000000 /* at a role that is taken */
 
-static inline int
+SHMRING_SCOPE int
 shmring_open(struct shmring *ring, const char *name, unsigned roles,
 	     int64_t timeout_ns)
 {
@@ -3816,7 +3827,7 @@ shmring_open(struct shmring *ring, const char *name, unsigned roles,
 	return error;
 }
 
-static inline int
+SHMRING_SCOPE int
 shmring_close(struct shmring *ring)
 {
 	if (ring->canary && ring->canary->alive)
@@ -3826,7 +3837,7 @@ shmring_close(struct shmring *ring)
 	return 0;
 }
 
-static inline int
+SHMRING_SCOPE int
 shmring_unlink(const char *name)
 {
 	char path[PATH_MAX], temporary[PATH_MAX];
@@ -4277,13 +4288,13 @@ shmring__push_n(struct shmring *r, const struct iovec *messages, size_t count,
 	return n ? (ssize_t)n : error;
 }
 
-SHMRING__HOT int
+SHMRING__HOT_SCOPE int
 shmring_push(struct shmring *ring, const void *data, size_t size)
 {
 	return shmring__push(ring, data, size, 0);
 }
 
-SHMRING__HOT ssize_t
+SHMRING__HOT_SCOPE ssize_t
 shmring_pop(struct shmring *ring, void *buffer, size_t capacity)
 {
 	return ring->spsc
@@ -4291,13 +4302,13 @@ shmring_pop(struct shmring *ring, void *buffer, size_t capacity)
 		       : shmring__pop_in(ring, SHMRING_MPMC, buffer, capacity);
 }
 
-static inline ssize_t
+SHMRING_SCOPE ssize_t
 shmring_push_n(struct shmring *ring, const struct iovec *messages, size_t count)
 {
 	return shmring__push_n(ring, messages, count, 0);
 }
 
-static inline ssize_t
+SHMRING_SCOPE ssize_t
 shmring_pop_n(struct shmring *ring, struct iovec *messages, size_t count)
 {
 	ssize_t got = 0;
@@ -4322,7 +4333,7 @@ shmring_pop_n(struct shmring *ring, struct iovec *messages, size_t count)
 	return n ? (ssize_t)n : got;
 }
 
-static inline int
+SHMRING_SCOPE int
 shmring_redelivered(const struct shmring *ring)
 {
 	if (!ring->spsc)
@@ -4346,7 +4357,7 @@ shmring__null(struct shmring *r, int error)
 	return NULL;
 }
 
-static inline int
+SHMRING_SCOPE int
 shmring_error(const struct shmring *ring)
 {
 	return ring->error;
@@ -4373,7 +4384,7 @@ shmring__reserve(struct shmring *r, size_t size, int lazy)
 	return claim->data;
 }
 
-static inline void *
+SHMRING_SCOPE void *
 shmring_reserve(struct shmring *ring, size_t size)
 {
 	return shmring__reserve(ring, size, 0);
@@ -4409,7 +4420,7 @@ shmring__check_held(const struct shmring *r, int side)
 	return 0;
 }
 
-static inline int
+SHMRING_SCOPE int
 shmring_commit(struct shmring *ring, size_t size)
 {
 	struct shmring__claim *claim = &ring->held[SHMRING__WRITE];
@@ -4439,7 +4450,7 @@ shmring_commit(struct shmring *ring, size_t size)
 	return error;
 }
 
-static inline void
+SHMRING_SCOPE void
 shmring_abort(struct shmring *ring)
 {
 	struct shmring__claim *claim = &ring->held[SHMRING__WRITE];
@@ -4452,7 +4463,7 @@ shmring_abort(struct shmring *ring)
 	shmring__announce(ring); /* a reader may wait at this position */
 }
 
-static inline const void *
+SHMRING_SCOPE const void *
 shmring_peek(struct shmring *ring, size_t *size)
 {
 	struct shmring__claim *claim = &ring->held[SHMRING__READ];
@@ -4469,7 +4480,7 @@ shmring_peek(struct shmring *ring, size_t *size)
 	return claim->data;
 }
 
-static inline int
+SHMRING_SCOPE int
 shmring_release(struct shmring *ring)
 {
 	int error = shmring__check_held(ring, SHMRING__READ);
@@ -4480,7 +4491,7 @@ shmring_release(struct shmring *ring)
 	return 0;
 }
 
-static inline ssize_t
+SHMRING_SCOPE ssize_t
 shmring_peek_n(struct shmring *ring, struct iovec *messages, size_t count)
 {
 	struct shmring__claim *held = &ring->held[SHMRING__READ];
@@ -4513,7 +4524,7 @@ shmring_peek_n(struct shmring *ring, struct iovec *messages, size_t count)
 	return (ssize_t)n;
 }
 
-static inline int
+SHMRING_SCOPE int
 shmring_release_n(struct shmring *ring, size_t count)
 {
 	struct shmring__claim *held = &ring->held[SHMRING__READ];
@@ -4904,7 +4915,7 @@ shmring__later(struct shmring *r, struct shmring__call *call,
 	return result;
 }
 
-SHMRING__HOT int
+SHMRING__HOT_SCOPE int
 shmring_push_wait(struct shmring *ring, const void *data, size_t size,
 		  int64_t timeout_ns)
 {
@@ -4918,7 +4929,7 @@ shmring_push_wait(struct shmring *ring, const void *data, size_t size,
 	return result;
 }
 
-SHMRING__HOT ssize_t
+SHMRING__HOT_SCOPE ssize_t
 shmring_pop_wait(struct shmring *ring, void *buffer, size_t capacity,
 		 int64_t timeout_ns)
 {
@@ -4931,7 +4942,7 @@ shmring_pop_wait(struct shmring *ring, void *buffer, size_t capacity,
 	return result;
 }
 
-static inline ssize_t
+SHMRING_SCOPE ssize_t
 shmring_push_n_wait(struct shmring *ring, const struct iovec *messages,
 		    size_t count, int64_t timeout_ns)
 {
@@ -4945,7 +4956,7 @@ shmring_push_n_wait(struct shmring *ring, const struct iovec *messages,
 	return n;
 }
 
-static inline ssize_t
+SHMRING_SCOPE ssize_t
 shmring_pop_n_wait(struct shmring *ring, struct iovec *messages, size_t count,
 		   int64_t timeout_ns)
 {
@@ -4959,7 +4970,7 @@ shmring_pop_n_wait(struct shmring *ring, struct iovec *messages, size_t count,
 	return n;
 }
 
-static inline void *
+SHMRING_SCOPE void *
 shmring_reserve_wait(struct shmring *ring, size_t size, int64_t timeout_ns)
 {
 	void *place = shmring__reserve(ring, size, timeout_ns != 0);
@@ -4973,7 +4984,7 @@ shmring_reserve_wait(struct shmring *ring, size_t size, int64_t timeout_ns)
 	return place;
 }
 
-static inline const void *
+SHMRING_SCOPE const void *
 shmring_peek_wait(struct shmring *ring, size_t *size, int64_t timeout_ns)
 {
 	const void *message = shmring_peek(ring, size);
@@ -4987,7 +4998,7 @@ shmring_peek_wait(struct shmring *ring, size_t *size, int64_t timeout_ns)
 	return message;
 }
 
-static inline int
+SHMRING_SCOPE int
 shmring_set_spin(struct shmring *ring, int64_t spin_ns)
 {
 	if (!ring->canary)
@@ -4996,7 +5007,7 @@ shmring_set_spin(struct shmring *ring, int64_t spin_ns)
 	return 0;
 }
 
-static inline int
+SHMRING_SCOPE int
 shmring_flush(struct shmring *ring, int64_t timeout_ns)
 {
 	struct shmring__call call = {
@@ -5018,7 +5029,7 @@ shmring_flush(struct shmring *ring, int64_t timeout_ns)
  * INSPECTION
  * ------------------------------------------------------------------------ */
 
-static inline int
+SHMRING_SCOPE int
 shmring_recover(struct shmring *ring)
 {
 	if (!ring->canary || !ring->canary->alive)
@@ -5026,7 +5037,7 @@ shmring_recover(struct shmring *ring)
 	return shmring__mine(ring) ? shmring__recover_all(ring) : -EPERM;
 }
 
-static inline int
+SHMRING_SCOPE int
 shmring_id(const struct shmring *ring, unsigned char id[16])
 {
 	memset(id, 0, sizeof(ring->header->id));
@@ -5036,7 +5047,7 @@ shmring_id(const struct shmring *ring, unsigned char id[16])
 	return 0;
 }
 
-static inline uint64_t
+SHMRING_SCOPE uint64_t
 shmring_position(const struct shmring *ring, unsigned role)
 {
 	if (!ring->canary)
@@ -5049,7 +5060,7 @@ shmring_position(const struct shmring *ring, unsigned role)
 			     RELAXED);
 }
 
-static inline size_t
+SHMRING_SCOPE size_t
 shmring_capacity(const struct shmring *ring)
 {
 	const struct shmring__geometry *g = &ring->geometry;
@@ -5058,7 +5069,7 @@ shmring_capacity(const struct shmring *ring)
 		       : (g->capacity - 8) / g->stride;
 }
 
-static inline uint64_t
+SHMRING_SCOPE uint64_t
 shmring_length(const struct shmring *ring)
 {
 	if (!ring->canary)
@@ -5072,7 +5083,7 @@ shmring_length(const struct shmring *ring)
 	return length < most ? length : most;
 }
 
-static inline int
+SHMRING_SCOPE int
 shmring_participant(const struct shmring *ring, uint32_t index,
 		    struct shmring_participant *out)
 {
@@ -5109,7 +5120,7 @@ shmring_participant(const struct shmring *ring, uint32_t index,
 	return 0;
 }
 
-static inline int
+SHMRING_SCOPE int
 shmring_stat(const struct shmring *ring, struct shmring_stat *out)
 {
 	const struct shmring__geometry *g = &ring->geometry;
@@ -5139,7 +5150,7 @@ shmring_stat(const struct shmring *ring, struct shmring_stat *out)
 	return 0;
 }
 
-static inline const char *
+SHMRING_SCOPE const char *
 shmring_strerror(int error)
 {
 	switch (-error) {
@@ -5276,6 +5287,16 @@ shmring_strerror(int error)
 	errno = saved;
 	return text;
 }
+
+#ifdef SHMRING_SHARED
+/* Bytes of a handle, for who does not know the struct; aligned as by malloc. */
+SHMRING_SCOPE size_t shmring_handle_size(void);
+SHMRING_SCOPE size_t
+shmring_handle_size(void)
+{
+	return sizeof(struct shmring);
+}
+#endif
 
 #ifdef __cplusplus
 #pragma GCC diagnostic pop
