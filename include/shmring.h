@@ -2959,10 +2959,10 @@ shmring__remove(const struct shmring *r, const char *path)
 	errno = saved;
 }
 
-/* Take away the temporary name, if a killed replacer left it; if used, too,
- * unless asked to look. -EBUSY: somebody is at it, or in it. */
+/* Take away the temporary name, if a killed replacer left it; what is used, too,
+ * unless only idle. -EBUSY: somebody is at it, or in it. */
 SHMRING__COLD int
-shmring__sweep(const char *temporary, int unused)
+shmring__sweep(const char *temporary, int idle)
 {
 	struct shmring left;
 	struct shmring__header header;
@@ -2971,7 +2971,7 @@ shmring__sweep(const char *temporary, int unused)
 		return error == -EPROTO ? -EBUSY : error;
 	if (shmring__lock(left.fd, F_WRLCK, SHMRING__REPLACER))
 		error = -EBUSY;
-	else if (unused && header.retired < SHMRING__REPLACED)
+	else if (idle && header.retired < SHMRING__REPLACED)
 		error = shmring__vacate(&left);
 	if (!error && left.header && !shmring__replaced(&left))
 		error = -EBUSY;
