@@ -766,6 +766,7 @@ struct shmring { /* private: one participant, in its own memory */
 	unsigned char *base, *reserved; /* the mapping; with its guards */
 	size_t mapped;
 	int fd, pass; /* pass: memfd without our locks, for others */
+	int watch; /* 1 + inotify that open has waited on; see shmring__unwatch */
 	int error, redelivered;
 	int poisoned; /* hostile content was seen: the errno */
 	uint32_t roles, pid;
@@ -2860,10 +2861,21 @@ shmring__blank(struct shmring *r)
 	r->fd = r->pass = -1;
 }
 
+/* Close what told of names. Not by open itself: the kernel lets who closes it
+ * wait for a grace period (some 20 ms) after the last watch was removed. */
+SHMRING__COLD void
+shmring__unwatch(struct shmring *r)
+{
+	if (r->watch)
+		shmring__os(SYS_close, r->watch - 1, 0, 0, 0, 0, 0);
+	r->watch = 0;
+}
+
 /* Unmap and close. */
 SHMRING__COLD void
 shmring__let_go(struct shmring *r)
 {
+	shmring__unwatch(r);
 	if (r->base)
 		shmring__munmap(r->reserved, r->mapped + 2 * r->geometry.page);
 	if (r->canary)
@@ -3457,10 +3469,10 @@ shmring__remove(const struct shmring *r, const char *path)
 	errno = saved;
 }
 
-/* Take away the temporary name, if a killed replacer left it; if used, too,
- * unless asked to look. -EBUSY: somebody is at it, or in it. */
+/* Take away the temporary name, if a killed replacer left it; what is used, too,
+ * unless only idle. -EBUSY: somebody is at it, or in it. */
 SHMRING__COLD int
-shmring__sweep(const char *temporary, int nobody)
+shmring__sweep(const char *temporary, int idle)
 {
 	struct shmring left;
 	struct shmring__header header;
@@ -3469,7 +3481,7 @@ shmring__sweep(const char *temporary, int nobody)
 		return error == -EPROTO ? -EBUSY : error;
 	if (shmring__lock(left.fd, F_WRLCK, SHMRING__REPLACER))
 		error = -EBUSY;
-	else if (nobody && header.retired < SHMRING__REPLACED)
+	else if (idle && header.retired < SHMRING__REPLACED)
 		error = shmring__vacate(&left);
 	if (!error && left.header && !shmring__replaced(&left))
 		error = -EBUSY;
@@ -3753,78 +3765,100 @@ shmring__open_once(struct shmring *r, const char *path, unsigned roles)
 	return none ? error : found;
 }
 
-/* Tells when names come into the directory; -1 where that cannot be had. */
-SHMRING__COLD int
-shmring__watch_names(void)
+/* Waiting for a ring. */
+struct shmring__vigil {
+	int64_t timeout, deadline, pause;
+	int inotify, watch; /* -1: not there, or not yet asked for */
+	int asked;
+};
+
+/* So long between two looks at most; so long until inotify is worth it. */
+#define SHMRING__LOOK_AGAIN_NS 16000000
+
+/* From now on we are told of names that come into the directory, where that
+ * can be had. */
+SHMRING__COLD void
+shmring__watch_names(struct shmring__vigil *v)
 {
-	int watch = shmring__above_stdio(shmring__os(
+	v->asked = 1;
+	v->inotify = shmring__above_stdio(shmring__os(
 		SYS_inotify_init1, O_CLOEXEC | O_NONBLOCK, 0, 0, 0, 0, 0));
-	if (watch >= 0 &&
-	    shmring__os(SYS_inotify_add_watch, watch, (long)SHMRING_DIRECTORY,
-			0x180 /* IN_CREATE | IN_MOVED_TO */, 0, 0, 0) < 0) {
-		shmring__os(SYS_close, watch, 0, 0, 0, 0, 0);
-		watch = -1;
-	}
-	return watch;
+	if (v->inotify >= 0)
+		v->watch = (int)shmring__os(SYS_inotify_add_watch, v->inotify,
+					    (long)SHMRING_DIRECTORY,
+					    0x180 /* IN_CREATE, IN_MOVED_TO */,
+					    0, 0, 0);
 }
 
 /* Until a name comes, or for so long. */
 SHMRING__COLD void
-shmring__await_name(int watch, int64_t ns)
+shmring__await_name(const struct shmring__vigil *v, int64_t ns)
 {
 	char events[4096];
 	struct timespec time = shmring__timespec(ns);
-	struct pollfd named = { watch, POLLIN, 0 };
-	if (shmring__os(SYS_ppoll, (long)&named, watch >= 0, (long)&time, 0, 0,
-			0) == 1)
-		shmring__os(SYS_read, watch, (long)events, sizeof(events), 0, 0,
-			    0);
+	struct pollfd named = { v->inotify, POLLIN, 0 };
+	if (shmring__os(SYS_ppoll, (long)&named, v->watch >= 0, (long)&time, 0,
+			0, 0) == 1)
+		shmring__os(SYS_read, v->inotify, (long)events, sizeof(events),
+			    0, 0, 0);
 }
 
-#define SHMRING__LOOK_AGAIN_NS 16000000 /* at a role that is taken */
+/* An attempt has failed: 0 when it is time for another, or what to return. A
+ * role is given up without a sign that we could wait for: look again, more and
+ * more seldom; so at first for a name, too. */
+SHMRING__COLD int
+shmring__keep_vigil(struct shmring__vigil *v, int error)
+{
+	int absent = error == -ENOENT || error == -ESTALE;
+	if (!v->timeout || (!absent && error != -EBUSY && error != -EUSERS))
+		return error;
+	int64_t now = SHMRING_NOW();
+	if (v->timeout > 0 && now >= v->deadline)
+		return absent ? -ETIMEDOUT : error;
+	int64_t nap = v->pause;
+	if (v->pause < SHMRING__LOOK_AGAIN_NS) {
+		v->pause *= 2;
+	} else if (absent && !v->asked) {
+		shmring__watch_names(v);
+		return 0; /* it may have come before */
+	} else if (absent && v->watch >= 0) {
+		nap = SHMRING_SLICE_NS;
+	}
+	if (v->timeout > 0 && nap > v->deadline - now)
+		nap = v->deadline - now;
+	shmring__await_name(v, nap);
+	return 0;
+}
 
 SHMRING_SCOPE int
 shmring_open(struct shmring *ring, const char *name, unsigned roles,
 	     int64_t timeout_ns)
 {
 	char path[PATH_MAX];
-	int64_t start = timeout_ns ? SHMRING_NOW() : 0, now = start;
-	int64_t deadline =
-		timeout_ns < 0 ? INT64_MAX : shmring__after(start, timeout_ns);
-	int64_t pause = 500000;
-	int watch = -2; /* not asked for yet */
+	struct shmring__vigil v = { timeout_ns, 0, 125000, -1, -1, 0 };
+	int result = 0;
 	shmring__blank(ring);
 	int error = shmring__path(path, name);
 	roles = shmring__roles(roles);
 	if (error || !roles)
 		return error ? error : -EDOM;
-	for (;;) {
+	if (timeout_ns > 0)
+		v.deadline = shmring__after(SHMRING_NOW(), timeout_ns);
+	do {
 		error = -ESTALE;
 		for (int tries = 0; tries < 16 && error == -ESTALE; tries++)
 			error = shmring__open_once(ring, path, roles);
-		int absent = error == -ENOENT || error == -ESTALE;
-		if (!timeout_ns ||
-		    (!absent && error != -EBUSY && error != -EUSERS))
-			break;
-		now = SHMRING_NOW();
-		if (now >= deadline) {
-			error = absent ? -ETIMEDOUT : error;
-			break;
-		}
-		if (watch == -2) { /* then look again: it may have come */
-			watch = shmring__watch_names();
-			continue;
-		}
-		if (pause < SHMRING__LOOK_AGAIN_NS)
-			pause *= 2;
-		/* A role is given up without a sign that we could wait for. */
-		int64_t nap = absent && watch >= 0 ? SHMRING_SLICE_NS : pause;
-		shmring__await_name(
-			watch, nap < deadline - now ? nap : deadline - now);
-	}
-	if (watch >= 0)
-		shmring__os(SYS_close, watch, 0, 0, 0, 0, 0);
-	return error;
+		if (error)
+			result = shmring__keep_vigil(&v, error);
+	} while (error && !result);
+	if (v.watch >= 0)
+		shmring__os(SYS_inotify_rm_watch, v.inotify, v.watch, 0, 0, 0,
+			    0);
+	if (!error && v.inotify >= 0)
+		ring->watch = v.inotify + 1;
+	else if (v.inotify >= 0)
+		shmring__os(SYS_close, v.inotify, 0, 0, 0, 0, 0);
+	return result;
 }
 
 SHMRING_SCOPE int

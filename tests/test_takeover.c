@@ -196,11 +196,15 @@ run(enum event event, int first, int second, int killed)
 	if (replacer->done)
 		EXPECT(access(temporary, F_OK) != 0);
 	end(child);
-	/* Whatever was left is no obstacle to the next. */
-	if (theirs)
-		shmring_close(&ring);
 	struct shmring_config config = plain;
 	config.flags = SHMRING_REPLACE;
+	if (theirs) { /* used, by whatever way it is found */
+		EXPECT(shmring_create(&last, name, &plain) == -EEXIST);
+		EXPECT(shmring_create(&last, name, &config) == -EBUSY);
+		is_found(&ring, name);
+		shmring_close(&ring);
+	}
+	/* Whatever was left is no obstacle to the next. */
 	int error = shmring_create(&last, name, &config);
 	EXPECT(error == 0);
 	if (!error)

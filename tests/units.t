@@ -10,6 +10,8 @@ flags="-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -O1 -Iinclude"
 cat >"$tmp/first.c" <<'END'
 #include <shmring.h>
 int second_unit(struct shmring *ring);
+int third_unit(struct shmring *ring);
+char memory[200000]; /* beside what a unit keeps for itself */
 int main(void)
 {
 	struct shmring ring;
@@ -18,7 +20,12 @@ int main(void)
 	if (shmring_create_memfd(&ring, NULL) || second_unit(&ring) ||
 	    shmring_pop(&ring, text, sizeof(text)) != 6)
 		return 1;
-	return shmring_close(&ring);
+	shmring_close(&ring);
+	/* What one unit has closed, the other may close again. */
+	if (second_unit(&ring) != -EBADF || third_unit(&ring))
+		return 2;
+	memset(memory, 1, sizeof(memory));
+	return second_unit(&ring) != -EBADF;
 }
 END
 cat >"$tmp/second.c" <<'END'
@@ -26,13 +33,21 @@ cat >"$tmp/second.c" <<'END'
 #include <stddef.h>
 #include <shmring.h>
 #ifdef __cplusplus
-extern "C"
+extern "C" {
 #endif
 int second_unit(struct shmring *ring);
+int third_unit(struct shmring *ring);
 int second_unit(struct shmring *ring)
 {
 	return shmring_push(ring, "second", 6);
 }
+int third_unit(struct shmring *ring)
+{
+	return shmring_close(ring);
+}
+#ifdef __cplusplus
+}
+#endif
 END
 
 # link WHAT OBJECT...: into one program, which must work
@@ -85,7 +100,8 @@ for unit in first second; do
 done
 link "C and C" "$tmp/first.o" "$tmp/second.o"
 is "$(nm "$tmp/second.o" | awk '$2 ~ /[A-TV-Z]/ && $2 != "U" { print $NF }')" \
-	second_unit "nothing else is visible from outside"
+	"second_unit
+third_unit" "nothing else is visible from outside"
 if command -v "${CXX:-c++}" >/dev/null; then
 	# shellcheck disable=SC2086
 	${CXX:-c++} -x c++ -std=c++11 $flags -c "$tmp/second.c" \
@@ -95,6 +111,14 @@ if command -v "${CXX:-c++}" >/dev/null; then
 	${CXX:-c++} -x c++ -std=c++11 $flags -Wold-style-cast \
 		-c "$tmp/second.c" -o "$tmp/casts.o"
 	ok $? "quietly, where old casts are frowned upon"
+	if command -v clang++ >/dev/null; then
+		# shellcheck disable=SC2086
+		clang++ -x c++ -std=c++11 $flags -Wold-style-cast \
+			-c "$tmp/second.c" -o "$tmp/casts.o"
+		ok $? "also by clang, to whom extern \"C\" is no excuse"
+	else
+		skip "no clang++"
+	fi
 	link "C and C++" "$tmp/first.o" "$tmp/second.o"
 else
 	skip "no C++ compiler: no mixed program"
