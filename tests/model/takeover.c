@@ -108,7 +108,7 @@ going_on(void *unused)
 static int
 succeed(void)
 {
-	int error = shmring__take_line(successor, SIDE, VICTIM);
+	int error = shmring__attach_spsc(successor, VICTIM);
 
 	MODEL_ASSERT(!error || error == -EBUSY);
 	return !error;
