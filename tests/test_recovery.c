@@ -412,8 +412,11 @@ take_the_line_and_perish(void)
 static void
 remember_the_producers(void)
 {
+	struct shmring other;
+
 	make(SLOTS);
 	shmring_close(&writer[1]);
+	ring_dup(&other, any, SHMRING_CONSUMER); /* in its line */
 	dead = die(&writer[0], SHMRING__WRITE);
 	arm(&at_load, &reader[1].notice->attn, 1, take_the_line_and_perish);
 	if (lives())
@@ -425,6 +428,7 @@ remember_the_producers(void)
 	pop_number(&reader[0]);
 	is_int(pop_number(&reader[0]), -EPIPE, "the last producer is gone");
 	shmring_close(&third);
+	shmring_close(&other);
 	join(&writer[0], SHMRING_PRODUCER);
 	join(&writer[1], SHMRING_PRODUCER);
 	is_int(pop_number(&reader[0]), -EAGAIN, "others come");
