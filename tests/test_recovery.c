@@ -471,6 +471,20 @@ forget_who_failed_to_come(void)
 	shmring_close(&producer);
 	is_int(pop_number(&consumer), -EPIPE, "until one has been there");
 	shmring_close(&consumer);
+
+	config.roles = SHMRING_PRODUCER;
+	if (shmring_create_memfd(&producer, &config))
+		bail("no ring");
+	is_int(shmring_dup(&both, &producer, SHMRING_BOTH), -EBUSY,
+	       "there is a producer already");
+	is_int(producer.lines[SHMRING__READ].status, SHMRING__FREE,
+	       "so there never was a consumer");
+	is_int(push_number(&producer, 1), 0, "nor is the last gone");
+	ring_dup(&consumer, &producer, SHMRING_CONSUMER);
+	pop_some(&consumer, 1, 1);
+	shmring_close(&consumer);
+	is_int(push_number(&producer, 1), -EPIPE, "until one has been there");
+	shmring_close(&producer);
 }
 
 /* ---- P7, P20: SPSC, what may have been seen ------------------------------- */
@@ -530,8 +544,14 @@ suspect_until_it_is_read(void)
 	is_int(shmring_redelivered(&consumer), 0, "is not");
 	shmring_close(&consumer);
 	ring_dup(&consumer, &producer, SHMRING_CONSUMER);
+	is_int(shmring_redelivered(&consumer), 0, "nothing read yet");
 	is_int(pop_number(&consumer), 3, "nor is what comes later");
 	is_int(shmring_redelivered(&consumer), 0, "to another");
+	shmring_close(&consumer);
+	child_run(peek_and_die, &producer);
+	ring_dup(&consumer, &producer, SHMRING_CONSUMER);
+	is_int(shmring_redelivered(&consumer), 0, "nothing read yet");
+	is_marked(&consumer, 4);
 	shmring_close(&consumer);
 	shmring_close(&producer);
 }
@@ -557,6 +577,13 @@ suspect_a_whole_batch(void)
 	is_int(shmring_redelivered(&consumer), 1, "marked, too");
 	is_int(shmring_pop_n(&consumer, batch, 4), 2, "the rest");
 	is_int(shmring_redelivered(&consumer), 0, "is not");
+	push_some(&producer, 5, 6);
+	shmring_close(&consumer);
+	child_run(peek_and_die, &producer);
+	ring_dup(&consumer, &producer, SHMRING_CONSUMER);
+	is_marked(&consumer, 5);
+	is_int(pop_number(&consumer), 6, "the next");
+	is_int(shmring_redelivered(&consumer), 0, "its owner had but one");
 	shmring_close(&consumer);
 	shmring_close(&producer);
 }
@@ -692,10 +719,17 @@ end_with_what_the_dead_had(void)
 	die(&reader[1], SHMRING__READ);
 	is_int(pop_number(&reader[0]), 1, "not the end: the dead one's message");
 	is_int(shmring_redelivered(&reader[0]), 1, "is marked");
+	is_int(shmring__in_hands(any), 0, "nobody has it");
 	is_int(pop_number(&reader[0]), -EPIPE, "then the end");
 	join(&reader[1], SHMRING_CONSUMER);
 	join(&writer[0], SHMRING_PRODUCER);
 	join(&writer[1], SHMRING_PRODUCER);
+	push_some(&writer[0], 2, 2);
+	peek(&reader[1], 2);
+	shmring__doubt(any, 1, 2, 0);
+	reader[1].line[SHMRING__READ]->intent[SHMRING__READ] = SHMRING__NONE;
+	is_int(shmring__in_hands(any), 1, "S alone may tell of it");
+	is_int(shmring_release(&reader[1]), 0, "release");
 	leave();
 }
 
@@ -784,6 +818,8 @@ bury_beside_a_winner(void)
 	is_state(0, 2, SHMRING__S_WRITER, "and stays so");
 	join(&writer[1], SHMRING_PRODUCER);
 	is_int(number_of(&writer[1], SHMRING__WRITE), dead, "the line serves");
+	is_int(writer[1].line[SHMRING__WRITE]->intent[SHMRING__WRITE],
+	       SHMRING__NONE, "and shows nothing");
 	push_some(&writer[1], 1, SLOTS - 1);
 	pop_some(&reader[0], 1, SLOTS - 1);
 	is_int(shmring_commit(&writer[0], 8), 0, "it goes on");
@@ -798,6 +834,8 @@ bury_beside_a_winner(void)
 	ok((*shmring__s_of(any, p) & 7) == SHMRING__S_READER,
 	   "the message is the stopped reader's");
 	join(&reader[1], SHMRING_CONSUMER);
+	is_int(reader[1].line[SHMRING__READ]->intent[SHMRING__READ],
+	       SHMRING__NONE, "its line shows nothing");
 	shmring__sweep(&writer[0]);
 	is_int(pop_number(&reader[1]), -EAGAIN, "nobody else's");
 	is_int(shmring_release(&reader[0]), 0, "it goes on");
@@ -817,7 +855,7 @@ bury_a_winner(void)
 	is_state(0, 2, SHMRING__S_WRITER, "who is asked for");
 	push_some(&writer[0], 1, 1);
 	pop_some(&reader[0], 1, 1);
-	shmring__sweep(any);
+	is_int(shmring_recover(any), 0, "no more dead");
 	is_state(0, 2, SHMRING__S_LIVE, "that one goes on: nobody's any more");
 	join(&writer[1], SHMRING_PRODUCER);
 	leave();
@@ -860,6 +898,8 @@ bury_who_adopted(void)
 	is_int(shmring__recover_line(&writer[0], dead), 1, "a dead loser");
 	is_state(0, 2, SHMRING__S_READER, "leaves it to the stopped adopter");
 	join(&reader[1], SHMRING_CONSUMER);
+	is_int(reader[1].line[SHMRING__READ]->adopts, SHMRING__NONE,
+	       "its line shows nothing");
 	shmring__sweep(&writer[0]);
 	is_int(pop_number(&reader[1]), -EAGAIN, "and nobody else");
 	is_int(shmring_release(&reader[0]), 0, "it goes on");
@@ -904,15 +944,64 @@ reclaim_what_is_handed_back(void)
 	leave();
 }
 
+/* Its phase is stored, and it has seen that it was late. */
+static void
+reclaim_nothing_of_a_late_release(void)
+{
+	make(SLOTS);
+	push_some(&writer[0], 1, SLOTS);
+	peek(&reader[1], 1);
+	pop_some(&reader[0], 2, SLOTS);
+	shmring__doubt(any, 0, 2, 0);
+	is_int(shmring__mpmc_finish(&reader[1], 0, 2, 0), 1, "late");
+	shmring__sweep(any);
+	is_state(0, 4, SHMRING__S_READER, "it is still its own");
+	shmring__hand_back(&reader[1], 0);
+	shmring__unhold(&reader[1], SHMRING__READ);
+	is_state(0, 4, SHMRING__S_LIVE, "until it hands it back");
+	leave();
+}
+
+static void
+bury_and_adopt(void)
+{
+	is_int(shmring__recover_line(&writer[1], dead), 1, "another recovers");
+	is_state(0, 4, SHMRING__S_ORPHAN, "an orphan");
+	join(&reader[1], SHMRING_CONSUMER);
+	peek(&reader[1], 1);
+}
+
+/* S is READER again, of another. */
+static void
+reclaim_what_is_adopted(void)
+{
+	make(SLOTS);
+	push_some(&writer[0], 1, SLOTS);
+	peek(&reader[1], 1);
+	pop_some(&reader[0], 2, SLOTS);
+	shmring__doubt(any, 0, 2, 0);
+	dead = die(&reader[1], SHMRING__READ);
+	arm(&at_cas, shmring__s_of(any, 0), 1, bury_and_adopt);
+	shmring__sweep(any);
+	is_state(0, 4, SHMRING__S_READER, "the adopter's");
+	is_int(pop_number(&reader[0]), -EAGAIN, "and nobody else's");
+	is_int(shmring_release(&reader[1]), 0, "release");
+	leave();
+}
+
 /* No fence reaches the stopped one: it cannot be told whether it is late. */
 static void
 bury_later_without_a_fence(void)
 {
 	make(SLOTS);
-	reserve(&writer[0], 7);
-	show(&writer[1], SHMRING__WRITE, 0);
-	dead = die(&writer[1], SHMRING__WRITE);
 	heavy_fails = 1;
+	reserve(&writer[1], 6);
+	is_int(shmring__recover_line(any, die(&writer[1], SHMRING__WRITE)), 1,
+	       "the dead need no fence");
+	join(&writer[1], SHMRING_PRODUCER);
+	reserve(&writer[0], 7);
+	show(&writer[1], SHMRING__WRITE, 1);
+	dead = die(&writer[1], SHMRING__WRITE);
 	is_int(shmring__recover_line(any, dead), 0, "not yet");
 	is_int(state_of(dead), SHMRING__RECOV, "its line waits");
 	is_int(shmring_commit(&writer[0], 8), 0, "the other one goes on");
@@ -1030,6 +1119,8 @@ main(void)
 	bury_a_winner();
 	bury_who_adopted();
 	reclaim_what_is_handed_back();
+	reclaim_nothing_of_a_late_release();
+	reclaim_what_is_adopted();
 	bury_later_without_a_fence();
 	wake_for_what_appears();
 	keep_long_lengths_beside();
