@@ -255,6 +255,45 @@ decide_what_another_doubted_mirrored(void)
 	leave();
 }
 
+static void
+decide_and_commit(void)
+{
+	shmring__settle(&reader[1], 0, 1);
+	is_state(0, 2, SHMRING__S_WRITER, "another decides");
+	is_int(shmring_commit(&writer[0], 8), 0, "a late commit");
+}
+
+static void
+decide_and_release(void)
+{
+	shmring__settle(&writer[1], SLOTS, 2);
+	is_state(0, 4, SHMRING__S_READER, "another decides");
+	is_int(shmring_release(&reader[1]), 0, "a late release");
+}
+
+/* It has looked at A already. */
+static void
+decide_too_late(void)
+{
+	make(SLOTS);
+	reserve(&writer[0], 1);
+	/* S becomes VOIDING, then WRITER */
+	arm(&at_cas, shmring__s_of(any, 0), 2, decide_and_commit);
+	shmring__doubt(any, 0, 1, 0);
+	is_state(0, 2, SHMRING__S_LIVE, "that decision stands");
+	pop_some(&reader[0], 1, 1);
+	leave();
+
+	make(SLOTS);
+	push_some(&writer[0], 1, SLOTS);
+	peek(&reader[1], 1);
+	pop_some(&reader[0], 2, SLOTS);
+	arm(&at_cas, shmring__s_of(any, 0), 2, decide_and_release);
+	shmring__doubt(any, SLOTS, 2, 0);
+	is_state(0, 4, SHMRING__S_LIVE, "that decision stands");
+	leave();
+}
+
 /* ---- P2: who recovers is late, the slot is another's --------------------- */
 
 static uint32_t dead;
@@ -1098,6 +1137,7 @@ main(void)
 	tap_start();
 	decide_what_another_doubted();
 	decide_what_another_doubted_mirrored();
+	decide_too_late();
 	take_back_too_late();
 	leave_the_reader_its_message();
 	leave_the_writer_its_slot();

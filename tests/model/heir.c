@@ -84,6 +84,6 @@ main(void)
 #ifdef REACH /* a control: the heir's claim may come into doubt */
 	MODEL_ASSERT(!(other->notice->attn & SHMRING__DOUBT));
 #endif
-	judge(other, other, 0);
+	judge(other, other);
 	return 0;
 }

@@ -75,6 +75,6 @@ main(void)
 		MODEL_ASSERT(shmring__recover_line(others[1], 0));
 	if (!arrived[HELD])
 		MODEL_ASSERT(take(others[1]) && shmring_redelivered(others[1]));
-	judge(others[1], others[1], 0);
+	judge(others[1], others[1]);
 	return 0;
 }

@@ -125,6 +125,6 @@ main(void)
 #endif
 	if (unfinished)
 		MODEL_ASSERT(put(blocked[0], HELD));
-	judge(blocked[0], blocked[0], 0);
+	judge(blocked[0], blocked[0]);
 	return 0;
 }
