@@ -294,6 +294,53 @@ decide_too_late(void)
 	leave();
 }
 
+/* S is VOIDING of the next phase, when the owner of this one looks. */
+static void
+doubt_the_next(void)
+{
+	peek(&reader[1], 1);
+	heavy_fails = 1;
+	shmring__doubt(any, 0, 2, 0);
+	heavy_fails = 0;
+}
+
+static void
+settle_no_later_phase(void)
+{
+	make(SLOTS);
+	reserve(&writer[0], 1);
+	arm(&at_load, &writer[0].notice->attn, 1, doubt_the_next);
+	is_int(shmring_commit(&writer[0], 8), 0, "commit");
+	is_state(0, 2, SHMRING__S_VOIDING, "the reader's phase is open");
+	is_int(shmring_release(&reader[1]), 0, "until it comes");
+	is_state(0, 2, SHMRING__S_LIVE, "in time");
+	leave();
+}
+
+static void
+help_and_push(void)
+{
+	shmring__settle(&writer[1], SLOTS, 2);
+	push_some(&writer[1], SLOTS + 1, SLOTS + 1);
+}
+
+/* Between S := LIVE and the look at A the slot is used. */
+static void
+help_what_was_helped(void)
+{
+	make(SLOTS);
+	reserve(&writer[0], 1);
+	shmring__doubt(any, 0, 1, 0);
+	push_some(&writer[1], 2, SLOTS);
+	pop_some(&reader[0], 2, SLOTS);
+	/* A is looked at to see who retains, then to help */
+	arm(&at_load, shmring__a(&writer[0], 0), 2, help_and_push);
+	is_int(shmring_commit(&writer[0], 8), 0, "a late commit");
+	pop_some(&reader[0], SLOTS + 1, SLOTS + 1);
+	pop_some(&reader[0], 1, 1);
+	leave();
+}
+
 /* ---- P2: who recovers is late, the slot is another's --------------------- */
 
 static uint32_t dead;
@@ -1138,6 +1185,8 @@ main(void)
 	decide_what_another_doubted();
 	decide_what_another_doubted_mirrored();
 	decide_too_late();
+	settle_no_later_phase();
+	help_what_was_helped();
 	take_back_too_late();
 	leave_the_reader_its_message();
 	leave_the_writer_its_slot();
