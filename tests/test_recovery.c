@@ -1030,6 +1030,32 @@ reclaim_what_is_handed_back(void)
 	leave();
 }
 
+static void
+release_and_die(void)
+{
+	is_int(shmring__mpmc_finish(&reader[1], 0, 2, 0), 1, "late");
+	dead = die(&reader[1], SHMRING__READ);
+}
+
+/* Its last store comes between the look at the slot and at its line. */
+static void
+reclaim_what_was_read(void)
+{
+	make(SLOTS);
+	push_some(&writer[0], 1, SLOTS);
+	peek(&reader[1], 1);
+	pop_some(&reader[0], 2, SLOTS);
+	shmring__doubt(any, 0, 2, 0);
+	arm(&at_load, &any->lines[number_of(&reader[1], 0)].status, 1,
+	    release_and_die);
+	shmring__sweep(any);
+	is_state(0, 4, SHMRING__S_READER, "nothing becomes an orphan");
+	is_int(shmring__recover_line(any, dead), 1, "recovered");
+	is_state(0, 4, SHMRING__S_LIVE, "what was read is handed back");
+	join(&reader[1], SHMRING_CONSUMER);
+	leave();
+}
+
 /* Its phase is stored, and it has seen that it was late. */
 static void
 reclaim_nothing_of_a_late_release(void)
@@ -1208,6 +1234,7 @@ main(void)
 	bury_a_winner();
 	bury_who_adopted();
 	reclaim_what_is_handed_back();
+	reclaim_what_was_read();
 	reclaim_nothing_of_a_late_release();
 	reclaim_what_is_adopted();
 	bury_later_without_a_fence();
