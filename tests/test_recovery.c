@@ -550,6 +550,7 @@ forget_who_failed_to_come(void)
 	       "there is a consumer already");
 	is_int(shmring__state_of(consumer.lines[SHMRING__WRITE].status),
 	       SHMRING__FREE, "so there is no producer, either");
+	is_int(shmring_recover(&consumer), 0, "nobody died");
 	is_int(pop_number(&consumer), -EAGAIN, "nor has there been one");
 	ring_dup(&producer, &consumer, SHMRING_PRODUCER);
 	push_some(&producer, 1, 1);
@@ -565,6 +566,7 @@ forget_who_failed_to_come(void)
 	       "there is a producer already");
 	is_int(producer.lines[SHMRING__READ].status, SHMRING__FREE,
 	       "so there never was a consumer");
+	is_int(shmring_recover(&producer), 0, "nobody died");
 	is_int(push_number(&producer, 1), 0, "nor is the last gone");
 	ring_dup(&consumer, &producer, SHMRING_CONSUMER);
 	pop_some(&consumer, 1, 1);

@@ -4,8 +4,8 @@
  * One of them has claimed it, the other (a producer as well, or VICTIM says
  * consumer) lost the race: the dead one, or with LOSER the living one. The
  * dead one's line is freed at once; the slot is retained until the living one
- * moves on, which it does meanwhile, and some sweep finds out. SWEEPS: how many
- * threads do so.
+ * moves on, which it does meanwhile, and some sweep finds out. With SWEEPS=2 the
+ * line is free already and two sweep (unfinished after 5 minutes otherwise).
  */
 #ifndef SWEEPS
 #define SWEEPS 1
@@ -49,7 +49,9 @@ static void *
 first(void *unused)
 {
 	(void)unused;
+#if SWEEPS == 1
 	shmring__recover_line(others[0], 0);
+#endif
 	MODEL_ASSERT(shmring__state_of(others[0]->lines[0].status) ==
 		     SHMRING__FREE);
 	shmring__sweep(others[0]);
@@ -86,7 +88,14 @@ main(void)
 	} else {
 		seek(living, 0, 1, 0);
 	}
+#if SWEEPS == 1
 	fall(living, 0);
+#else /* recovered already: S tells the rest */
+	seek(living, *living->head, 1, SHMRING__DOUBT);
+	*shmring__s_of(living, 0) =
+		SIDE == SHMRING__WRITE ? shmring__s(2, SHMRING__S_WRITER)
+				       : shmring__s(4, SHMRING__S_READER);
+#endif
 
 	threads[0] = model_start(moving_on);
 	threads[1] = model_start(first);
