@@ -72,8 +72,10 @@ succeed(void)
 	int error = shmring__lock_line(successor, 0);
 
 	MODEL_ASSERT(!error || error == -EBUSY);
-	if (!error)
+	if (!error) {
 		shmring__take_line(successor, 0, VICTIM);
+		shmring__arrive(successor);
+	}
 	return !error;
 }
 

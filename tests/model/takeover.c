@@ -111,6 +111,8 @@ succeed(void)
 	int error = shmring__attach_spsc(successor, VICTIM);
 
 	MODEL_ASSERT(!error || error == -EBUSY);
+	if (!error)
+		shmring__arrive(successor);
 	return !error;
 }
 
