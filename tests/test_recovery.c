@@ -188,9 +188,9 @@ die(struct shmring *ring, int side)
 	uint32_t i = number_of(ring, side);
 	struct shmring__line *x = &any->lines[i];
 
-	x->status = shmring__status(x->status, shmring__roles_of(x->status) |
-						       SHMRING__DIED,
-				    SHMRING__RECOV);
+	x->status = shmring__status(
+		x->status, shmring__roles_of(x->status) | SHMRING__DIED,
+		SHMRING__RECOV);
 	shmring__let_go(ring);
 	return i;
 }
@@ -480,6 +480,25 @@ sweep_up_an_orphan(void)
 	any->notice->attn &= ~SHMRING__ORPHAN;
 	shmring__sweep(&writer[0]);
 	ok(attention(SHMRING__ORPHAN), "a sweep tells of an orphan");
+	is_marked(&reader[0], 1);
+	join(&reader[1], SHMRING_CONSUMER);
+	leave();
+}
+
+/* Attn is cleared by who found none, just before there is one. */
+static void
+tell_of_a_new_orphan(void)
+{
+	make(SLOTS);
+	push_some(&writer[0], 1, 1);
+	peek(&reader[1], 1);
+	shmring__doubt(any, 0, 2, 0);
+	dead = die(&reader[1], SHMRING__READ);
+	arm(&at_cas, shmring__s_of(&writer[0], 0), 1, find_none);
+	shmring__sweep(&writer[0]);
+	is_state(0, 4, SHMRING__S_ORPHAN, "an orphan");
+	ok(attention(SHMRING__ORPHAN), "attn tells of it");
+	is_int(shmring__recover_line(any, dead), 1, "the line is freed");
 	is_marked(&reader[0], 1);
 	join(&reader[1], SHMRING_CONSUMER);
 	leave();
@@ -805,7 +824,8 @@ end_with_what_the_dead_had(void)
 	for (int i = 0; i < SIDES; i++)
 		shmring_close(&writer[i]);
 	die(&reader[1], SHMRING__READ);
-	is_int(pop_number(&reader[0]), 1, "not the end: the dead one's message");
+	is_int(pop_number(&reader[0]), 1,
+	       "not the end: the dead one's message");
 	is_int(shmring_redelivered(&reader[0]), 1, "is marked");
 	is_int(shmring__in_hands(any), 0, "nobody has it");
 	is_int(pop_number(&reader[0]), -EPIPE, "then the end");
@@ -1220,6 +1240,7 @@ main(void)
 	leave_the_writer_its_slot();
 	tell_of_anothers_orphan();
 	sweep_up_an_orphan();
+	tell_of_a_new_orphan();
 	remember_the_producers();
 	remember_the_consumers();
 	forget_who_failed_to_come();

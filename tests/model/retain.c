@@ -25,8 +25,8 @@ retaining(void *unused)
 		MODEL_ASSERT(put(doubter, HELD));
 	}
 	MODEL_ASSERT(shmring__mpmc_claim(owner, SIDE, 8, &claim, &tries) == 0);
-	MODEL_ASSERT(shmring__doubt(doubter, 0, 1 + (SIDE == SHMRING__READ),
-				    0));
+	MODEL_ASSERT(
+		shmring__doubt(doubter, 0, 1 + (SIDE == SHMRING__READ), 0));
 	return NULL;
 }
 

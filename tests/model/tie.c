@@ -92,9 +92,9 @@ main(void)
 	fall(living, 0);
 #else /* recovered already: S tells the rest */
 	seek(living, *living->head, 1, SHMRING__DOUBT);
-	*shmring__s_of(living, 0) =
-		SIDE == SHMRING__WRITE ? shmring__s(2, SHMRING__S_WRITER)
-				       : shmring__s(4, SHMRING__S_READER);
+	*shmring__s_of(living, 0) = SIDE == SHMRING__WRITE
+					    ? shmring__s(2, SHMRING__S_WRITER)
+					    : shmring__s(4, SHMRING__S_READER);
 #endif
 
 	threads[0] = model_start(moving_on);
