@@ -29,6 +29,9 @@
 #ifndef MODEL_THREADS
 #define MODEL_THREADS 2 /* besides main, which prepares and judges */
 #endif
+#ifndef MODEL_HANDLES /* the first are the threads', the next their heirs' */
+#define MODEL_HANDLES (MODEL_THREADS + 1)
+#endif
 
 static inline __VERIFIER_thread_t
 model_start(void *(*body)(void *))
@@ -54,10 +57,12 @@ enum {
 	MODEL_CLAIMED, /* when it should be */
 	MODEL_FINISHED, /* after it was, and its publication */
 	MODEL_DECIDING, /* before HEAVY */
+	MODEL_TELLING, /* before it changes attn, for the model_tells-th time */
 };
 static _Thread_local int model_dies; /* where */
+static _Thread_local int model_tells;
 static _Thread_local int model_copied; /* 0: nothing yet */
-static uint32_t model_dead[MODEL_THREADS + 1];
+static uint32_t model_dead[MODEL_HANDLES + 1]; /* by pid */
 
 static inline void
 model_die(void)
@@ -78,6 +83,13 @@ static inline void
 model_step_on(void)
 {
 	model_step(model_copied ? MODEL_FINISHED : MODEL_UNCLAIMED);
+}
+
+static inline void
+model_step_told(void)
+{
+	if (model_dies == MODEL_TELLING && --model_tells == 0)
+		model_die();
 }
 
 /* ---- Asymmetric fences ------------------------------------------------

@@ -69,9 +69,13 @@ recovering(void *unused)
 static int
 succeed(void)
 {
-	int error = shmring__take_line(successor, 0, VICTIM);
+	int error = shmring__lock_line(successor, 0);
 
 	MODEL_ASSERT(!error || error == -EBUSY);
+	if (!error) {
+		shmring__take_line(successor, 0, VICTIM);
+		shmring__arrive(successor);
+	}
 	return !error;
 }
 

@@ -38,6 +38,9 @@ static _Thread_local int model_errno;
 	((model_errno = -model_syscall(number, a, b, c)) ? -1 : 0)
 #define snprintf(text, ...) ((void)0)
 #define fstat(fd, file) ((file)->st_dev = 0, (file)->st_ino = 0, 0)
+/* Only shmring__attend adds: who is to die there does. */
+#define __atomic_fetch_add(place, ...) \
+	(model_step_told(), __atomic_fetch_add(place, __VA_ARGS__))
 #ifndef MODEL_FUTEXES
 /* Nobody sleeps, so a wake-up (the only one of 32 bits) changes nothing, and
  * it must not order anything: the machine promises that to nobody. */
@@ -50,6 +53,7 @@ static _Thread_local int model_errno;
 #undef __builtin_constant_p
 #undef sched_getcpu
 #undef __atomic_compare_exchange_n
+#undef __atomic_fetch_add
 #undef syscall
 #undef fstat
 #undef snprintf
@@ -57,7 +61,6 @@ static _Thread_local int model_errno;
 #ifndef MODEL_LINES
 #define MODEL_LINES MODEL_THREADS /* participants, the first handles */
 #endif
-#define MODEL_HANDLES (MODEL_THREADS + 1)
 #ifndef SLOTS
 #define SLOTS 2 /* MPMC */
 #endif
@@ -123,11 +126,16 @@ model_attach(uint32_t mode, uint32_t i, uint32_t roles)
 	line->intent[SHMRING__READ] = SHMRING__NONE;
 	line->intent[SHMRING__WRITE] = SHMRING__NONE;
 	line->adopts = SHMRING__NONE;
+	line->hands = r->hands = 1;
 	model_locks[i] = r->pid;
-	if (roles & SHMRING_CONSUMER)
+	if (roles & SHMRING_CONSUMER) {
 		r->line[SHMRING__READ] = line;
-	if (roles & SHMRING_PRODUCER)
+		r->notice->attn |= SHMRING__HAD_CONSUMER;
+	}
+	if (roles & SHMRING_PRODUCER) {
 		r->line[SHMRING__WRITE] = line;
+		r->notice->attn |= SHMRING__HAD_PRODUCER;
+	}
 	return r;
 }
 
@@ -136,7 +144,8 @@ static void
 model_seek(struct shmring *reader, struct shmring *writer, uint64_t position)
 {
 	*writer->tail = *reader->head = *reader->taken = position;
-	reader->published = position;
+	*shmring__doubtful(reader) = position;
+	reader->published = reader->resumed = reader->doubtful = position;
 	writer->credit = position + MODEL_CAPACITY;
 }
 

@@ -108,9 +108,11 @@ going_on(void *unused)
 static int
 succeed(void)
 {
-	int error = shmring__take_line(successor, SIDE, VICTIM);
+	int error = shmring__attach_spsc(successor, VICTIM);
 
 	MODEL_ASSERT(!error || error == -EBUSY);
+	if (!error)
+		shmring__arrive(successor);
 	return !error;
 }
 
