@@ -848,10 +848,9 @@ static int looks_locked, looks_early;
 static void
 look_at_the_lock(void)
 {
-	if (shmring__locked(writer[0].fd, dead)) {
-		looks_locked++;
+	looks_locked += shmring__locked(writer[0].fd, SHMRING__OPENER + dead);
+	if (shmring__locked(writer[0].fd, dead))
 		looks_early += state_of(dead) != SHMRING__FREE;
-	}
 	arm(&at_load, &any->lines[dead].status, 1, look_at_the_lock);
 }
 
@@ -878,9 +877,9 @@ lock_no_line_of_the_dead(void)
 	look_at_the_lock();
 	is_int(shmring__lock_line(any, dead), 0, "its line can be had");
 	at_load.step = NULL;
-	ok(looks_locked > 0, "the lock was held at some time");
+	ok(looks_locked > 0, "the opener's lock was held at some time");
 	is_int(looks_early, 0, "but not before the dead one was recovered");
-	shmring__lock(any->fd, F_UNLCK, dead);
+	shmring__unlock_line(any, dead);
 	is_marked(&reader[0], 1);
 	join(&reader[1], SHMRING_CONSUMER);
 	leave();
@@ -1226,6 +1225,172 @@ keep_long_lengths_beside(void)
 	shmring_close(&ring);
 }
 
+/* ---- What a second look found --------------------------------------------- */
+
+static void
+calm_down(void)
+{
+	shmring__reclaim_all(&writer[0]);
+	ok(!attention(SHMRING__DOUBT), "all is calm");
+}
+
+/* attn was cleared before the orphan was made, and who made it stopped before
+ * it told again: who adopts tells. */
+static void
+doubt_behind_an_adoption(void)
+{
+	make(SLOTS);
+	push_some(&writer[0], 1, 1);
+	peek(&reader[1], 1);
+	uint32_t line = die(&reader[1], SHMRING__READ);
+	arm(&at_cas, shmring__s_of(any, 0), 1, calm_down);
+	arm(&at_add, &any->notice->attn, 2, perish);
+	if (lives())
+		shmring__recover_line(any, line);
+	is_state(0, 2, SHMRING__S_ORPHAN, "an orphan");
+	ok(!attention(SHMRING__DOUBT), "of which nobody tells for long");
+	peek(&reader[0], 1); /* and then it is stopped */
+	ok(attention(SHMRING__DOUBT), "who adopts tells");
+	is_int(shmring__recover_line(&writer[0], line), 1, "recovered");
+	join(&reader[1], SHMRING_CONSUMER);
+	push_some(&writer[0], 2, SLOTS);
+	pop_some(&reader[1], 2, SLOTS);
+	push_some(&writer[0], SLOTS + 1, 2 * SLOTS - 1);
+	pop_some(&reader[1], SLOTS + 1, 2 * SLOTS - 1);
+	is_int(shmring_release(&reader[0]), 0, "the adopter goes on");
+	leave();
+}
+
+static uint32_t vacant;
+
+static void
+open_it_meanwhile(void)
+{
+	is_int(shmring_dup(&third, &writer[0], SHMRING_CONSUMER), -EUSERS,
+	       "nobody else comes in");
+	ok(!shmring__locked(writer[0].fd, vacant),
+	   "and what proves a life is not held yet");
+}
+
+/* An opener that is stopped holds nothing that would hide a death. */
+static void
+open_under_a_lock_of_its_own(void)
+{
+	make(SLOTS);
+	vacant = number_of(&reader[1], SHMRING__READ);
+	shmring_close(&reader[1]);
+	arm(&at_load, &any->lines[vacant].status, 3, open_it_meanwhile);
+	is_int(shmring__lock_line(any, vacant), 0, "a vacant line");
+	ok(shmring__locked(writer[0].fd, vacant), "is locked");
+	shmring__unlock_line(any, vacant);
+	join(&reader[1], SHMRING_CONSUMER);
+	leave();
+}
+
+static void
+push_three(void)
+{
+	push_some(any, 1, 3);
+}
+
+/* Head would move for each, and what a killed one had would be lost. */
+static void
+take_one_that_came_late(void)
+{
+	uint64_t numbers[3];
+	struct iovec batch[3];
+
+	for (int i = 0; i < 3; i++)
+		batch[i] = (struct iovec){ &numbers[i], 8 };
+	ring_make(&reader[0], SHMRING_SPSC, 64, 8);
+	arm(&at_load, shmring__header_at(any, 0), 2, push_three);
+	is_int(shmring_pop_n(&reader[0], batch, 3), 1, "the first of three");
+	ok(!at_load.step, "which came after the first look");
+	is_int(shmring_pop_n(&reader[0], batch, 3), 2, "then the others");
+	shmring_close(&reader[0]);
+}
+
+static void
+adopt_and_use_the_slot(void)
+{
+	uint64_t large[2] = { 9, 9 };
+
+	is_marked(&reader[1], 1);
+	is_int(shmring_push(&writer[0], large, 16), 0, "a larger message");
+}
+
+/* S was an orphan's, A is another message's by the time. */
+static void
+judge_no_other_message(void)
+{
+	struct shmring_config config = { .mode = SHMRING_MPMC,
+					 .slots = SLOTS,
+					 .slot_size = 16,
+					 .participants = 4,
+					 .roles = SHMRING_CONSUMER };
+
+	if (shmring_create_memfd(&reader[0], &config))
+		bail("no ring");
+	join(&reader[1], SHMRING_CONSUMER);
+	ring_dup(&writer[0], any, SHMRING_PRODUCER);
+	push_some(&writer[0], 1, SLOTS);
+	peek(&reader[1], 1);
+	shmring_close(&reader[1]);
+	join(&reader[1], SHMRING_CONSUMER);
+	arm(&at_load, shmring__a(any, 0), 1, adopt_and_use_the_slot);
+	is_int(pop_number(&reader[0]), 2, "what fits comes");
+	ok(!at_load.step, "though there was an orphan just now");
+	for (int i = 0; i < 2; i++)
+		shmring_close(&reader[i]);
+	shmring_close(&writer[0]);
+}
+
+/* After a large batch one is peeked at: that one is marked, and nobody died. */
+static void
+leave_with_one(void)
+{
+	struct shmring_config config = { .slots = 64, .slot_size = 8 };
+	const char *name = tap_name();
+	uint64_t numbers[16];
+	struct iovec batch[16];
+	struct shmring ring;
+	int marked = 0;
+
+	for (int i = 0; i < 16; i++)
+		batch[i] = (struct iovec){ &numbers[i], 8 };
+	is_int(shmring_create(&ring, name, &config), 0, "a ring");
+	push_some(&ring, 1, 20);
+	is_int(shmring_pop_n(&ring, batch, 16), 16, "a batch");
+	peek(&ring, 17);
+	shmring_close(&ring);
+	is_int(shmring_create(&third, name, &config), -EEXIST,
+	       "left in good order");
+	ring_open(&ring, name, SHMRING_BOTH);
+	for (int i = 17; i <= 20; i++) {
+		is_int(pop_number(&ring), i, "message %d", i);
+		marked += shmring_redelivered(&ring);
+	}
+	is_int(marked, 1, "the one that was peeked at is marked");
+	shmring_close(&ring);
+	shmring_unlink(name);
+}
+
+/* The slot is free as soon as we have finished what another began. */
+static void
+use_what_we_finished(void)
+{
+	make(SLOTS);
+	reserve(&writer[0], 1);
+	push_some(&writer[1], 2, SLOTS);
+	shmring__doubt(any, 0, 1, 0);
+	pop_some(&reader[0], 2, SLOTS);
+	*shmring__s_of(any, 0) = shmring__s(2, SHMRING__S_LIVE);
+	is_int(push_number(&writer[1], 9), 0, "not full");
+	pop_some(&reader[0], 9, 9);
+	shmring__unhold(&writer[0], SHMRING__WRITE);
+	leave();
+}
+
 int
 main(void)
 {
@@ -1263,5 +1428,11 @@ main(void)
 	bury_later_without_a_fence();
 	wake_for_what_appears();
 	keep_long_lengths_beside();
+	doubt_behind_an_adoption();
+	open_under_a_lock_of_its_own();
+	take_one_that_came_late();
+	judge_no_other_message();
+	leave_with_one();
+	use_what_we_finished();
 	return tap_done();
 }
