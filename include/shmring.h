@@ -547,7 +547,7 @@ shmring__cas(uint64_t *place, uint64_t from, uint64_t to)
  * announced itself before it does not sleep after it, and how often SLEEPY was
  * taken away. */
 #define SHMRING__WAITS 1u /* somebody is about to sleep */
-#define SHMRING__MORE 2u /* MPMC: one was woken, others may sleep still */
+#define SHMRING__MORE 2u /* MPMC: others may sleep besides */
 #define SHMRING__PROMPT 4u /* tell of the next free slot already */
 #define SHMRING__WATCHES 8u /* tell all of every step (flush) */
 #define SHMRING__CALLS 15u /* any that a wake-up answers */
@@ -1066,11 +1066,12 @@ shmring__collapse(unsigned char *at, uint64_t length)
  *
  *   calls     means                       goes over to             by
  *   none      nobody sleeps               WAITS                    a waiter
- *   WAITS     one sleeps or is about to,  none (SPSC)              a waker
- *             more may be                 MORE (MPMC)              a waker
- *   MORE      one was called since        MORE | WAITS             a waiter
- *             anybody announced itself,   MORE, to call the next   a waker
- *             others may sleep still      none: nobody heard it,   that waker
+ *   WAITS     one sleeps or is about to   MORE too                 another
+ *                                         none                     a waker, or
+ *                                                                  that waiter
+ *   MORE      (MPMC) others may sleep     MORE and WAITS           a waiter
+ *             besides the one of WAITS,   MORE, the next called    a waker
+ *             or than who was called      none: nobody heard it,   that waker
  *                                         and nobody came since
  *   PROMPT    beside WAITS: for room, and nothing has moved for    as WAITS
  *             a while. Else room is told of by the eighth, and
@@ -1078,7 +1079,7 @@ shmring__collapse(unsigned char *at, uint64_t length)
  *   WATCHES   every step is waited for: a wake-up calls all        as WAITS
  *   SLEEPY    is no call, and outlives them: see W under ORDERING
  *
- * MORE stands before anybody can act on the call, for it may be the one called
+ * MORE stands before anybody can act on a call, for it may be the one called
  * that has to wake the next. Nobody counts the sleepers, since one may be
  * killed. But "nobody heard it" is the truth as long as the word has not
  * changed since, for WAITS was taken: whoever came later has changed it.
@@ -1124,8 +1125,7 @@ shmring__wake(struct shmring *r, uint32_t *word, int all)
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
 		uint32_t seen = SHMRING__LOAD(word, RELAXED); /* confirmed */
 		int one = !all && !(seen & SHMRING__WATCHES);
-		uint32_t more =
-			one && r->mode == SHMRING_MPMC ? SHMRING__MORE : 0;
+		uint32_t more = one ? seen & SHMRING__MORE : 0;
 		uint32_t next = (seen & ~SHMRING__CALLS) | more;
 		if (!all && !(seen & SHMRING__CALLS))
 			return;
@@ -4766,6 +4766,15 @@ shmring__watch_head(struct shmring__waiter *w, int64_t now)
 	w->bits &= ~SHMRING__PROMPT;
 }
 
+/* Whether the calls in the word are ours alone: no wake-up has taken them, and
+ * nobody has come (who finds another's calls adds MORE). */
+SHMRING__COLD int
+shmring__are_ours(const struct shmring__waiter *w, uint32_t seen)
+{
+	return (w->expected & w->bits) && !(seen & SHMRING__MORE) &&
+	       !((seen ^ w->expected) & SHMRING__GENERATIONS);
+}
+
 /* Announce that we wait (W2); the caller looks again before it sleeps, after
  * the claims, too. */
 SHMRING__COLD void
@@ -4783,9 +4792,16 @@ shmring__announce_waiter(struct shmring__waiter *w, int64_t now)
 	bits |= w->bits;
 	/* W2: announced, then the look of the caller */
 	uint32_t before = __atomic_fetch_or(w->word, bits, __ATOMIC_SEQ_CST);
+	uint32_t after = before | bits;
+	if (r->mode == SHMRING_MPMC && (before & SHMRING__CALLS) &&
+	    !shmring__are_ours(w, before)) {
+		bits |= SHMRING__MORE; /* W2, again */
+		after = __atomic_fetch_or(w->word, bits, __ATOMIC_SEQ_CST);
+		after |= bits;
+	}
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* W2 */
-	w->heard = shmring__may_sleep_long(w, before, before | bits, now);
-	w->expected = before | bits;
+	w->heard = shmring__may_sleep_long(w, before, after, now);
+	w->expected = after;
 	w->announced = 1;
 	r->look_now = 1;
 }
@@ -4855,20 +4871,30 @@ shmring__wait(struct shmring__waiter *w)
 	return 0;
 }
 
-/* The wait is over. A sleeper was woken alone: if there is more, it wakes the
- * next. Also if there is no room left: others may sleep long since we looked
- * after it. */
+/* The wait is over. If nobody else waits, take our call back. Else, as a
+ * sleeper is woken alone, it wakes the next if there is more; also if there is
+ * no room left: others may sleep long since we looked after it. */
 SHMRING__COLD void
 shmring__wait_over(struct shmring__waiter *w)
 {
 	struct shmring *r = w->ring;
 	if (w->spins && w->polls)
 		r->missed = 0;
-	if (!w->sleeps || r->mode == SHMRING_SPSC)
-		return;
+	if (!w->expected)
+		return; /* never announced */
+	uint32_t seen = SHMRING__LOAD(w->word, RELAXED); /* confirmed */
+	if (shmring__are_ours(w, seen)) {
+		uint32_t none = seen & ~SHMRING__CALLS;
+		/* hint: fails if anybody came meanwhile */
+		if (__atomic_compare_exchange_n(w->word, &seen, none, 0,
+						__ATOMIC_RELAXED,
+						__ATOMIC_RELAXED))
+			return;
+	}
 	uint64_t head = SHMRING__LOAD(r->head, RELAXED); /* hint */
 	uint64_t tail = SHMRING__LOAD(r->tail, RELAXED); /* hint */
-	if (w->side == SHMRING__WRITE || tail != head)
+	if (r->mode == SHMRING_MPMC &&
+	    (w->side == SHMRING__WRITE || tail != head))
 		shmring__wake(r, w->word, 0);
 }
 

@@ -1339,7 +1339,7 @@ tell_of_the_rest(void)
 	uint32_t *data = &any->notice->data;
 
 	sleepers = 1;
-	*data = SHMRING__WAITS;
+	*data = SHMRING__WAITS | SHMRING__MORE;
 	arm(&at_wake, NULL, wake_the_next_at_once);
 	push_one();
 	is_int(called_next, 1, "who is woken finds that others may sleep");
@@ -1367,7 +1367,7 @@ pass_on_the_wake(void)
 	make(SLOTS);
 	uint32_t *data = &any->notice->data;
 
-	*data = SHMRING__WAITS;
+	*data = SHMRING__WAITS | SHMRING__MORE;
 	sleepers = 1;
 	push_one();
 	sleepers = 0;
@@ -1440,6 +1440,41 @@ wait_for_several_who_are_stopped(void)
 	ring_dup(&reader[1], any, SHMRING_CONSUMER);
 	leave();
 	clock_ns = start;
+}
+
+static uint32_t told; /* what the word said while we slept */
+
+static void
+push_to_another(void)
+{
+	told = any->notice->data;
+	push_one();
+}
+
+/* Who sleeps alone is called alone, who finds another tells of both. */
+static void
+tell_of_one_or_more(void)
+{
+	int64_t number;
+
+	make(SLOTS);
+	uint32_t *data = &any->notice->data;
+
+	shmring_set_spin(&reader[0], 0);
+	arm(&at_sleep, NULL, push_to_another);
+	is_int(shmring_pop_wait(&reader[0], &number, 8, -1), 8, "it comes");
+	is_int(told & SHMRING__CALLS, SHMRING__WAITS, "one waits");
+	ok(!(*data & SHMRING__CALLS), "and is called");
+	*data |= SHMRING__WAITS;
+	arm(&at_sleep, NULL, push_to_another);
+	is_int(shmring_pop_wait(&reader[0], &number, 8, -1), 8, "it comes");
+	is_int(told & SHMRING__CALLS, SHMRING__WAITS | SHMRING__MORE,
+	       "more than one wait");
+	*data &= ~SHMRING__CALLS;
+	is_int(shmring_pop_wait(&reader[0], &number, 8, 1), -ETIMEDOUT,
+	       "nothing comes");
+	ok(!(*data & SHMRING__CALLS), "who gives up takes its call back");
+	leave();
 }
 
 static int64_t naps[8];
@@ -1955,6 +1990,7 @@ main(void)
 	pass_on_the_wake();
 	wait_for_who_may_be_stopped();
 	wait_for_several_who_are_stopped();
+	tell_of_one_or_more();
 	ask_for_the_next_slot();
 	nap_beside_the_others();
 	sleep_long_when_heard();

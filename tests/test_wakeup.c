@@ -235,7 +235,7 @@ push_into_a_full_ring(void *argument)
 
 /* Until nobody has gone to sleep for a while: they sleep long. */
 static void
-await_long_sleeps(struct shmring *ring, uint64_t at_least)
+await_long_sleeps(struct shmring *ring, uint32_t producers)
 {
 	struct shmring_stat now, before;
 
@@ -243,7 +243,8 @@ await_long_sleeps(struct shmring *ring, uint64_t at_least)
 		shmring_stat(ring, &before);
 		usleep(30000);
 		shmring_stat(ring, &now);
-	} while (now.sleeps != before.sleeps || now.sleeps < at_least);
+	} while (now.sleeps != before.sleeps || now.producers < producers ||
+		 now.sleeps < producers);
 }
 
 /* Producers asleep for long on a full ring, of which the consumer takes one
@@ -279,7 +280,7 @@ free_single_slots(uint32_t mode, int producers)
 	for (int i = 0; i < producers; i++)
 		children[i] = child_start(push_into_a_full_ring, crew);
 	for (int i = 0; i < producers; i++) {
-		await_long_sleeps(&ring, 2 * (uint64_t)producers);
+		await_long_sleeps(&ring, (uint32_t)(producers - i));
 		wrong += pop_number(&ring) != 1;
 		while (__atomic_load_n(&crew->done, __ATOMIC_ACQUIRE) <=
 			       (uint64_t)i &&
