@@ -272,28 +272,36 @@ skip_to_last(struct view *v, uint64_t keep)
 	free(last);
 }
 
-static int
-dump_error(const struct look *look, int64_t count)
+static int64_t
+dump_following(struct view *v, uint64_t limit)
 {
-	fflush(stdout);
-	fputs("shmring: ", stderr);
-	put_text(stderr, look->name, strlen(look->name));
-	fprintf(stderr,
-		": damaged behind these messages (shmring check says more): "
-		"%s\n",
-		shmring_strerror((int)count));
-	return EXIT_WRONG;
+	struct limits limits = { 0, 0 };
+	int got = 0;
+
+	for (; limit && !ferror(stdout); limit--) {
+		got = follow(v, &limits, 0);
+		if (got <= 0)
+			break;
+		put_message(v);
+		fflush(stdout);
+	}
+	if (got >= 0 && v->missed)
+		fprintf(stderr,
+			"shmring: %" PRIu64 " %s were taken before they could "
+			"be seen\n",
+			v->missed,
+			v->look->header.mode == SHMRING_MPMC ? "messages"
+							     : "bytes");
+	return got;
 }
 
 static int
 run_dump(void)
 {
 	uint64_t limit = number_of('n', UINT64_MAX), keep = number_of('L', 0);
-	struct limits limits = { 0, 0 };
 	struct look look;
 	struct view v;
-	int64_t count;
-	int got = 0;
+	int64_t got;
 
 	catch_signals();
 	look_at_one(&look);
@@ -301,30 +309,20 @@ run_dump(void)
 	v.in_hands = given['a'] != NULL;
 	if (keep)
 		skip_to_last(&v, keep);
-	count = walk(&v, limit, 1, NULL, 0);
-	if (count < 0)
-		return dump_error(&look, count);
+	got = walk(&v, limit, 1, NULL, 0);
 	fflush(stdout);
-	while (given['f'] && (uint64_t)count < limit &&
-	       (got = follow(&v, &limits, 0)) > 0) {
-		put_message(&v);
-		fflush(stdout);
-		if (ferror(stdout))
-			break;
-		count++;
+	if (given['f'] && got >= 0)
+		got = dump_following(&v, limit - (uint64_t)got);
+	if (got < 0) {
+		fputs("shmring: ", stderr);
+		put_text(stderr, look.name, strlen(look.name));
+		fputs(": damaged behind what was printed; shmring check says "
+		      "more\n",
+		      stderr);
 	}
-	if (got < 0)
-		return dump_error(&look, got);
-	if (given['f'] && v.missed)
-		fprintf(stderr,
-			"shmring: %" PRIu64 " %s were taken before they could "
-			"be seen\n",
-			v.missed,
-			look.header.mode == SHMRING_MPMC ? "messages"
-							 : "bytes");
 	free(v.data);
 	look_away(&look);
-	return 0;
+	return got < 0 ? EXIT_WRONG : 0;
 }
 
 /* ---- record, replay ---- */
@@ -622,7 +620,8 @@ static const struct command {
 	  "with their\n"
 	  "times, until the last producer has gone or a signal comes.\n"
 	  "  -o, --observe, --peek  look only: others get them, some may be "
-	  "missed (status 1)\n"
+	  "missed (exit\n"
+	  "                         status 1)\n"
 	  "  -n, --count=N          end after N messages\n"
 	  "  -t, --time=SECONDS     end after so long\n"
 	  "  -f, --force            overwrite FILE\n" },

@@ -74,17 +74,13 @@ list_ring(const struct look *look)
 	printf("\n");
 	for (unsigned i = 0; i < look->persons; i++)
 		list_person(&look->people[i]);
-	if (!look->alive) {
-		char waiting[SOME];
-		printf("  %s: ", look->dead || look->died
-					 ? "left behind, its users were killed"
-					 : "nobody is attached");
-		printf("%s%s wait\n",
-		       look->waiting
-			       ? short_count(waiting, (double)look->waiting)
-			       : "no messages",
-		       look->waiting ? " messages" : "");
-	}
+	if (!look->alive)
+		printf("  %s, %s message%s\n",
+		       look->dead || look->died
+			       ? "left behind, its users were killed"
+			       : "nobody is attached",
+		       short_count(slots, (double)look->waiting),
+		       look->waiting == 1 ? "" : "s");
 	if (look->doubt)
 		printf("  cannot be opened: %s\n",
 		       look->doubt == -EREMOTE ? "made before a reboot"
@@ -162,7 +158,7 @@ show_identity(const struct look *look)
 		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S %z", &local);
 	printf("%s, %s ago\n", when, short_time(text, age_of(look)));
 	show_line("owner");
-	put_text(stdout, owner_of(look, text), strlen(text));
+	put_column(owner_of(look, text), 0);
 	printf(" (%u), permissions %04o\n", (unsigned)look->file.st_uid,
 	       (unsigned)look->file.st_mode & 07777);
 	show_line("flags");
@@ -234,8 +230,8 @@ show_text(const struct look *look)
 	printf(", %s of it resident\n",
 	       long_bytes(b, (uint64_t)look->file.st_blocks * 512));
 	show_line("fill");
-	printf("%.0f%%: %s messages", 100 * fill_of(look),
-	       grouped(a, look->waiting));
+	printf("%.0f%%: %s message%s", 100 * fill_of(look),
+	       grouped(a, look->waiting), look->waiting == 1 ? "" : "s");
 	if (h->mode == SHMRING_SPSC) {
 		printf(", %s", long_bytes(b, look->counts.length));
 		printf(" of %s", long_bytes(b, look->counts.capacity));

@@ -261,6 +261,7 @@ top(double delay, uint64_t frames, int sort)
 	int key = 0;
 
 	atexit(terminal_restore);
+	catch_signals();
 	if (isatty(STDOUT_FILENO) && isatty(STDIN_FILENO))
 		terminal_set();
 	else if (!frames)
