@@ -169,7 +169,7 @@ run_top(void)
 
 	for (size_t i = 0; i < COUNT_OF(keys); i++)
 		if (!given['s'] || !strcmp(given['s'], keys[i])) {
-			sort = *keys[i];
+			sort = (unsigned char)*keys[i];
 			break;
 		}
 	if (!sort)
