@@ -220,6 +220,22 @@ record_consuming(struct tape *tape, const char *name,
 		fail(1, "%s: %s", name, shmring_strerror(error));
 }
 
+/* Whether all producers were killed: nobody need have noted it yet. */
+static int
+producers_died(struct look *look)
+{
+	int died = 0;
+
+	gather_people(look);
+	for (unsigned i = 0; i < look->persons; i++)
+		if (look->people[i].counts.roles & SHMRING_PRODUCER) {
+			if (!look->people[i].dead)
+				return 0;
+			died = 1;
+		}
+	return died;
+}
+
 /* Wait for the next message to look at, for as long as there may be one. An
  * MPMC position that is not filled for long is passed, if others are. 1, 0: no
  * more, negative: damaged. */
@@ -228,6 +244,8 @@ follow(struct view *v, const struct limits *limits, uint64_t count)
 {
 	for (int idle = 0; !reached(limits, count); idle++) {
 		int over = view_over(v), got;
+		if (idle % 256 == 200)
+			over |= producers_died(v->look);
 		v->impatient = idle > 100;
 		got = view_next(v);
 		if (got)

@@ -223,8 +223,8 @@ top_header(const struct looks *looks, double seconds)
 	if (terminal.on)
 		printf("\033[7m");
 	printf("%-16s  %-*s FILL %5s %5s %5s %5s %5s %5s %5s", "NAME",
-	       terminal.columns >= 90 ? 20 : 10, "", "IN/s", "OUT/s", "IN B/s",
-	       "OUT", "FULL", "SLEEP", "WAKE");
+	       terminal.columns >= 90 ? 20 : 10, "", "IN/s", "OUT/s", "IN B",
+	       "OUT B", "FULL", "SLEEP", "WAKE");
 	if (terminal.on)
 		printf("\033[0m");
 	top_end_line();
