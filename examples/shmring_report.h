@@ -275,7 +275,7 @@ json_identity(const struct look *look)
 	char text[SOME], id[33];
 
 	for (int i = 0; i < 16; i++)
-		snprintf(id + 2 * i, 3, "%02x", h->id[i]);
+		snprintf(id + (size_t)i * 2, 3, "%02x", h->id[i]);
 	json_text("engine", h->mode == SHMRING_MPMC ? "mpmc" : "spsc");
 	json_number("layout", h->layout);
 	json_number("slots", h->slots);

@@ -211,8 +211,10 @@ long_bytes(char text[SOME], uint64_t value)
 	double v = (double)value;
 	int i = 0;
 
-	for (; v >= 1023.95; v /= 1024)
+	while (v >= 1023.95) {
+		v /= 1024;
 		i++;
+	}
 	snprintf(text, SOME, "%.*f %s", i && v < 99.95 ? 1 : 0, v, units[i]);
 	return text;
 }

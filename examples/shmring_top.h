@@ -176,9 +176,10 @@ top_row(const struct rates *r)
 	int width = terminal.columns >= 90 ? 20 : 10;
 	int marks = (int)(fill * width + (fill > 0 && fill * width < 1));
 
-	snprintf(name, sizeof(name), "%.16s", look->name);
 	if (strlen(look->name) > 16)
-		memcpy(name + 13, "...", 3);
+		snprintf(name, sizeof(name), "%.13s...", look->name);
+	else
+		snprintf(name, sizeof(name), "%.16s", look->name);
 	put_column(name, 16);
 	if (look->error) {
 		printf(" unusable: shmring check says why");

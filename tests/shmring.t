@@ -618,7 +618,7 @@ while read -r segment at bytes cut; do
 		first=$1
 		shift
 		case $first in top | list) ;; *) set -- "$one" "$@" ;; esac
-		timeout -s INT -k 1 10 "$program" "$first" "$@" >/dev/null 2>"$tmp/stderr" </dev/null
+		timeout -s INT -k 10 20 "$program" "$first" "$@" >/dev/null 2>"$tmp/stderr" </dev/null
 		status=$?
 		case $status in 0 | 1 | 3) ;; *)
 			wrong="$wrong $status:$c:$segment:$at:$bytes"
@@ -626,8 +626,12 @@ while read -r segment at bytes cut; do
 			;;
 		esac
 	done
-	timeout -s INT -k 1 0.05 "$program" dump -f "$one" >"$tmp/stdout" 2>&1
-	case $? in 0 | 1 | 3 | 124) ;; *) wrong="$wrong dump -f" ;; esac
+	timeout -s INT -k 10 0.05 "$program" dump -f "$one" >"$tmp/stdout" 2>&1
+	status=$?
+	case $status in 0 | 1 | 3 | 124) ;; *)
+		wrong="$wrong $status:dump -f:$segment:$at:$bytes"
+		;;
+	esac
 	rm -f "$shm$one"
 done <"$tmp/damages"
 is "$wrong" "" "words damaged at random: every command ends as it should"
