@@ -147,6 +147,7 @@ adapter_room_in(const char *directory, uint64_t size,
 		adapter_fd(open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	int error;
 
+	*least = (struct adapter_limit){ directory, 0 };
 	if (fd < 0)
 		return -errno;
 	error = adapter_room(fd, size, least);
