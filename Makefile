@@ -12,7 +12,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 CFLAGS ?= -O2 -g
 CXXFLAGS ?= -O2 -g
-PROVEFLAGS ?= -j2 --directives
+PROVEFLAGS ?= -j2
 WARNINGS = -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-5s %s\n' '$1' '$2')
@@ -96,12 +96,10 @@ $(BUILD)/bench/system.c.o: CPPFLAGS += -DBENCH_FLAGS='"$(CFLAGS)"' \
 demo: $(BUILD)/examples/shmcat ## stream a large file through both engines (DEMO_INPUT=)
 	@examples/demo.sh $(DEMO_INPUT)
 check: all ## build all, run every test
-	@if command -v prove >/dev/null; then \
-		prove $(PROVEFLAGS) --exec '$(RUNNER)' $(TESTS); \
-	else tests/run.sh -e '$(RUNNER)' $(TESTS); fi
+	@PROVEFLAGS='$(PROVEFLAGS)' tests/run.sh -e '$(RUNNER)' $(TESTS)
 stress: all ## the tests, a minute each part (SECONDS_PER_TEST=)
-	@SECONDS_PER_TEST=$${SECONDS_PER_TEST:-60} \
-		prove --directives --exec '' $(TESTS)
+	@SECONDS_PER_TEST=$${SECONDS_PER_TEST:-60} PROVEFLAGS= \
+		tests/run.sh $(TESTS)
 crash: ## kill and stop processes at every instruction
 model: ## model-check the header (needs genmc)
 mutants: ## weaken each fence and order: a test must fail for each

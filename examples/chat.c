@@ -58,7 +58,7 @@ main(int argc, char **argv)
 	struct pollfd wait[2] = { { .fd = STDIN_FILENO, .events = POLLIN } };
 	struct adapter *a;
 	struct adapter_msg in, out;
-	bool first = true;
+	struct ipc_name *n;
 	int error;
 
 	if (argc == 2 && strcmp(argv[1], "--list") == 0)
@@ -69,11 +69,12 @@ main(int argc, char **argv)
 	}
 	a = ipc_choose(argv[2], unfit);
 	config.name = argv[3];
+	n = ipc_enter(a, argv[3]);
 	error = a->ops->create(a, &config);
-	if (error == -EEXIST) {
-		first = false;
+	if (!error)
+		error = ipc_made(n);
+	else if (error == -EEXIST)
 		error = a->ops->attach(a, &config, IPC_PATIENCE);
-	}
 	if (error)
 		ipc_fail(a, "join", error);
 	in = ipc_buffer(a);
@@ -91,8 +92,6 @@ main(int argc, char **argv)
 		printf("the other has left\n");
 	else if (error)
 		ipc_fail(a, "receive", error);
-	if (first)
-		a->ops->unlink(a->ops, argv[3]);
 	adapter_free(a);
 	free(in.data);
 	free(out.data);

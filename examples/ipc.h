@@ -1,61 +1,135 @@
 /* SPDX-License-Identifier: MIT
  *
- * ipc.h - what the ipc_* examples share: choosing a mechanism by its name, and
- * moving a file through it
- *
- * The first message tells the length of the file, so that the end is known and
- * the padding is where every message must have the same length (signal).
+ * ipc.h - what the ipc_* examples share: choosing a mechanism by its name,
+ * using a name so that nothing of a killed process is in the way, and moving a
+ * file
  */
 #ifndef IPC_H
 #define IPC_H
 
 #include <adapters/all.h>
+#include <adapters/guard.h>
 
 #define IPC_PATIENCE (10 * ADAPTER_SECOND) /* for a peer that does nothing */
 
-/* The names that this process has made; removed however it ends. */
-static struct {
-	const struct adapter_ops *ops;
-	const char *names[2];
-	pid_t maker;
-} ipc_made;
+/* The names that this process uses, and which of them it has made; these are
+ * removed however it ends. What is left when it is killed goes when the next
+ * uses the name: see guard.h. */
+static struct ipc_name {
+	struct adapter a; /* to speak of the mechanism; has no endpoint */
+	struct adapter_guard guard;
+	bool made;
+} ipc_names[2];
+static int ipc_count;
 
 static inline void
-ipc_remove(void)
+ipc_leave(void)
 {
-	int i;
+	struct ipc_name *n;
 
-	for (i = 0; i < 2 && getpid() == ipc_made.maker; i++)
-		if (ipc_made.names[i])
-			ipc_made.ops->unlink(ipc_made.ops, ipc_made.names[i]);
+	for (n = ipc_names; n < ipc_names + ipc_count; n++) {
+		if (n->made && n->guard.pid == getpid())
+			n->a.ops->unlink(n->a.ops, n->guard.name);
+		adapter_guard_leave(&n->guard, &n->a);
+	}
 }
 
-/** Make the object of this name, unless it is NULL, or a pair before fork. */
-static inline int
-ipc_create(struct adapter *a, const struct adapter_config *config)
+/** What an error means here, and what to do. */
+static inline const char *
+ipc_strerror(const struct adapter_ops *ops, int error)
 {
-	int error = a->ops->create(a, config);
-
-	if (error || !config->name)
-		return error;
-	if (!ipc_made.ops)
-		atexit(ipc_remove);
-	ipc_made.ops = a->ops;
-	ipc_made.maker = getpid();
-	ipc_made.names[ipc_made.names[0] != NULL] = config->name;
-	return 0;
+	if (ops && strncmp(ops->name, "shmring", 7) == 0 && error != -EEXIST)
+		return shmring_strerror(error);
+	switch (error) {
+	case -EEXIST:
+		return "others use this name, or something else has left it: "
+		       "take another, or remove it (ipc_producer -m MECHANISM "
+		       "-u NAME)";
+	case -ETIMEDOUT:
+		return "timed out: the other side did not come, or did nothing";
+	case -EPIPE:
+		return "the other side is gone before the end";
+	case -EBUSY:
+		return "others use this name yet, or have this role";
+	case -EINVAL:
+		return "the mechanism does not take this request";
+	case -EBADMSG:
+		return "what arrived was not sent by ipc_producer";
+	case -EPROTO:
+		return "what has this name is not of this mechanism";
+	case -EMSGSIZE:
+		return "longer than a message may be";
+	case -ENOTSUP:
+		return "the mechanism cannot do this";
+	default:
+		return strerror(-error);
+	}
 }
 
 /** What failed and why, with the limit behind it if there is one; ends. */
 static inline __attribute__((noreturn)) void
 ipc_fail(const struct adapter *a, const char *what, int error)
 {
-	fprintf(stderr, "%s: %s", what, strerror(-error));
+	fprintf(stderr, "%s: %s", what, ipc_strerror(a ? a->ops : NULL, error));
 	if (a && a->refused.name)
 		fprintf(stderr, " (%s is %" PRIu64 ")", a->refused.name,
 			a->refused.value);
 	fprintf(stderr, "\n");
 	exit(1);
+}
+
+/** Use this name with the mechanism of a; ends if it is none. */
+static inline struct ipc_name *
+ipc_enter(const struct adapter *a, const char *name)
+{
+	static const char good[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+		"0123456789._-";
+	struct ipc_name *n = &ipc_names[ipc_count];
+	size_t length = strspn(name, good);
+	int error;
+
+	if (name[length] || !length || length >= ADAPTER_NAME_MAX ||
+	    name[0] == '.') {
+		fprintf(stderr,
+			"%s: not a name: 1 to %d letters, digits, '.', '_', "
+			"'-', the first not '.'\n",
+			name, ADAPTER_NAME_MAX - 1);
+		exit(64);
+	}
+	n->a.ops = a->ops;
+	error = adapter_guard_enter(&n->guard, &n->a, name, IPC_PATIENCE);
+	if (error)
+		ipc_fail(&n->a, name, error);
+	if (ipc_count++ == 0)
+		atexit(ipc_leave);
+	return n;
+}
+
+/** What has this name, this process has made: it removes it. */
+static inline int
+ipc_made(struct ipc_name *n)
+{
+	n->made = true;
+	return adapter_guard_made(&n->guard, &n->a);
+}
+
+/** Make the object of this name, unless it is NULL, or a pair before fork. */
+static inline int
+ipc_create(struct adapter *a, const struct adapter_config *config)
+{
+	struct ipc_name *n = config->name ? ipc_enter(a, config->name) : NULL;
+	int error = a->ops->create(a, config);
+
+	return error || !n ? error : ipc_made(n);
+}
+
+/** Join what another process makes under this name. */
+static inline int
+ipc_attach(struct adapter *a, const struct adapter_config *config)
+{
+	ipc_enter(a, config->name);
+	return a->ops->attach(a, config, IPC_PATIENCE);
 }
 
 /** One line a mechanism: yes, or why not. */
@@ -131,8 +205,7 @@ ipc_fork(struct adapter **a, struct adapter_config *config, int count)
 			config[i].roles = adapter_opposite(config[i].roles);
 		error = related ? a[i]->ops->after_fork(a[i], child == 0)
 			: child ? ipc_create(a[i], &config[i])
-				: a[i]->ops->attach(a[i], &config[i],
-						    IPC_PATIENCE);
+				: ipc_attach(a[i], &config[i]);
 	}
 	if (error)
 		ipc_fail(a[i - 1], "join", error);
@@ -172,38 +245,101 @@ ipc_buffer(const struct adapter *a)
 	return msg;
 }
 
-/** Send all that fd holds, and wait until it has been taken. */
+/*
+ * How a file is sent: each message begins with a byte that tells how many bytes
+ * at its end are padding, which there is where every message must have the same
+ * length (signal). The last message says instead that it is, and how many bytes
+ * of the file came before.
+ */
+#define IPC_END 255
+
+struct ipc_end {
+	uint8_t kind; /* IPC_END */
+	uint8_t total[7]; /* modulo 2^56 */
+};
+
+static inline struct ipc_end
+ipc_end(uint64_t total)
+{
+	struct ipc_end end = { .kind = IPC_END };
+
+	memcpy(end.total, &total, sizeof(end.total));
+	return end;
+}
+
+/** Up to so many bytes, fewer only at the end of the file. */
+static inline size_t
+ipc_read(int fd, uint8_t *to, size_t most)
+{
+	size_t length = 0;
+	ssize_t n = 1;
+
+	while (length < most && n != 0) {
+		n = read(fd, to + length, most - length);
+		if (n < 0 && errno != EINTR)
+			ipc_fail(NULL, "read", -errno);
+		length += n > 0 ? (size_t)n : 0;
+	}
+	return length;
+}
+
+static inline void
+ipc_write(int fd, const uint8_t *from, size_t length)
+{
+	ssize_t n;
+
+	for (; length; length -= (size_t)n, from += n) {
+		n = write(fd, from, length);
+		if (n < 0 && errno != EINTR)
+			ipc_fail(NULL, "write", -errno);
+		n = n < 0 ? 0 : n;
+	}
+}
+
+static inline void
+ipc_send(struct adapter *a, const struct adapter_msg *msg)
+{
+	int error = a->ops->send(a, msg, IPC_PATIENCE);
+
+	if (error)
+		ipc_fail(a, "send", error);
+}
+
+/** Who has made the name keeps it until the consumer has said that it is done:
+ * sent is not received. Related processes have none. */
+static inline void
+ipc_wait_for_consumer(void)
+{
+	int64_t deadline = adapter_deadline(IPC_PATIENCE), step = 0;
+	struct ipc_name *n = ipc_names;
+
+	while (ipc_count && !adapter_guard_read(&n->guard, &n->a).done)
+		if (adapter_backoff(&n->a, &step, deadline))
+			ipc_fail(&n->a, "end", -ETIMEDOUT);
+}
+
+/** Send all that fd gives until its end, and wait until it has been taken. */
 static inline void
 ipc_send_file(struct adapter *a, int fd)
 {
 	struct adapter_msg msg = ipc_buffer(a);
 	bool padded = a->ops->caps & ADAPTER_FIXED_SIZE;
-	struct stat st;
+	size_t most = a->limits.message.value, length;
+	uint8_t *data = (uint8_t *)msg.data;
+	struct ipc_end end;
 	uint64_t sent = 0;
-	ssize_t n = 0;
-	int error;
 
-	if (fstat(fd, &st))
-		ipc_fail(NULL, "fstat", -errno);
-	uint64_t size = (uint64_t)st.st_size;
-	memcpy(msg.data, &size, sizeof(size));
-	msg.length = padded ? a->limits.message.value : 8;
-	for (;;) {
-		error = a->ops->send(a, &msg, IPC_PATIENCE);
-		if (error)
-			ipc_fail(a, "send", error);
-		sent += (uint64_t)n;
-		if (sent == (uint64_t)st.st_size)
-			break;
-		n = read(fd, msg.data, a->limits.message.value);
-		if (n <= 0)
-			ipc_fail(NULL, "read", n < 0 ? -errno : -ENODATA);
-		if (!padded)
-			msg.length = (size_t)n;
+	while ((length = ipc_read(fd, data + 1, most - 1)) > 0) {
+		msg.length = padded ? most : length + 1;
+		data[0] = (uint8_t)(msg.length - 1 - length);
+		ipc_send(a, &msg);
+		sent += length;
 	}
-	error = a->ops->flush ? a->ops->flush(a, IPC_PATIENCE) : 0;
-	if (error)
-		ipc_fail(a, "flush", error);
+	end = ipc_end(sent);
+	memcpy(data, &end, sizeof(end));
+	msg.length = sizeof(end);
+	ipc_send(a, &msg);
+	ipc_wait_for_consumer();
 	printf("sent %" PRIu64 " bytes\n", sent);
 	free(msg.data);
 }
@@ -213,23 +349,32 @@ static inline void
 ipc_receive_file(struct adapter *a, int fd)
 {
 	struct adapter_msg msg = ipc_buffer(a);
-	uint64_t size = UINT64_MAX, received = 0;
+	const uint8_t *data = (const uint8_t *)msg.data;
+	uint64_t received = 0;
+	struct ipc_end end;
+	size_t length;
 	int error;
 
-	while (received < size) {
+	for (;;) {
 		error = a->ops->recv(a, &msg, IPC_PATIENCE);
 		if (error)
 			ipc_fail(a, "receive", error);
-		if (size == UINT64_MAX) {
-			memcpy(&size, msg.data, sizeof(size));
-			continue;
-		}
-		if (msg.length > size - received) /* the padding */
-			msg.length = size - received;
-		if (write(fd, msg.data, msg.length) != (ssize_t)msg.length)
-			ipc_fail(NULL, "write", errno ? -errno : -ENOSPC);
-		received += msg.length;
+		if (data[0] == IPC_END)
+			break;
+		if (data[0] >= msg.length)
+			ipc_fail(a, "receive", -EBADMSG);
+		length = msg.length - 1 - data[0];
+		ipc_write(fd, data + 1, length);
+		received += length;
 	}
+	end = ipc_end(received);
+	if (msg.length != sizeof(end) || memcmp(data, &end, sizeof(end)) != 0)
+		ipc_fail(a, "the end", -EBADMSG);
+	error = ipc_count ? adapter_guard_done(&ipc_names[0].guard,
+					       &ipc_names[0].a)
+			  : 0;
+	if (error)
+		ipc_fail(a, "the end", error);
 	printf("received %" PRIu64 " bytes\n", received);
 	free(msg.data);
 }

@@ -39,12 +39,10 @@ main(int argc, char **argv)
 	if (fd < 0)
 		ipc_fail(NULL, argv[4], -errno);
 	config.name = argv[3];
-	error = a->ops->attach(a, &config, IPC_PATIENCE);
+	error = ipc_attach(a, &config);
 	if (error)
 		ipc_fail(a, "attach", error);
 	ipc_receive_file(a, fd);
-	if (!a->ops->flush) /* the producer cannot know that we have all */
-		a->ops->unlink(a->ops, config.name);
 	adapter_free(a);
 	return close(fd) ? 1 : 0;
 }

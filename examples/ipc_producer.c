@@ -7,6 +7,12 @@
  *	./ipc_producer --list
  *	./ipc_producer -m posix_mq demo FILE & ./ipc_consumer -m posix_mq demo COPY
  *
+ * Started again after it was killed, at any moment, it finds its way: what the
+ * dead have left is replaced. Only what is not known to be left by the dead has
+ * to be removed by hand:
+ *
+ *	./ipc_producer -m posix_mq -u demo
+ *
  * A mechanism without names joins related processes only. Then the producer
  * starts the consumer itself, as its child, and is told where the copy goes:
  *
@@ -48,6 +54,21 @@ start_consumer(struct adapter *a, const char *copy)
 	}
 }
 
+/** Whatever has this name, and whoever uses it. */
+static int
+remove_name(struct adapter *a, const char *name)
+{
+	struct ipc_name *n = ipc_enter(a, name);
+	int error = a->ops->unlink(a->ops, name);
+
+	if (!error || error == -ENOENT)
+		error = ipc_made(n); /* nothing: so that its guard goes, too */
+	if (error)
+		ipc_fail(a, name, error);
+	adapter_free(a);
+	return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -60,11 +81,14 @@ main(int argc, char **argv)
 		return ipc_list(ipc_unfit_for_files);
 	if (argc != 5 || strcmp(argv[1], "-m") != 0) {
 		fprintf(stderr, "usage: ipc_producer --list | -m MECHANISM "
-				"NAME FILE | -m MECHANISM FILE COPY\n");
+				"NAME FILE | -m MECHANISM FILE COPY |\n"
+				"       -m MECHANISM -u NAME\n");
 		return 64;
 	}
 	a = ipc_choose(argv[2], ipc_unfit_for_files);
 	related = a->ops->caps & ADAPTER_FORK_ONLY;
+	if (strcmp(argv[3], "-u") == 0 && !related)
+		return remove_name(a, argv[4]);
 	fd = open_or_fail(argv[related ? 3 : 4], O_RDONLY);
 	config.name = related ? NULL : argv[3];
 	error = ipc_create(a, &config);
@@ -73,9 +97,7 @@ main(int argc, char **argv)
 	if (related)
 		start_consumer(a, argv[4]);
 	ipc_send_file(a, fd);
-	if (!a->ops->flush) /* the consumer removes the name */
-		ipc_made.names[0] = NULL;
-	adapter_free(a); /* what a library still holds goes out here */
+	adapter_free(a);
 	if (related)
 		wait(&status);
 	return status ? 1 : 0;

@@ -7,44 +7,88 @@ export TMPDIR="$tmp" # for the names in the file system
 name=${ring#/}
 file=include/shmring.h
 digest=$(sha256sum <$file)
+mkfifo "$tmp/endless"
 
-# pair MECHANISM: producer and consumer, either first
+# produce MECHANISM, consume MECHANISM: in the background, or not
+produce()
+{
+	$limit "$examples/ipc_producer" -m "$1" "$name" $file \
+		>"$tmp/producer" 2>&1
+}
+
+consume()
+{
+	$limit "$examples/ipc_consumer" -m "$1" "$name" "$tmp/copy" \
+		>"$tmp/consumer" 2>&1
+}
+
+# pair FIRST MECHANISM WHAT: a file arrives, whoever comes first
 pair()
 {
+	rm -f "$tmp/copy"
+	if [ "$1" = producer ]; then
+		produce "$2" &
+		consume "$2"
+		consumer=$?
+		wait $!
+		producer=$?
+	else
+		consume "$2" &
+		produce "$2"
+		producer=$?
+		wait $!
+		consumer=$?
+	fi
+	is "$producer $consumer $(sha256sum <"$tmp/copy")" "0 0 $digest" \
+		"$2: $1 first${3:+, $3}, the digest is the same"
+	[ "$producer $consumer" = "0 0" ] ||
+		sed 's/^/# /' "$tmp/producer" "$tmp/consumer"
+}
+
+# interrupt PRODUCER_ARGUMENTS...: what has begun to send a file without an end
+# is killed, with its consumer, in the middle
+interrupt()
+{
+	rm -f "$tmp/copy"
+	yes >"$tmp/endless" 2>/dev/null &
+	yes=$!
+	"$examples/ipc_producer" "$@" >"$tmp/producer" 2>&1 &
+	producer=$!
+	if [ "$4" = "$tmp/endless" ]; then
+		"$examples/ipc_consumer" -m "$2" "$name" "$tmp/copy" \
+			>"$tmp/consumer" 2>&1 &
+		consumer=$!
+	fi
+	wait_for test -s "$tmp/copy"
+	[ "$4" = "$tmp/endless" ] ||
+		consumer=$(cat "/proc/$producer/task/$producer/children")
+	# shellcheck disable=SC2086 # a list, and none if it has ended
+	kill -9 $producer $consumer
+	wait $yes
+	ok $(($? != 141)) "$2: killed in the middle" # by SIGPIPE
+} 2>/dev/null
+
+# unrelated MECHANISM: producer and consumer, as they come and after a crash
+unrelated()
+{
 	for first in producer consumer; do
-		rm -f "$tmp/copy"
-		if [ $first = producer ]; then
-			$limit "$examples/ipc_producer" -m "$1" "$name" $file \
-				>"$tmp/producer" 2>&1 &
-			$limit "$examples/ipc_consumer" -m "$1" "$name" \
-				"$tmp/copy" >"$tmp/consumer" 2>&1
-			consumer=$?
-			wait $!
-			producer=$?
-		else
-			$limit "$examples/ipc_consumer" -m "$1" "$name" \
-				"$tmp/copy" >"$tmp/consumer" 2>&1 &
-			$limit "$examples/ipc_producer" -m "$1" "$name" $file \
-				>"$tmp/producer" 2>&1
-			producer=$?
-			wait $!
-			consumer=$?
-		fi
-		is "$producer $consumer $(sha256sum <"$tmp/copy")" \
-			"0 0 $digest" "$1: $first first, the digest is the same"
-		[ "$producer $consumer" = "0 0" ] ||
-			sed 's/^/# /' "$tmp/producer" "$tmp/consumer"
+		pair $first "$1" ""
+		interrupt -m "$1" "$name" "$tmp/endless"
+		pair $first "$1" "after both were killed"
 	done
 }
 
 # related MECHANISM: the producer starts the consumer
 related()
 {
-	rm -f "$tmp/copy"
-	$limit "$examples/ipc_producer" -m "$1" $file "$tmp/copy" \
-		>"$tmp/output" 2>&1
-	is "$? $(sha256sum <"$tmp/copy")" "0 $digest" \
-		"$1: related, the digest is the same"
+	for what in "" ", after both were killed"; do
+		rm -f "$tmp/copy"
+		$limit "$examples/ipc_producer" -m "$1" $file "$tmp/copy" \
+			>"$tmp/output" 2>&1
+		is "$? $(sha256sum <"$tmp/copy")" "0 $digest" \
+			"$1: related$what, the digest is the same"
+		[ -z "$what" ] && interrupt -m "$1" "$tmp/endless" "$tmp/copy"
+	done
 }
 
 # refused EXAMPLE MECHANISM REASON: it ends with the reason that --list gives
@@ -58,7 +102,7 @@ refused()
 "$examples/ipc_consumer" --list >"$tmp/consumers"
 while read -r mechanism can why; do
 	if [ "$can" = yes ]; then
-		pair "$mechanism"
+		unrelated "$mechanism"
 		continue
 	fi
 	case $why in
@@ -69,6 +113,29 @@ while read -r mechanism can why; do
 	esac
 	refused ipc_consumer "$mechanism" "$why"
 done <"$tmp/consumers"
+# What is not known to be left by the dead is not touched, but by -u.
+mkfifo "$tmp/$name.fifo"
+"$examples/ipc_producer" -m fifo "$name" $file >"$tmp/output" 2>&1
+is "$? $(grep -c 'others use this name' "$tmp/output")" "1 1" \
+	"what others have made is not replaced, and it is said"
+ok "$(test -p "$tmp/$name.fifo"; echo $?)" "and is still there"
+$limit "$examples/ipc_producer" -m fifo -u "$name" >"$tmp/output" 2>&1
+is "$? $(find "$tmp" -name "$name*")" "0 " "-u removes it"
+
+# A file whose size the system does not tell is read until its end.
+file=/proc/version
+digest=$(sha256sum <$file)
+pair producer posix_mq "a file of /proc"
+file=/dev/null
+digest=$(sha256sum <$file)
+pair producer unix_stream "an empty file"
+$limit "$examples/ipc_producer" -m fifo a/b $file >"$tmp/output" 2>&1
+is "$? $(grep -c 'not a name' "$tmp/output")" "64 1" "a bad name is called one"
+$limit "$examples/ipc_consumer" -m shmring_spsc "$name" "$tmp/copy" \
+	>"$tmp/output" 2>&1
+is "$? $(grep -c 'nobody came' "$tmp/output")" "1 1" \
+	"the ring's own text tells why it failed"
+
 is "$(cut -c1-16 "$tmp/consumers")" "$(cut -c1-16 "$tmp/producers")" \
 	"both list the same mechanisms"
 

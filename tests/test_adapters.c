@@ -1760,6 +1760,179 @@ resources_run_out(struct test *t)
 		is_int(status, 0, "%s: /dev/shm is full", t->ops->name);
 }
 
+/* ------------------------------------------------------------ surroundings */
+
+/* Some of this the header of the ring does since layout 2. */
+static bool
+ring_of_layout_1(const struct test *t)
+{
+	return SHMRING_LAYOUT < 2 && strncmp(t->ops->name, "shmring", 7) == 0;
+}
+
+/* Those of a library are its own. */
+static bool
+makes_its_own_descriptors(const struct test *t)
+{
+	return can(t, ADAPTER_UNCOUNTED) &&
+	       strncmp(t->ops->name, "shmring", 7) != 0;
+}
+
+/* Both sides in one process, as far as they come without the other's help;
+ * the status tells of descriptors below 3. */
+static int
+use_without_standard_descriptors(struct test *t)
+{
+	struct adapter *peer = adapter_new(t->ops);
+	struct pollfd told;
+	int fd, low = 0;
+
+	for (fd = 0; fd < 3; fd++)
+		close(fd);
+	t->a = adapter_new(t->ops);
+	t->config.roles = ADAPTER_RECEIVER;
+	t->config.name = can(t, ADAPTER_NAMED) ? t->name : NULL;
+	if (t->ops->create(t->a, &t->config))
+		return 8;
+	t->config.roles = ADAPTER_SENDER;
+	if (!can(t, ADAPTER_NAMED))
+		t->ops->after_fork(t->a, false);
+	else if (t->ops->attach(peer, &t->config, MOMENT))
+		low = 16;
+	if (can(t, ADAPTER_POLLABLE))
+		t->ops->pollfd(t->a, &told);
+	for (fd = 0; fd < 3; fd++)
+		low |= (fcntl(fd, F_GETFD) >= 0) << fd;
+	adapter_free(peer);
+	adapter_free(t->a);
+	if (t->config.name)
+		t->ops->unlink(t->ops, t->name);
+	return low;
+}
+
+static void
+descriptors_are_above_stderr(struct test *t)
+{
+	pid_t child;
+
+	if (makes_its_own_descriptors(t) || ring_of_layout_1(t))
+		return;
+	snprintf(t->name, sizeof(t->name), "%s", tap_name() + 1);
+	child = tap_fork();
+	if (child == 0)
+		_exit(use_without_standard_descriptors(t));
+	is_int(tap_wait(child), 0,
+	       "%s: takes no descriptor below 3, though they are closed",
+	       t->ops->name);
+}
+
+static int
+send_late(struct test *t)
+{
+	struct adapter_msg msg = message(t, length_of(t, 0));
+
+	poll(NULL, 0, MOMENT / 1000000);
+	return t->ops->send(t->a, &msg, INT64_MAX - 1) || !hear(t);
+}
+
+static void
+longest_timeouts_wait(struct test *t)
+{
+	struct adapter_msg msg;
+	bool good;
+
+	if (ring_of_layout_1(t))
+		return;
+	good = meet(t, any_way(t), ADAPTER_RECEIVER, send_late);
+	msg = message(t, 0);
+	good = good && t->ops->recv(t->a, &msg, INT64_MAX - 1) == 0;
+	if (good)
+		tell(t);
+	is_int(part(t) + !good, 0,
+	       "%s: a time-out of INT64_MAX - 1 is no short one", t->ops->name);
+}
+
+/* A FIFO has the name, in either place where names are. */
+static void
+foreign_name_is_refused(struct test *t)
+{
+	char path[2][128];
+	pid_t child;
+	int i;
+
+	if (!can(t, ADAPTER_NAMED) || strcmp(t->ops->name, "fifo") == 0)
+		return;
+	snprintf(t->name, sizeof(t->name), "%s", tap_name() + 1);
+	snprintf(path[0], sizeof(path[0]), "%s/%s.%s", directory, t->name,
+		 t->ops->name);
+	snprintf(path[1], sizeof(path[1]), "/dev/shm/%s.%s", t->name,
+		 t->ops->name);
+	for (i = 0; i < 2; i++)
+		if (mkfifo(path[i], 0600))
+			bail("mkfifo failed");
+	child = tap_fork();
+	if (child == 0) {
+		tap_watchdog(10);
+		t->a = adapter_new(t->ops);
+		t->config.name = t->name;
+		t->config.roles = ADAPTER_RECEIVER;
+		_exit(t->ops->attach(t->a, &t->config, MOMENT) == 0);
+	}
+	is_int(tap_wait(child), 0,
+	       "%s: attach to a FIFO fails, and does not hang", t->ops->name);
+	for (i = 0; i < 2; i++)
+		unlink(path[i]);
+}
+
+/* 16 TiB, of who allows so much. If they were allocated all the same, it would
+ * end at the limit. */
+static void
+too_large_a_request(struct test *t)
+{
+	static const char *const makers[] = {
+		"mmap_file", "sysv_shm",   "posix_shm_sem", "posix_shm_mutex",
+		"eventfd",   "process_vm", "shmring_spsc",  "shmring_mpmc",
+	};
+	bool makes = false, named;
+	pid_t child;
+	int error;
+	size_t i;
+
+	for (i = 0; i < sizeof(makers) / sizeof(makers[0]); i++)
+		makes = makes || strcmp(makers[i], t->ops->name) == 0;
+	if (!makes)
+		return;
+	child = tap_fork();
+	if (child == 0) {
+		set_limit(RLIMIT_FSIZE, 16 << 20);
+		error = request(t, 1 << 30, 1 << 14, &named);
+		_exit(!named || (error != -ENOSPC && error != -EFBIG));
+	}
+	is_int(tap_wait(child), 0,
+	       "%s: more than there is room for is refused by what limit",
+	       t->ops->name);
+}
+
+static void
+room_is_judged(void)
+{
+	struct adapter_limit least;
+	int fd = memfd_create("room", MFD_CLOEXEC);
+
+	is_int(adapter_room(fd, 1, &least), 0, "room for a byte in memory");
+	is_int(adapter_room(fd, UINT64_MAX / 2, &least), -ENOSPC,
+	       "no room for 8 EiB");
+	printf("# %s is %" PRIu64 "\n", least.name, least.value);
+	ok(least.value > 0 && least.value < UINT64_MAX / 4,
+	   "whose limit it is, and how much, is told");
+	is_int(adapter_room(-1, UINT64_MAX / 2, &least), -ENOSPC,
+	       "nor without a file");
+	is_int(adapter_room_in("/", UINT64_MAX / 2, &least), -ENOSPC,
+	       "nor on a disk");
+	ok(strcmp(least.name, "free bytes of the file system") == 0,
+	   "which is then told");
+	close(fd);
+}
+
 static unsigned
 entries(const char *path, const char *containing)
 {
@@ -1860,6 +2033,10 @@ keeps_the_contract(const struct adapter_ops *ops)
 		stranger_is_refused,
 		name_is_its_own,
 		resources_run_out,
+		descriptors_are_above_stderr,
+		longest_timeouts_wait,
+		foreign_name_is_refused,
+		too_large_a_request,
 	};
 	struct test *t = &test;
 	size_t i;
@@ -1890,6 +2067,7 @@ main(int argc, char **argv)
 		  mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
 		  mkdir(queues, 0700) == 0 &&
 		  mount("mqueue", queues, "mqueue", 0, NULL) == 0;
+	room_is_judged();
 	for (i = 0; i < ADAPTER_COUNT; i++) {
 		for (j = 1; j < argc; j++)
 			if (strcmp(argv[j], adapter_all[i]->name) == 0)

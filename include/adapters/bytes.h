@@ -136,6 +136,7 @@ adapter_stream_read(struct adapter *a, struct adapter_stream *s, void *to,
 	if (n > 0 && socket && CMSG_FIRSTHDR(&m)) {
 		adapter_close_fd(a, &s->passed);
 		memcpy(&s->passed, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(int));
+		s->passed = adapter_fd(s->passed);
 	}
 	return n ? n : -EPIPE;
 }

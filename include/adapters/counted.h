@@ -75,9 +75,10 @@ adapter_counted_make(struct adapter *a, const struct adapter_config *config)
 		return error;
 	adapter_counted_place(e);
 	adapter_segment_ready(&e->memory);
-	e->fds[ADAPTER_COUNTED_FREE] =
-		ADAPTER_SYS(a, eventfd((unsigned)a->limits.depth.value, flags));
-	e->fds[ADAPTER_COUNTED_FILLED] = ADAPTER_SYS(a, eventfd(0, flags));
+	e->fds[ADAPTER_COUNTED_FREE] = adapter_fd(ADAPTER_SYS(
+		a, eventfd((unsigned)a->limits.depth.value, flags)));
+	e->fds[ADAPTER_COUNTED_FILLED] =
+		adapter_fd(ADAPTER_SYS(a, eventfd(0, flags)));
 	return e->fds[0] < 0 || e->fds[1] < 0 ? adapter_error(a) : 0;
 }
 

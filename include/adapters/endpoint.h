@@ -23,24 +23,61 @@ adapter_refuse(struct adapter *a, int error, const char *name, uint64_t value)
 	return error;
 }
 
+/**
+ * The descriptor that a call has just made, or -1 and errno: never 0 to 2.
+ * Where a daemon has closed those, they would be ours, and what is printed
+ * would be written into them.
+ */
+static inline int
+adapter_fd(int fd)
+{
+	int high, why;
+
+	if (fd < 0 || fd > 2)
+		return fd;
+	high = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	why = errno == EINVAL ? EMFILE : errno; /* RLIMIT_NOFILE below 4 */
+	close(fd);
+	errno = why;
+	return high;
+}
+
+/** The same for the two of a pair, with what the call that made it returned. */
+static inline int
+adapter_fd_pair(int made, int fds[2])
+{
+	if (made)
+		return made;
+	fds[0] = adapter_fd(fds[0]);
+	fds[1] = adapter_fd(fds[1]);
+	return fds[0] < 0 || fds[1] < 0 ? -1 : 0;
+}
+
+/** What a file of the kernel's says, as text; false if it cannot be read. */
+static inline bool
+adapter_kernel_says(const char *path, char *text, size_t size)
+{
+	int fd = adapter_fd(open(path, O_RDONLY | O_CLOEXEC));
+	ssize_t length;
+
+	if (fd < 0)
+		return false;
+	length = read(fd, text, size - 1);
+	close(fd);
+	text[length > 0 ? length : 0] = '\0';
+	return length > 0;
+}
+
 /** A number under /proc/sys, or fallback where it cannot be read. */
 static inline uint64_t
 adapter_sysctl(const char *name, uint64_t fallback)
 {
 	char path[128], text[32];
-	ssize_t length;
-	int fd;
 
 	snprintf(path, sizeof(path), "/proc/sys/%s", name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return fallback;
-	length = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (length <= 0)
-		return fallback;
-	text[length] = '\0';
-	return strtoull(text, NULL, 10);
+	return adapter_kernel_says(path, text, sizeof(text))
+		       ? strtoull(text, NULL, 10)
+		       : fallback;
 }
 
 /** A resource limit of this process (RLIMIT_NOFILE, ...). */
@@ -164,7 +201,8 @@ adapter_close_fd(struct adapter *a, int *fd)
 static inline int
 adapter_descriptors_left(struct adapter *a, int count)
 {
-	int fd = ADAPTER_SYS(a, open("/dev/null", O_RDONLY | O_CLOEXEC));
+	int fd = adapter_fd(
+		ADAPTER_SYS(a, open("/dev/null", O_RDONLY | O_CLOEXEC)));
 	int error = fd < 0 ? adapter_error(a) : 0;
 
 	if (!error && count > 1)

@@ -52,7 +52,7 @@ adapter_fifo_open(struct adapter *a, int64_t deadline)
 
 	if (f->stream.in >= 0 || f->stream.out >= 0)
 		return 0;
-	while ((fd = ADAPTER_SYS(a, open(f->path, flags))) < 0) {
+	while ((fd = adapter_fd(ADAPTER_SYS(a, open(f->path, flags)))) < 0) {
 		why = errno;
 		if (why != ENOENT && why != ENXIO && why != EINTR)
 			return adapter_error(a);

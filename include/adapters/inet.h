@@ -27,7 +27,8 @@ adapter_inet_bind(struct adapter *a, int type, uint32_t host, uint64_t *port)
 	struct sockaddr_in address = adapter_inet_address(host, *port);
 	socklen_t length = sizeof(address);
 	int error, one = 1;
-	int fd = ADAPTER_SYS(a, socket(AF_INET, type | SOCK_CLOEXEC, 0));
+	int fd = adapter_fd(
+		ADAPTER_SYS(a, socket(AF_INET, type | SOCK_CLOEXEC, 0)));
 
 	if (fd < 0)
 		return adapter_error(a);

@@ -3,6 +3,9 @@
  * library.h - endpoints of the messaging libraries: how the two sides meet
  * (address.h), and how a tag travels with the data.
  *
+ * The descriptors of a library are its own, also below 3 where a daemon has
+ * closed those: it should have /dev/null there before.
+ *
  * The threads of a library do not survive fork. So an endpoint without a name
  * starts its library in after_fork, and one that a child has inherited is only
  * forgotten there.

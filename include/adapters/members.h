@@ -84,7 +84,7 @@ adapter_members_pidfd(struct adapter *a, struct adapter_segment *s, int which,
 	if (!pid || !__atomic_load_n(&m->roles, __ATOMIC_ACQUIRE))
 		return -EAGAIN;
 	*who = m->process;
-	*fd = (int)ADAPTER_SYS(a, syscall(SYS_pidfd_open, pid, 0));
+	*fd = adapter_fd((int)ADAPTER_SYS(a, syscall(SYS_pidfd_open, pid, 0)));
 	if (*fd < 0 && errno != ESRCH)
 		return adapter_error(a);
 	if (*fd >= 0 && adapter_alive(a, *who))

@@ -53,8 +53,13 @@ adapter_publish(struct adapter *a, const struct adapter_config *config,
 
 	if (error)
 		return error;
+	if (adapter_rlimit(RLIMIT_FSIZE) < sizeof(value)) /* SIGXFSZ */
+		return adapter_refuse(a, -EFBIG, "RLIMIT_FSIZE",
+				      adapter_rlimit(RLIMIT_FSIZE));
 	snprintf(part, sizeof(part), "%s.%ld", path, (long)getpid());
-	fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	unlink(part); /* of a dead process with our number */
+	fd = adapter_fd(
+		open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
 	if (fd < 0)
 		return adapter_error(a);
 	errno = ENOSPC; /* a short write does not say so itself */
@@ -76,7 +81,9 @@ adapter_lookup(const char *name, const char *suffix, uint64_t *value)
 
 	if (error)
 		return error;
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	/* O_NONBLOCK: no FIFO or lease under the name holds us up. */
+	fd = adapter_fd(
+		open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
 	if (fd < 0)
 		return -errno;
 	if (read(fd, value, sizeof(*value)) != sizeof(*value))

@@ -143,6 +143,7 @@ adapter_packet_read(struct adapter *a, struct adapter_msg *msg,
 			if (passed)
 				memcpy(&s->descriptor, CMSG_DATA(passed),
 				       sizeof(int));
+			s->descriptor = adapter_fd(s->descriptor);
 			return -EPROTOTYPE;
 		}
 		if ((size_t)n > sizeof(packet))

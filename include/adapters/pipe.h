@@ -133,7 +133,9 @@ adapter_pipe_create(struct adapter *a, const struct adapter_config *config)
 		unsigned user = i == 0 ? ADAPTER_SENDER : ADAPTER_RECEIVER;
 
 		if ((a->roles & user) &&
-		    ADAPTER_SYS(a, pipe2(p->ends[i], O_CLOEXEC)))
+		    adapter_fd_pair(
+			    ADAPTER_SYS(a, pipe2(p->ends[i], O_CLOEXEC)),
+			    p->ends[i]))
 			error = adapter_error(a);
 		else if (a->roles & user)
 			error = adapter_pipe_in_force(a, size, p->ends[i][0]);
@@ -151,7 +153,7 @@ adapter_pipe_reopen(struct adapter *a, int fd, int flags)
 	int own;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	own = ADAPTER_SYS(a, open(path, flags | O_CLOEXEC));
+	own = adapter_fd(ADAPTER_SYS(a, open(path, flags | O_CLOEXEC)));
 	return own < 0 ? adapter_error(a) : own;
 }
 

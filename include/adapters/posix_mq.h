@@ -107,9 +107,9 @@ adapter_posix_mq_create(struct adapter *a, const struct adapter_config *config)
 
 	if (error)
 		return error;
-	q->queue = ADAPTER_SYS(
+	q->queue = adapter_fd(ADAPTER_SYS(
 		a, mq_open(path, adapter_posix_mq_access(a) | O_CREAT | O_EXCL,
-			   permissions, &shape));
+			   permissions, &shape)));
 	if (q->queue < 0)
 		return adapter_posix_mq_refused(a);
 	if (ADAPTER_SYS(a, fchmod(q->queue, permissions))) /* the umask */
@@ -129,8 +129,8 @@ adapter_posix_mq_attach(struct adapter *a, const struct adapter_config *config,
 
 	if (error)
 		return error;
-	while ((q->queue = ADAPTER_SYS(
-			a, mq_open(path, adapter_posix_mq_access(a)))) < 0) {
+	while ((q->queue = adapter_fd(ADAPTER_SYS(
+			a, mq_open(path, adapter_posix_mq_access(a))))) < 0) {
 		error = adapter_absent(a, &step, deadline);
 		if (error)
 			return error;

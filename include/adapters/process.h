@@ -22,18 +22,11 @@ static inline uint64_t
 adapter_process_start(pid_t pid)
 {
 	char path[32], text[512], *field;
-	ssize_t length;
-	int fd, skip;
+	int skip;
 
 	snprintf(path, sizeof(path), "/proc/%ld/stat", (long)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	if (!adapter_kernel_says(path, text, sizeof(text)))
 		return 0;
-	length = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (length <= 0)
-		return 0;
-	text[length] = '\0';
 	field = strrchr(text, ')'); /* the name before may hold anything */
 	for (skip = 0; field && skip < 20; skip++)
 		field = strchr(field + 1, ' ');
@@ -56,7 +49,8 @@ adapter_alive(struct adapter *a, struct adapter_process p)
 	uint64_t start;
 	bool alive = true;
 
-	exited.fd = (int)ADAPTER_SYS(a, syscall(SYS_pidfd_open, p.pid, 0));
+	exited.fd = adapter_fd(
+		(int)ADAPTER_SYS(a, syscall(SYS_pidfd_open, p.pid, 0)));
 	if (exited.fd < 0)
 		return errno != ESRCH;
 	a->syscalls += 5; /* those of the lines below */

@@ -12,8 +12,7 @@
 #define ADAPTER_REGULAR_H
 
 #include "names.h"
-
-#include <sys/statvfs.h>
+#include "room.h"
 
 #define ADAPTER_REGULAR_MAGIC UINT64_C(0x3172657470616461) /* "adapter1" */
 #define ADAPTER_REGULAR_HEADER 64 /* what the mechanism stores follows */
@@ -41,24 +40,6 @@ adapter_regular_lock(struct adapter *a, int fd, short type, off_t at, bool wait)
 	return 0;
 }
 
-/** Take blocks for the whole file now, so that a map never raises SIGBUS. */
-static inline int
-adapter_regular_allocate(struct adapter *a, int fd, size_t size)
-{
-	uint64_t most = adapter_rlimit(RLIMIT_FSIZE);
-	struct statvfs disk = { 0 };
-	int error;
-
-	if (size > most) /* trying would raise SIGXFSZ */
-		return adapter_refuse(a, -EFBIG, "RLIMIT_FSIZE", most);
-	error = -ADAPTER_SYS(a, posix_fallocate(fd, 0, (off_t)size));
-	if (error != -ENOSPC)
-		return error;
-	fstatvfs(fd, &disk);
-	return adapter_refuse(a, error, "free bytes of the file system",
-			      disk.f_bavail * disk.f_frsize);
-}
-
 /**
  * Make the file of config->name, `size` bytes with its header, and lock byte
  * `at` of it unless that is -1. A descriptor, or an error.
@@ -81,11 +62,12 @@ adapter_regular_create(struct adapter *a, const struct adapter_config *config,
 	if (error)
 		return error;
 	snprintf(part, sizeof(part), "%s.%ld", path, (long)getpid());
-	fd = ADAPTER_SYS(a,
-			 open(part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0));
+	unlink(part); /* of a dead process with our number */
+	fd = adapter_fd(ADAPTER_SYS(
+		a, open(part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0)));
 	if (fd < 0)
 		return adapter_error(a);
-	error = adapter_regular_allocate(a, fd, size);
+	error = adapter_allocate(a, fd, size);
 	if (!error && at >= 0)
 		error = adapter_regular_lock(a, fd, F_WRLCK, at, false);
 	if (!error &&
@@ -118,8 +100,10 @@ adapter_regular_attach(struct adapter *a, const struct adapter_config *config,
 			     : -EINVAL;
 	if (error)
 		return error;
-	while ((fd = ADAPTER_SYS(
-			a, open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW))) < 0) {
+	/* O_NONBLOCK: no lease or FIFO under the name holds us up. */
+	while ((fd = adapter_fd(ADAPTER_SYS(
+			a, open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW |
+					      O_NONBLOCK)))) < 0) {
 		error = adapter_absent(a, &step, deadline);
 		if (error)
 			return error;

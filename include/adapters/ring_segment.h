@@ -68,6 +68,20 @@ adapter_shmring_shape(const struct adapter *a, mode_t permissions)
 	return shape;
 }
 
+/** Is there room for the messages of this shape, wherever the ring goes? */
+static inline int
+adapter_shmring_room(struct adapter *a, const struct shmring_config *shape)
+{
+	struct adapter_limit least;
+	int error = adapter_room_in(SHMRING_DIRECTORY,
+				    (uint64_t)shape->slots * shape->slot_size,
+				    &least);
+
+	return error == -ENOSPC || error == -EFBIG
+		       ? adapter_refuse(a, error, least.name, least.value)
+		       : 0;
+}
+
 /** End of create and attach, with the error so far; limits as the ring has. */
 static inline int
 adapter_shmring_done(struct adapter *a, int error)
@@ -104,15 +118,14 @@ adapter_shmring_create(struct adapter *a, const struct adapter_config *config)
 
 	if (!error && config->name)
 		error = adapter_segment_name(path, config->name, a->ops->name);
+	if (!error)
+		error = adapter_shmring_room(a, &shape);
 	if (error)
 		return error;
 	error = config->name ? shmring_create(ring, path, &shape)
 			     : shmring_create_memfd(ring, &shape);
 	if (error == -EOWNERDEAD) /* left by the dead, but there */
 		error = -EEXIST;
-	if (error == -ENOSPC)
-		return adapter_refuse(a, error, "/dev/shm",
-				      (uint64_t)shape.slots * shape.slot_size);
 	return adapter_shmring_done(a, error);
 }
 

@@ -138,7 +138,8 @@ adapter_rpc_meet(struct adapter *a, bool listen, int64_t deadline)
 	adapter_ignore_sigpipe();
 	memcpy(at.sun_path, r->library.address.path,
 	       strlen(r->library.address.path) + 1);
-	r->fd = ADAPTER_SYS(a, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	r->fd = adapter_fd(
+		ADAPTER_SYS(a, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)));
 	r->library.owner = getpid();
 	if (r->fd < 0)
 		return adapter_error(a);

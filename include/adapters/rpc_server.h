@@ -137,7 +137,7 @@ adapter_rpc_serve(void *of)
 	int fd = -1;
 
 	if (adapter_rpc_readable(r, r->listener))
-		fd = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC);
+		fd = adapter_fd(accept4(r->listener, NULL, NULL, SOCK_CLOEXEC));
 	if (fd >= 0) {
 		adapter_library_met(r->library);
 		transport = svc_fd_create(fd, 0, 0);

@@ -14,6 +14,7 @@
 
 #include "names.h"
 #include "process.h"
+#include "room.h"
 
 #include <sys/mman.h>
 
@@ -124,21 +125,20 @@ adapter_segment_create(struct adapter *a, struct adapter_segment *s,
 		error = adapter_segment_name(path, config->name, suffix);
 		if (error)
 			return error;
-		s->fd = ADAPTER_SYS(a, shm_open(path, O_RDWR | O_CREAT | O_EXCL,
-						permissions));
+		s->fd = adapter_fd(
+			ADAPTER_SYS(a, shm_open(path, O_RDWR | O_CREAT | O_EXCL,
+						permissions)));
 	} else {
-		s->fd = ADAPTER_SYS(
+		s->fd = adapter_fd(ADAPTER_SYS(
 			a,
-			memfd_create(suffix, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+			memfd_create(suffix, MFD_CLOEXEC | MFD_ALLOW_SEALING)));
 	}
 	if (s->fd < 0)
 		return adapter_error(a);
 	if (ADAPTER_SYS(a, fchmod(s->fd, permissions)))
 		error = adapter_error(a);
 	if (!error)
-		error = -ADAPTER_SYS(a, posix_fallocate(s->fd, 0, (off_t)size));
-	if (error == -ENOSPC)
-		error = adapter_refuse(a, error, "/dev/shm", size);
+		error = adapter_allocate(a, s->fd, size);
 	if (!error && !config->name &&
 	    ADAPTER_SYS(a, fcntl(s->fd, F_ADD_SEALS, F_SEAL_SHRINK)))
 		error = adapter_error(a);
@@ -173,6 +173,8 @@ adapter_segment_adopt(struct adapter *a, struct adapter_segment *s)
 
 	if (ADAPTER_SYS(a, fstat(s->fd, &st)))
 		return adapter_error(a);
+	if (!S_ISREG(st.st_mode))
+		return -EPROTO;
 	if (st.st_size <= (off_t)sizeof(struct adapter_shared))
 		return -EAGAIN;
 	error = adapter_segment_map(a, s, (size_t)st.st_size);
@@ -196,7 +198,10 @@ adapter_segment_attach(struct adapter *a, struct adapter_segment *s,
 
 	adapter_segment_clear(s);
 	while (!error) {
-		s->fd = ADAPTER_SYS(a, shm_open(path, O_RDWR, 0));
+		/* O_NONBLOCK: no lease holds us up; EAGAIN as long as it is
+		   there. */
+		s->fd = adapter_fd(
+			ADAPTER_SYS(a, shm_open(path, O_RDWR | O_NONBLOCK, 0)));
 		error = s->fd >= 0	  ? adapter_segment_adopt(a, s)
 			: errno == ENOENT ? -EAGAIN
 					  : adapter_error(a);

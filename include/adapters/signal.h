@@ -157,7 +157,8 @@ adapter_signal_pollfd(struct adapter *a, struct pollfd *out)
 	if (!(a->roles & ADAPTER_RECEIVER))
 		return -EBADF;
 	if (s->signalfd < 0)
-		s->signalfd = ADAPTER_SYS(a, signalfd(-1, &all, SFD_CLOEXEC));
+		s->signalfd = adapter_fd(
+			ADAPTER_SYS(a, signalfd(-1, &all, SFD_CLOEXEC)));
 	if (s->signalfd < 0)
 		return adapter_error(a);
 	*out = (struct pollfd){ .fd = s->signalfd, .events = POLLIN };

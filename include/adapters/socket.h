@@ -149,8 +149,8 @@ adapter_socket_peer(struct adapter *a, int64_t deadline)
 	int fd, error;
 
 	while (s->listener >= 0) {
-		fd = ADAPTER_SYS(
-			a, accept4(s->listener, NULL, NULL, SOCK_CLOEXEC));
+		fd = adapter_fd(ADAPTER_SYS(
+			a, accept4(s->listener, NULL, NULL, SOCK_CLOEXEC)));
 		if (fd >= 0) {
 			adapter_socket_use(s, fd);
 			adapter_close_fd(a, &s->listener);

@@ -10,6 +10,7 @@
 #define ADAPTER_SYSV_SEGMENT_H
 
 #include "buffer.h"
+#include "room.h"
 #include "sysv.h"
 
 #include <sys/sem.h>
@@ -109,8 +110,13 @@ adapter_sysv_segment_make(struct adapter *a,
 	};
 	int error;
 
+	struct adapter_limit least;
+
 	if (size > most)
 		return adapter_refuse(a, -EINVAL, "kernel.shmmax", most);
+	error = adapter_room(-1, size, &least);
+	if (error)
+		return adapter_refuse(a, error, least.name, least.value);
 	m->memory = ADAPTER_SYS(a, shmget(IPC_PRIVATE, size, access));
 	if (m->memory < 0)
 		return adapter_sysv_refused(a, "kernel/shmmni");

@@ -66,9 +66,9 @@ adapter_tcp_connect(struct adapter *a, uint64_t port, int64_t deadline)
 	socklen_t length = sizeof(int);
 	int fd, error, why = 0;
 
-	fd = ADAPTER_SYS(
-		a,
-		socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+	fd = adapter_fd(ADAPTER_SYS(
+		a, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			  0)));
 	if (fd < 0)
 		return adapter_error(a);
 	adapter_socket_use((struct adapter_socket *)a, fd);

@@ -54,10 +54,11 @@ adapter_unix_listen(struct adapter *a, const struct adapter_config *config)
 
 	if (error)
 		return error;
-	fd = ADAPTER_SYS(a, socket(AF_UNIX,
-				   s->type | SOCK_CLOEXEC |
-					   (connected ? SOCK_NONBLOCK : 0),
-				   0));
+	fd = adapter_fd(ADAPTER_SYS(
+		a,
+		socket(AF_UNIX,
+		       s->type | SOCK_CLOEXEC | (connected ? SOCK_NONBLOCK : 0),
+		       0)));
 	if (fd < 0)
 		return adapter_error(a);
 	if (connected)
@@ -86,8 +87,10 @@ adapter_unix_pair(struct adapter *a)
 	struct adapter_socket *s = (struct adapter_socket *)a;
 	int i, error = 0;
 
-	if (ADAPTER_SYS(
-		    a, socketpair(AF_UNIX, s->type | SOCK_CLOEXEC, 0, s->pair)))
+	if (adapter_fd_pair(
+		    ADAPTER_SYS(a, socketpair(AF_UNIX, s->type | SOCK_CLOEXEC,
+					      0, s->pair)),
+		    s->pair))
 		return adapter_error(a);
 	for (i = 0; i < 2 && !error; i++)
 		error = adapter_socket_room(a, s->pair[i]);
@@ -114,8 +117,8 @@ adapter_unix_enter(struct adapter *a, const char *name, int64_t deadline)
 
 	if (error)
 		return error;
-	fd = ADAPTER_SYS(
-		a, socket(AF_UNIX, s->type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+	fd = adapter_fd(ADAPTER_SYS(
+		a, socket(AF_UNIX, s->type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)));
 	if (fd < 0)
 		return adapter_error(a);
 	adapter_socket_use(s, fd);

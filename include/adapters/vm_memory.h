@@ -41,6 +41,7 @@ adapter_vm_leave(struct adapter *a)
 	struct adapter_process_vm *v = (struct adapter_process_vm *)a;
 	struct adapter_buffer *b = v->ring.buffer;
 	uint64_t i = __atomic_load_n(&b->taken, __ATOMIC_ACQUIRE);
+	uint64_t most = adapter_rlimit(RLIMIT_FSIZE);
 	off_t at = (off_t)v->ring.segment.size;
 
 	for (; i != b->put; i++) {
@@ -49,7 +50,8 @@ adapter_vm_leave(struct adapter *a)
 								b->slots, i)
 				->data;
 
-		if (ADAPTER_SYS(a, pwrite(v->ring.segment.fd,
+		if ((uint64_t)at + piece->length > most || /* SIGXFSZ */
+		    ADAPTER_SYS(a, pwrite(v->ring.segment.fd,
 					  adapter_vm_slot(a, i), piece->length,
 					  at)) != (ssize_t)piece->length)
 			return; /* no room: lost, as if killed */
@@ -66,9 +68,14 @@ adapter_vm_memory(struct adapter *a)
 	struct adapter_process_vm *v = (struct adapter_process_vm *)a;
 	uint64_t messages =
 		a->roles == ADAPTER_SENDER ? a->limits.depth.value : 1;
+	struct adapter_limit least;
 	void *memory;
+	int error;
 
 	v->memory_size = messages * a->limits.message.value;
+	error = adapter_room(-1, v->memory_size, &least);
+	if (error)
+		return adapter_refuse(a, error, least.name, least.value);
 	memory = ADAPTER_SYS(a,
 			     mmap(NULL, v->memory_size, PROT_READ | PROT_WRITE,
 				  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));

@@ -93,7 +93,8 @@ adapter_vmsplice_create(struct adapter *a, const struct adapter_config *config)
 	v->page = (size_t)sysconf(_SC_PAGESIZE);
 	if (!error && config->name)
 		error = -ENOTSUP;
-	if (!error && ADAPTER_SYS(a, pipe2(v->ends, O_CLOEXEC)))
+	if (!error &&
+	    adapter_fd_pair(ADAPTER_SYS(a, pipe2(v->ends, O_CLOEXEC)), v->ends))
 		error = adapter_error(a);
 	if (!error)
 		error = adapter_pipe_in_force(a, (int)(config->depth * v->page),

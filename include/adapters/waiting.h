@@ -117,16 +117,19 @@ adapter_backoff(struct adapter *a, int64_t *step, int64_t deadline)
 }
 
 /**
- * After an open() that failed: 0 when it is worth another try, as the name may
- * come; -ENOENT or -ETIMEDOUT at the deadline.
+ * After an open(O_NONBLOCK) that failed: 0 when it is worth another try, as the
+ * name may come, or whoever has a lease on it let go; -ENOENT, -EAGAIN or
+ * -ETIMEDOUT at the deadline.
  */
 static inline int
 adapter_absent(struct adapter *a, int64_t *step, int64_t deadline)
 {
-	if (errno != ENOENT)
+	int why = errno;
+
+	if (why != ENOENT && why != EAGAIN)
 		return adapter_error(a);
 	if (adapter_backoff(a, step, deadline))
-		return deadline ? -ETIMEDOUT : -ENOENT;
+		return deadline ? -ETIMEDOUT : -why;
 	return 0;
 }
 

@@ -16,7 +16,8 @@ adapter_watch(struct adapter *a, int fd, int *notify)
 {
 	char path[32];
 
-	*notify = ADAPTER_SYS(a, inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+	*notify = adapter_fd(
+		ADAPTER_SYS(a, inotify_init1(IN_CLOEXEC | IN_NONBLOCK)));
 	if (*notify < 0 && errno == EMFILE)
 		return adapter_refuse_emfile(
 			a, "fs.inotify.max_user_instances",
