@@ -114,14 +114,29 @@ ipc_made(struct ipc_name *n)
 	return adapter_guard_made(&n->guard, &n->a);
 }
 
-/** Make the object of this name, unless it is NULL, or a pair before fork. */
+/**
+ * Make the object of this name, unless it is NULL, or a pair before fork. Who
+ * has just been killed may take a moment to die: then what it has made goes.
+ */
 static inline int
 ipc_create(struct adapter *a, const struct adapter_config *config)
 {
-	struct ipc_name *n = config->name ? ipc_enter(a, config->name) : NULL;
-	int error = a->ops->create(a, config);
+	int64_t deadline = adapter_deadline(ADAPTER_SECOND), step = 0;
+	struct ipc_name *n;
+	int error;
 
-	return error || !n ? error : ipc_made(n);
+	if (!config->name)
+		return a->ops->create(a, config);
+	n = ipc_enter(a, config->name);
+	while ((error = a->ops->create(a, config)) == -EEXIST &&
+	       adapter_backoff(&n->a, &step, deadline) == 0) {
+		adapter_guard_leave(&n->guard, &n->a);
+		error = adapter_guard_enter(&n->guard, &n->a, config->name,
+					    IPC_PATIENCE);
+		if (error)
+			return error;
+	}
+	return error ? error : ipc_made(n);
 }
 
 /** Join what another process makes under this name. */

@@ -64,6 +64,10 @@ interrupt()
 		consumer=$(cat "/proc/$producer/task/$producer/children")
 	# shellcheck disable=SC2086 # a list, and none if it has ended
 	kill -9 $producer $consumer
+	for process in $producer $consumer; do # they may take a moment to die
+		wait "$process"
+		wait_for test ! -e "/proc/$process"
+	done
 	wait $yes
 	ok $(($? != 141)) "$2: killed in the middle" # by SIGPIPE
 } 2>/dev/null
