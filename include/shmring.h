@@ -1611,8 +1611,7 @@ shmring__ahead(uint64_t a, uint64_t b)
 	return (int64_t)(a - b);
 }
 
-/* The length that says: aborted, skip me. Larger than any slot_size; beside
- * the phase stand its low bits, which are all ones. */
+/* The length that says: aborted, skip me. Larger than any slot_size. */
 SHMRING__HOT uint64_t
 shmring__aborted(const struct shmring *r)
 {
@@ -1631,14 +1630,11 @@ shmring__beside(const struct shmring *r, uint64_t position)
 SHMRING__HOT uint64_t
 shmring__length_of(const struct shmring *r, uint64_t position, uint64_t a)
 {
-	uint64_t length = a & r->length_mask;
-	if (!SHMRING__RARELY(r->wide))
-		return length;
 	/* A4; confirmed by the claim, or by what is loaded after it: the slot
 	 * still is this message's */
-	return length == r->length_mask
-		       ? shmring__aborted(r)
-		       : SHMRING__LOAD(shmring__beside(r, position), ACQUIRE);
+	return SHMRING__RARELY(r->wide)
+		       ? SHMRING__LOAD(shmring__beside(r, position), ACQUIRE)
+		       : a & r->length_mask;
 }
 
 /* Whether HEAVY reaches everybody whose claim could be doubted: by
@@ -2068,7 +2064,7 @@ shmring__mpmc_deliver(struct shmring *r, const struct shmring__claim *claim,
 	if (SHMRING__RARELY(r->wide)) {
 		/* carried by R4, as the payload is */
 		SHMRING__STORE(shmring__beside(r, p), size, RELAXED);
-		size = size == shmring__aborted(r) ? r->length_mask : 0;
+		size = 0;
 	}
 	return shmring__mpmc_finish(r, p, shmring__phase(r, p, 1), size);
 }
