@@ -419,7 +419,9 @@ shmring__cas(uint64_t *place, uint64_t from, uint64_t to)
 
 /* Every loop over shared memory is bounded, so that a hostile peer cannot
  * keep us in it; whoever runs out of tries reports -EAGAIN. */
+#ifndef SHMRING__TRIES
 #define SHMRING__TRIES 4096
+#endif
 #define SHMRING__NONE UINT64_MAX /* no intent: a position never reached */
 
 /* ------------------------------------------------------------------------
