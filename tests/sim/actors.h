@@ -36,6 +36,10 @@ static const char *const kind_names[KINDS] = {
 	"peek",	   "release", "flush", "recover", "stat",  "nap"
 };
 
+#ifndef SIM_CREATES
+#define SIM_CREATES 12 /* one in so many plans replaces its ring */
+#endif
+
 enum { W_POLL, W_SHORT, W_LONG, WAITS };
 enum { OPERATIONS = 24, BATCH = 4 };
 
@@ -107,11 +111,9 @@ again(int wait, int *tries)
 static void
 refused(struct handle *h, int side, int wait, int64_t begun, long error)
 {
-	uint64_t first = sim.me->base;
-
 	trace("  = %ld (%s)", error, strerror((int)-error));
 	if (error == -EPIPE)
-		oracle_end(h, side, first);
+		oracle_end(h, side, sim.me->begun);
 	else if (error == -ETIMEDOUT && wait == W_LONG)
 		oracle_in_vain(h, side, begun);
 	else if (error != (wait == W_POLL ? -EAGAIN : -ETIMEDOUT))
@@ -203,6 +205,7 @@ do_reserve(struct actor *a, struct handle *h, struct operation *o)
 		memory_store((uint64_t *)h->place + i, a->words[0][i], 8,
 			     __ATOMIC_RELAXED);
 	if (o->kind == O_ABORT) {
+		oracle.aborted++;
 		shmring_abort(&h->ring);
 		message_sent(m, M_FAILED);
 		return;
@@ -457,7 +460,9 @@ do_close(struct handle *h)
 		h->held->seen = 1;
 		h->held = NULL;
 	}
+	h->closing = 1;
 	shmring_close(&h->ring);
+	h->closing = 0;
 	oracle.changed = sim_now();
 }
 
@@ -542,7 +547,7 @@ static void
 operation_begins(struct task *t, int number)
 {
 	t->op = (uint16_t)number;
-	t->base = sim.steps;
+	t->base = t->begun = sim.steps;
 	t->stirred = 0;
 	t->copies = 0;
 	for (int i = 0; i < BATCH; i++)
@@ -599,8 +604,8 @@ task_killed(struct task *t)
 
 	for (int i = 0; i < 2; i++) {
 		struct handle *h = &a->handle[i];
-		struct message *m = h->open || kind == O_CLOSE ? h->held : NULL;
-		if (h->open || kind == O_CLOSE)
+		struct message *m = h->held;
+		if (h->open || h->closing)
 			oracle.consumers_killed |=
 				(h->roles & SHMRING_CONSUMER) != 0;
 		if (m) {
@@ -612,6 +617,7 @@ task_killed(struct task *t)
 		if (h->open)
 			oracle_detach(h);
 		h->held = NULL;
+		h->closing = 0;
 	}
 	if (kind == O_OPEN || kind == O_CREATE || kind == O_DUP) {
 		unsigned roles = operation_of(t)->n & 3;
@@ -732,6 +738,7 @@ visit_end(void)
 
 	operation_begins(sim.me, 0);
 	trace("the visitor comes when all have ended");
+	sim_tries = 4096;
 	error = visit_opens(h, SHMRING_BOTH);
 	if (error)
 		fail("shut", "open says %d", error);
@@ -842,7 +849,7 @@ static void
 plan_draw(uint64_t seed, int tso)
 {
 	uint64_t random = mix(seed ^ UINT64_C(0x51a));
-	int storm = draw(&random, 40) == 0, create = draw(&random, 12) == 0;
+	int storm = draw(&random, 40) == 0, create = draw(&random, SIM_CREATES) == 0;
 
 	memset(&plan, 0, sizeof(plan));
 	plan.mode = storm || draw(&random, 4) ? SHMRING_MPMC : SHMRING_SPSC;
@@ -860,7 +867,7 @@ plan_draw(uint64_t seed, int tso)
 	plan.limit = tso ? 1 + draw(&random, BUFFER - 1) : 0;
 	plan.tries = storm ? 3 : 4096;
 	plan.cpus = 1 + draw(&random, 2) * 7;
-	plan.unfenced = draw(&random, 8) ? 0 : draw(&random, 256);
+	plan.unfenced = draw(&random, 8) ? 0 : 255; /* some: a known limit */
 	plan.pids = draw(&random, 2);
 	plan.zombies = draw(&random, 2);
 	plan.spin = draw(&random, 4);

@@ -15,6 +15,7 @@ enum {
 	NAMES = 4,
 	DESCRIPTORS = 64,
 	LOCKS = 32,
+	CANARIES = 8, /* private mappings of a task */
 	PAGE = 4096,
 	FILE_ROOM = 0x8000, /* address space of a file */
 	FIRST_DESCRIPTOR = 3,
@@ -49,6 +50,9 @@ static struct {
 		int64_t from, length;
 	} lock[LOCKS];
 	int locks; /* used so far */
+	struct {
+		uint64_t used, bytes[8];
+	} canary[TASKS][CANARIES];
 	size_t mirror; /* the bytes of SPSC appear again so much later */
 } kernel;
 
@@ -124,6 +128,8 @@ kernel_close(struct descriptor *d)
 static void
 kernel_close_all(const struct task *t)
 {
+	for (int i = 0; i < CANARIES; i++)
+		kernel.canary[number_of(t)][i].used = 0;
 	for (int i = 0; i < kernel.most; i++)
 		if (kernel.fd[i].kind && kernel.fd[i].owner == number_of(t))
 			kernel_close(&kernel.fd[i]);
@@ -391,8 +397,6 @@ kernel_size(long fd, long size)
 static void *
 kernel_map(void *at, int flags, int fd, off_t offset)
 {
-	static unsigned char canary[TASKS][4][64];
-	static unsigned turn;
 	struct descriptor *d = NULL;
 
 	if (fd >= 0) {
@@ -412,7 +416,22 @@ kernel_map(void *at, int flags, int fd, off_t offset)
 		return kernel_memory(d ? d->file : 0) - PAGE;
 	}
 	/* private memory: the canary of a handle */
-	return memset(canary[number_of(sim.me)][turn++ % 4], 0, 64);
+	for (int i = 0; i < CANARIES; i++)
+		if (!kernel.canary[number_of(sim.me)][i].used) {
+			kernel.canary[number_of(sim.me)][i].used = 1;
+			return memset(
+				kernel.canary[number_of(sim.me)][i].bytes, 0,
+				sizeof(kernel.canary[0][0].bytes));
+		}
+	fail("simulator", "too many mappings");
+}
+
+static void
+kernel_unmap(const void *at)
+{
+	for (int i = 0; i < CANARIES; i++)
+		if (at == kernel.canary[number_of(sim.me)][i].bytes)
+			kernel.canary[number_of(sim.me)][i].used = 0;
 }
 
 /* ---- Processes ---- */
@@ -644,7 +663,7 @@ kernel_reset(void)
 #define syscall(...) kernel_syscall(__VA_ARGS__)
 #define mmap(at, length, protection, flags, fd, offset) \
 	((void)(length), (void)(protection), kernel_map(at, flags, fd, offset))
-#define munmap(at, length) ((void)(at), (void)(length))
+#define munmap(at, length) ((void)(length), kernel_unmap(at))
 #define fstat(fd, to) ((int)kernel_libc(kernel_fstat(fd, to)))
 #define stat(path, to) ((int)kernel_libc(kernel_stat(path, to)))
 #define unlink(path) ((int)kernel_libc(kernel_unlink(path)))

@@ -34,7 +34,7 @@ struct message {
 
 struct handle {
 	struct shmring ring;
-	int open;
+	int open, closing;
 	unsigned roles;
 	unsigned file;
 	uint16_t life, order;
@@ -56,6 +56,7 @@ static struct {
 	} file[FILES];
 	int opening[2];
 	int consumers_killed;
+	int aborted; /* positions that wait for a consumer, at most */
 	int64_t changed; /* anything came, went, or was taken */
 	int victims; /* of the plan, for the time that is allowed */
 	unsigned stirred; /* of those stopped, in the middle of waking */
@@ -300,15 +301,16 @@ oracle_in_vain(struct handle *h, int side, int64_t begun)
 	if (side == SHMRING__READ && left > 0)
 		fail("wedge", "%d messages cannot be had", left);
 	if (side == SHMRING__WRITE && oracle.changed <= before) {
-		int64_t used = 2 * (sim.kills + sim.stops);
+		int64_t used = 2 * (int)(sim.kills + sim.stops) +
+			       oracle.aborted;
 		for (int i = 0; i < oracle.messages; i++) {
 			struct message *m = &oracle.message[i];
 			used += m->file == h->file && m->state != M_FAILED &&
 				(!m->final || m->state == M_STARTED);
 		}
-		if (used <= oracle.slots) /* mine is one of them */
-			fail("wedge", "no room, %d of %d slots used",
-			     (int)used - 1, (int)oracle.slots);
+		if (used < oracle.slots)
+			fail("wedge", "no room, %d of %d slots used", (int)used,
+			     (int)oracle.slots);
 	}
 	if (!oracle.file[h->file].attached[!side] &&
 	    oracle.file[h->file].ever[!side] &&

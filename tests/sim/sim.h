@@ -75,6 +75,7 @@ struct task {
 	int pending; /* decision that comes at the next step */
 	int64_t priority;
 	uint16_t op; /* the one under way */
+	uint64_t begun; /* the step at which it began */
 	/* a process */
 	uint32_t pid, start;
 	int zombie; /* of the task's last life: the pid that is not reaped */

@@ -119,7 +119,7 @@ run_begins(uint64_t seed)
 	sim.me = NULL;
 	sim.steps = 0;
 	sim.jumped = 1000 * MS;
-	sim.pause_ns = plan.spin == 2 ? MS / 20 : STEP_NS;
+	sim.pause_ns = plan.spin == 2 ? MS / 200 : STEP_NS;
 	sim.random = mix(seed ^ UINT64_C(0xdec1de));
 	sim.kills = sim.stops = 0;
 	sim.pids = 100;
@@ -139,12 +139,14 @@ run_begins(uint64_t seed)
 	oracle.salt = 1 + (mix(plan.slots) & 0xffff);
 	oracle.victims = (int)plan.victims;
 	oracle.stirred = 0;
+	oracle.aborted = 0;
 	oracle.slots = plan.slots;
 	oracle.changed = 0;
 	for (int i = 0; i < TASKS; i++) {
 		actors[i].at = 0;
 		actors[i].handle[0].open = actors[i].handle[1].open = 0;
 		actors[i].handle[0].held = actors[i].handle[1].held = NULL;
+		actors[i].handle[0].closing = actors[i].handle[1].closing = 0;
 	}
 	memset(classes, C_HEADER, sizeof(classes));
 	sim.class_of = classes;
@@ -415,7 +417,7 @@ seconds_now(void)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now); /* ours alone */
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
