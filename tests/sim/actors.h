@@ -75,9 +75,11 @@ operation_of(const struct task *t)
 static int
 task_takes(const struct task *t)
 {
+	const struct actor *a = &actors[number_of(t)];
 	int kind = operation_of(t)->kind;
 
-	return (kind >= O_POP && kind <= O_RELEASE) || kind == O_CLOSE;
+	return (kind >= O_POP && kind <= O_RELEASE) || a->handle[0].closing ||
+	       a->handle[1].closing;
 }
 
 /* ---- Waiting ---- */
@@ -459,6 +461,7 @@ do_close(struct handle *h)
 		h->held->holder = 0;
 		h->held->seen = 1;
 		h->held = NULL;
+		sim.me->copies++; /* until others can have it */
 	}
 	h->closing = 1;
 	shmring_close(&h->ring);
@@ -643,8 +646,6 @@ task_killed(struct task *t)
 		if (oracle.message[i].actor == number_of(t) &&
 		    oracle.message[i].state == M_STARTED)
 			oracle.message[i].state = M_UNKNOWN;
-	if (t->stirred || t->state == T_ASLEEP)
-		oracle.stirred++;
 	oracle.changed = sim_now();
 	actor_leaves(t);
 	t->zombie = plan.zombies ? (int)pid : 0;

@@ -59,7 +59,6 @@ static struct {
 	int aborted; /* positions that wait for a consumer, at most */
 	int64_t changed; /* anything came, went, or was taken */
 	int victims; /* of the plan, for the time that is allowed */
-	unsigned stirred; /* of those stopped, in the middle of waking */
 	int64_t slots;
 	int64_t worst; /* lateness of all runs without a victim */
 } oracle;
@@ -147,7 +146,7 @@ static int64_t
 oracle_bound(void)
 {
 	return 5 * MS + 5 * MS * sim.stops +
-	       105 * MS * (sim.kills + oracle.stirred);
+	       105 * MS * (sim.kills + sim.stirred);
 }
 
 static void
@@ -241,13 +240,16 @@ oracle_in_hands(int most)
 	return count;
 }
 
+/* Who stands, or stood until lately. */
 static int
 oracle_stopped(void)
 {
 	int count = 0;
 
 	for (const struct task *t = sim.task; t < sim.task + TASKS; t++)
-		count += t->stopped;
+		count += t->stopped ||
+			 (t->resumed &&
+			  t->resumed > sim_now() - oracle_patience());
 	return count;
 }
 
@@ -307,6 +309,7 @@ oracle_in_vain(struct handle *h, int side, int64_t begun)
 			struct message *m = &oracle.message[i];
 			used += m->file == h->file && m->state != M_FAILED &&
 				(!m->final || m->state == M_STARTED);
+			used += 2 * m->seen; /* slots that stood still */
 		}
 		if (used < oracle.slots)
 			fail("wedge", "no room, %d of %d slots used", (int)used,

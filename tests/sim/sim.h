@@ -110,6 +110,7 @@ static struct {
 	int victims, kind[8], count; /* to come; trigger on the next */
 	int any; /* points until the next victim, anywhere */
 	unsigned kills, stops; /* so far */
+	unsigned stirred; /* stops of those who might have woken others */
 	uint32_t pids;
 	int pids_again; /* pids are used again at once */
 	unsigned cpus, unfenced, limit; /* TSO: stores under way */
@@ -468,6 +469,7 @@ sim_apply(int kind, struct task *t, uint32_t n)
 		if (t == sim.me)
 			sim_end();
 	} else if (kind == D_STOP && !t->stopped) {
+		sim.stirred += t->stirred || t->state == T_ASLEEP;
 		trace("actor %d is STOPPED for %u steps", number_of(t), n);
 		sim.stops++;
 		memory_drain(t, BUFFER);

@@ -138,7 +138,7 @@ run_begins(uint64_t seed)
 	oracle.opening[0] = oracle.opening[1] = 0;
 	oracle.salt = 1 + (mix(plan.slots) & 0xffff);
 	oracle.victims = (int)plan.victims;
-	oracle.stirred = 0;
+	sim.stirred = 0;
 	oracle.aborted = 0;
 	oracle.slots = plan.slots;
 	oracle.changed = 0;
