@@ -13,70 +13,66 @@ enum kind {
 	O_NOTHING,
 	O_OPEN, /* n: roles */
 	O_CREATE, /* in place of what is there; n: roles */
-	O_DUP, /* n: roles */
+	O_DUP, /* n: roles; into the second handle */
 	O_CLOSE,
-	O_PUSH, /* n: size / 8 */
+	O_PUSH, /* n: size */
 	O_PUSH_N, /* n: messages */
-	O_COMMIT, /* n: size / 8, reserved; what is committed may be less */
+	O_COMMIT, /* n: size, reserved; what is committed may be less */
 	O_ABORT,
-	O_POP,
-	O_POP_N,
-	O_SMALL, /* pop into 8 bytes */
-	O_PEEK, /* n: 1: and keep it until RELEASE or CLOSE */
-	O_RELEASE,
 	O_FLUSH,
+	O_POP,
+	O_POP_N, /* n: messages */
+	O_SMALL, /* pop into 8 bytes */
+	O_PEEK, /* n: 1: and keep it until release or close */
+	O_RELEASE,
 	O_RECOVER,
 	O_STAT,
 	O_NAP, /* n: for so many tenths of a millisecond */
-	KINDS
 };
-static const char *const kind_names[KINDS] = {
-	"nothing", "open",   "create", "dup",	"close",   "push",
-	"push_n",  "commit", "abort",  "pop",	"pop_n",   "pop_small",
-	"peek",	   "release", "flush", "recover", "stat",  "nap"
+static const char *const kind_names[] = {
+	"nothing", "open",  "create", "dup", "close", "push",  "push_n",
+	"commit",  "abort", "flush",  "pop", "pop_n", "small", "peek",
+	"release", "recover", "stat", "nap", NULL
 };
 
+enum { W_POLL, W_SHORT, W_LONG };
+enum { OPERATIONS = 24, BATCH = 4 };
 #ifndef SIM_CREATES
 #define SIM_CREATES 12 /* one in so many plans replaces its ring */
 #endif
 
-enum { W_POLL, W_SHORT, W_LONG, WAITS };
-enum { OPERATIONS = 24, BATCH = 4 };
-
 struct operation {
-	uint8_t kind, handle, n, wait;
+	uint32_t kind, handle, n, wait;
 };
 
-struct plan {
-	uint32_t mode, slots, participants, actors, tso, limit;
-	uint32_t tries, cpus, unfenced, pids, zombies, victims, spin;
+static struct plan {
+	uint32_t mode, slots, participants, actors, tso, limit, tries, cpus,
+		unfenced, pids, zombies, victims, spin;
 	struct operation todo[ACTORS][OPERATIONS];
-	int count[ACTORS];
-};
-static struct plan plan;
+	uint32_t count[ACTORS];
+} plan;
 
 static struct actor {
-	int at; /* operation */
+	uint32_t at; /* operation */
 	struct handle handle[2];
-	uint64_t words[BATCH][LARGE / 8]; /* where messages come to */
+	uint64_t words[BATCH][LARGE / 8]; /* what is sent, or comes */
 	struct iovec batch[BATCH];
-	struct message *sent[BATCH];
 } actors[TASKS];
 
 static struct operation *
 operation_of(const struct task *t)
 {
-	int i = number_of(t);
 	static struct operation visits = { O_POP, 0, 0, 0 };
 
-	return i < ACTORS ? &plan.todo[i][t->op] : &visits;
+	return number_of(t) < ACTORS ? &plan.todo[number_of(t)][t->op]
+				     : &visits;
 }
 
 static int
 task_takes(const struct task *t)
 {
 	const struct actor *a = &actors[number_of(t)];
-	int kind = operation_of(t)->kind;
+	uint32_t kind = operation_of(t)->kind;
 
 	return (kind >= O_POP && kind <= O_RELEASE) || a->handle[0].closing ||
 	       a->handle[1].closing;
@@ -85,333 +81,209 @@ task_takes(const struct task *t)
 /* ---- Waiting ---- */
 
 static int64_t
-long_wait(void)
+time_out(const struct operation *o)
 {
-	return oracle_patience() + 60 * MS;
+	return o->wait == W_POLL    ? 0
+	       : o->wait == W_SHORT ? 2 * MS
+				    : oracle.patience + 60 * MS;
 }
 
-static int64_t
-time_out(int wait)
-{
-	return wait == W_POLL ? 0 : wait == W_SHORT ? 2 * MS : long_wait();
-}
-
-/* A failed attempt: whether to try again, a little later. */
+/* Whether to try again, a little later. */
 static int
-again(int wait, int *tries)
+again(const struct operation *o, int *tries, ssize_t result)
 {
 	static const int64_t naps[] = { MS / 30, MS / 3, MS + MS / 5 };
 
-	if (wait != W_POLL || *tries == 3)
+	if (result != -EAGAIN || o->wait != W_POLL || *tries == 3)
 		return 0;
-	sim_step_system();
+	sim_step(C_SYSTEM);
 	sim_sleep(NULL, sim_now() + naps[(*tries)++]);
 	return 1;
 }
 
 /* An operation has failed: is that an answer? */
 static void
-refused(struct handle *h, int side, int wait, int64_t begun, long error)
+refused(struct handle *h, int side, const struct operation *o, int64_t begun,
+	ssize_t error)
 {
-	trace("  = %ld (%s)", error, strerror((int)-error));
+	trace("  = %zd (%s)", error, strerror((int)-error));
 	if (error == -EPIPE)
-		oracle_end(h, side, sim.me->begun);
-	else if (error == -ETIMEDOUT && wait == W_LONG)
+		oracle_end(h, side);
+	else if (error == -ETIMEDOUT && o->wait == W_LONG)
 		oracle_in_vain(h, side, begun);
-	else if (error != (wait == W_POLL ? -EAGAIN : -ETIMEDOUT))
-		fail("error", "%s says %ld", kind_names[operation_of(sim.me)->kind],
-		     error);
+	else if (error != (o->wait == W_POLL ? -EAGAIN : -ETIMEDOUT))
+		fail("error", "%s says %zd", kind_names[o->kind], error);
+}
+
+static void
+may_say(const char *what, int error, const int *answers)
+{
+	while (*answers && error != *answers)
+		answers++;
+	if (error && !*answers)
+		fail("error", "%s says %d", what, error);
 }
 
 /* ---- Producers ---- */
 
-static size_t
+static unsigned
 size_of(const struct operation *o)
 {
-	unsigned n = o->n % 4;
-
-	return n < 3 ? 8 * (n + 1) : plan.mode == SHMRING_SPSC ? LARGE : 16;
+	return o->n % 4 == 3 && plan.mode == SHMRING_SPSC
+		       ? LARGE
+		       : 8 + 8 * (o->n % 3);
 }
 
-static void
-do_push(struct actor *a, struct handle *h, struct operation *o)
+static int
+do_push(struct actor *a, struct handle *h, const struct operation *o)
 {
-	struct message *m = message_new(h, size_of(o));
-	int64_t begun = sim_now();
-	int tries = 0, error;
-
-	message_fill(m, a->words[0]);
-	do
-		error = o->wait ? shmring_push_wait(&h->ring, a->words[0],
-						    m->size,
-						    time_out(o->wait)) :
-				  shmring_push(&h->ring, a->words[0], m->size);
-	while (error == -EAGAIN && again(o->wait, &tries));
-	message_sent(m, error ? M_FAILED : M_COMPLETE);
-	if (error)
-		refused(h, SHMRING__WRITE, o->wait, begun, error);
-}
-
-static void
-do_push_n(struct actor *a, struct handle *h, struct operation *o)
-{
-	int count = 1 + o->n % BATCH, tries = 0;
+	int many = o->kind == O_PUSH_N, tries = 0;
+	int count = many ? 1 + (int)o->n % BATCH : 1;
+	struct message *sent[BATCH];
 	int64_t begun = sim_now();
 	ssize_t done;
 
 	for (int i = 0; i < count; i++) {
-		struct message *m = message_new(h, 16);
-		a->sent[i] = m;
-		message_fill(m, a->words[i]);
+		sent[i] = message_new(h, many ? 16 : size_of(o), a->words[i]);
 		a->batch[i].iov_base = a->words[i];
-		a->batch[i].iov_len = m->size;
+		a->batch[i].iov_len = sent[i]->size;
 	}
 	do
-		done = o->wait ?
-			       shmring_push_n_wait(&h->ring, a->batch,
-						   (size_t)count,
-						   time_out(o->wait)) :
-			       shmring_push_n(&h->ring, a->batch,
-					      (size_t)count);
-	while (done == -EAGAIN && again(o->wait, &tries));
+		done = many ? shmring_push_n_wait(&h->ring, a->batch,
+						  (size_t)count, time_out(o))
+			    : shmring_push_wait(&h->ring, a->words[0],
+						sent[0]->size, time_out(o));
+	while (again(o, &tries, done));
+	done += !many && done == 0;
 	for (int i = 0; i < count; i++)
-		message_sent(a->sent[i], i < done ? M_COMPLETE : M_FAILED);
+		message_sent(sent[i], i < done);
 	if (done < 0)
-		refused(h, SHMRING__WRITE, o->wait, begun, done);
+		refused(h, SHMRING__WRITE, o, begun, done);
+	return done > 0;
 }
 
 static void
-do_reserve(struct actor *a, struct handle *h, struct operation *o)
+do_reserve(struct actor *a, struct handle *h, const struct operation *o)
 {
-	size_t size = size_of(o);
+	static const struct operation poll = { O_COMMIT, 0, 0, W_POLL };
+	unsigned size = size_of(o);
 	int64_t begun = sim_now();
 	struct message *m;
+	uint64_t *place;
 	int tries = 0, error;
 
 	do
-		h->place = o->wait ? shmring_reserve_wait(&h->ring, size,
-							  time_out(o->wait)) :
-				     shmring_reserve(&h->ring, size);
-	while (!h->place && shmring_error(&h->ring) == -EAGAIN &&
-	       again(o->wait, &tries));
-	if (!h->place) {
-		refused(h, SHMRING__WRITE, o->wait, begun,
-			shmring_error(&h->ring));
+		place = shmring_reserve_wait(&h->ring, size, time_out(o));
+	while (!place && again(o, &tries, shmring_error(&h->ring)));
+	if (!place) {
+		refused(h, SHMRING__WRITE, o, begun, shmring_error(&h->ring));
 		return;
 	}
-	if (o->n & 4 && size > 8) /* it may become smaller */
-		size = 8;
-	m = message_new(h, size);
-	message_fill(m, a->words[0]);
-	for (size_t i = 0; i < COPY_WORDS && 8 * i < size; i++)
-		memory_store((uint64_t *)h->place + i, a->words[0][i], 8,
-			     __ATOMIC_RELAXED);
-	if (o->kind == O_ABORT) {
-		oracle.aborted++;
-		shmring_abort(&h->ring);
-		message_sent(m, M_FAILED);
-		return;
-	}
+	size = o->n & 4 ? 8 : size; /* it may become smaller */
+	m = message_new(h, size, a->words[0]);
+	for (unsigned i = 0; i < COPY_WORDS && i < size / 8; i++)
+		memory_store(place + i, a->words[0][i], 8, __ATOMIC_RELAXED);
+	error = -1;
 	tries = 0;
-	do
-		error = shmring_commit(&h->ring, size);
-	while ((error == -EAGAIN || error == -EPIPE) &&
-	       again(W_POLL, &tries));
-	if (error) {
-		refused(h, SHMRING__WRITE, W_POLL, begun, error);
+	if (o->kind == O_COMMIT)
+		do
+			error = shmring_commit(&h->ring, size);
+		while (again(&poll, &tries, error));
+	if (error == -EAGAIN || error == -EPIPE)
+		refused(h, SHMRING__WRITE, &poll, begun, error);
+	else if (error && o->kind == O_COMMIT)
+		fail("error", "commit says %d", error);
+	if (error)
 		shmring_abort(&h->ring);
-	}
-	message_sent(m, error ? M_FAILED : M_COMPLETE);
-}
-
-static void
-do_flush(struct handle *h, struct operation *o)
-{
-	int64_t begun = sim_now();
-	int error = shmring_flush(&h->ring, time_out(o->wait));
-
-	if (error && error != -ETIMEDOUT)
-		refused(h, SHMRING__WRITE, o->wait, begun, error);
+	oracle.aborted += error != 0;
+	message_sent(m, !error);
 }
 
 /* ---- Consumers ---- */
 
-static void
-message_taken(struct message *m)
-{
-	m->final = 1;
-	m->holder = 0;
-}
-
 /* 1: something came */
 static int
-do_pop(struct actor *a, struct handle *h, struct operation *o)
+do_pop(struct actor *a, struct handle *h, const struct operation *o)
 {
-	size_t capacity = o->kind == O_SMALL ? 8 : LARGE;
-	int64_t begun = sim_now();
-	int tries = 0;
-	ssize_t got;
-
-	memset(a->words[0], 0, 8 * COPY_WORDS);
-	do
-		got = o->wait ? shmring_pop_wait(&h->ring, a->words[0],
-						 capacity, time_out(o->wait)) :
-				shmring_pop(&h->ring, a->words[0], capacity);
-	while (got == -EAGAIN && again(o->wait, &tries));
-	if (got >= 0) {
-		message_taken(message_came(h, a->words[0], (size_t)got,
-					   shmring_redelivered(&h->ring),
-					   o->wait ? begun : -1));
-		return 1;
-	}
-	if (got != -EMSGSIZE || o->kind != O_SMALL)
-		refused(h, SHMRING__READ, o->wait, begun, got);
-	return 0;
-}
-
-static void
-do_pop_n(struct actor *a, struct handle *h, struct operation *o)
-{
-	int count = 1 + o->n % BATCH, tries = 0;
+	int many = o->kind == O_POP_N, tries = 0;
+	int count = many ? 1 + (int)o->n % BATCH : 1;
 	int64_t begun = sim_now();
 	ssize_t got;
 
+	sim.me->copies = 0;
 	do {
 		for (int i = 0; i < count; i++) {
 			memset(a->words[i], 0, 8 * COPY_WORDS);
 			a->batch[i].iov_base = a->words[i];
-			a->batch[i].iov_len = LARGE;
+			a->batch[i].iov_len = o->kind == O_SMALL ? 8 : LARGE;
 		}
-		got = o->wait ? shmring_pop_n_wait(&h->ring, a->batch,
-						   (size_t)count,
-						   time_out(o->wait)) :
-				shmring_pop_n(&h->ring, a->batch,
-					      (size_t)count);
-	} while (got == -EAGAIN && again(o->wait, &tries));
+		got = many ? shmring_pop_n_wait(&h->ring, a->batch,
+						(size_t)count, time_out(o))
+			   : shmring_pop_wait(&h->ring, a->words[0],
+					      a->batch[0].iov_len, time_out(o));
+	} while (again(o, &tries, got));
+	if (got >= 0 && !many)
+		a->batch[0].iov_len = (size_t)got, got = 1;
 	for (int i = 0; i < got; i++) /* the mark is the last one's */
-		message_taken(message_came(
-			h, a->words[i], a->batch[i].iov_len,
-			i == got - 1 && shmring_redelivered(&h->ring),
-			i == 0 && o->wait ? begun : -1));
-	if (got < 0)
-		refused(h, SHMRING__READ, o->wait, begun, got);
+		message_came(h, a->words[i], a->batch[i].iov_len,
+			     i == got - 1 && shmring_redelivered(&h->ring),
+			     i == 0 && o->wait ? begun : 0)
+			->final = 1;
+	if (got < 0 && (got != -EMSGSIZE || o->kind != O_SMALL))
+		refused(h, SHMRING__READ, o, begun, got);
+	return got > 0;
 }
 
 static void
 do_release(struct handle *h)
 {
 	struct message *m = h->held;
+	int error;
 
 	if (!m)
 		return;
-	m->holder = 0;
-	m->releasing = 1;
 	sim.me->copies = 1; /* others may see that it is gone before we do */
-	int error = shmring_release(&h->ring);
+	m->grave = 1;
+	error = shmring_release(&h->ring);
 	if (error)
 		fail("error", "release says %d", error);
-	m->releasing = 0;
 	h->held = NULL;
-	message_taken(m);
+	m->grave = m->held = 0;
+	m->final = 1;
 	oracle.changed = sim_now();
 }
 
 static void
-do_peek(struct handle *h, struct operation *o)
+do_peek(struct handle *h, const struct operation *o)
 {
+	uint64_t words[COPY_WORDS] = { 0 };
 	int64_t begun = sim_now();
 	const uint64_t *place;
-	uint64_t words[COPY_WORDS] = { 0 };
 	size_t size;
 	int tries = 0;
 
 	do
-		place = o->wait ? shmring_peek_wait(&h->ring, &size,
-						    time_out(o->wait)) :
-				  shmring_peek(&h->ring, &size);
-	while (!place && shmring_error(&h->ring) == -EAGAIN &&
-	       again(o->wait, &tries));
+		place = shmring_peek_wait(&h->ring, &size, time_out(o));
+	while (!place && again(o, &tries, shmring_error(&h->ring)));
 	if (!place) {
-		refused(h, SHMRING__READ, o->wait, begun,
-			shmring_error(&h->ring));
+		refused(h, SHMRING__READ, o, begun, shmring_error(&h->ring));
 		return;
 	}
-	for (size_t i = 0; i < COPY_WORDS && 8 * i < size; i++)
+	for (size_t i = 0; i < COPY_WORDS && i < size / 8; i++)
 		words[i] = memory_load(place + i, 8);
-	h->held = message_came(h, words, size,
-			       shmring_redelivered(&h->ring),
-			       o->wait ? begun : -1);
-	h->held->holder = (int8_t)(1 + number_of(sim.me));
+	h->held = message_came(h, words, size, shmring_redelivered(&h->ring),
+			       o->wait ? begun : 0);
+	h->held->held = 1;
 	if (!(o->n & 1))
 		do_release(h);
 }
 
 /* ---- Coming and going ---- */
 
-static void
-opening(unsigned roles, int more)
+static unsigned
+roles_of(const struct operation *o)
 {
-	for (int side = 0; side < 2; side++)
-		if (roles & (side ? SHMRING_PRODUCER : SHMRING_CONSUMER))
-			oracle.opening[side] += more;
-}
-
-static void
-opened(struct handle *h, unsigned roles, int error)
-{
-	opening(roles, -1);
-	if (error) {
-		trace("  = %d (%s)", error, strerror(-error));
-		return;
-	}
-	h->open = 1;
-	h->roles = roles;
-	h->file = kernel_fd(h->ring.fd)->file;
-	h->life = oracle.lives++;
-	h->order = 0;
-	h->held = NULL;
-	memset(h->last, 0, sizeof(h->last));
-	if (oracle.lives == LIVES)
-		fail("simulator", "too many lives");
-	oracle_attach(h);
-	shmring_set_spin(&h->ring, plan.spin == 0   ? 0 :
-				   plan.spin == 1 ? SHMRING_SPIN_NS :
-						    -1);
-}
-
-static void
-do_open(struct handle *h, struct operation *o)
-{
-	unsigned roles = o->n & 3 ? o->n & 3 : SHMRING_BOTH;
-	int error, tries = 0;
-
-	if (h->open)
-		return;
-	do {
-		opening(roles, 1);
-		error = shmring_open(&h->ring, "/sim", roles,
-				     time_out(o->wait));
-		opened(h, roles, error);
-	} while (error == -EBUSY && again(W_POLL, &tries));
-	if (error && error != -EBUSY && error != -EUSERS &&
-	    error != -ENOENT && error != -ESTALE && error != -ETIMEDOUT)
-		fail("error", "open says %d", error);
-}
-
-static void
-do_dup(struct actor *a, struct operation *o)
-{
-	struct handle *h = &a->handle[1];
-	unsigned roles = o->n & 3 ? o->n & 3 : SHMRING_BOTH;
-	int error;
-
-	if (!a->handle[0].open || h->open)
-		return;
-	opening(roles, 1);
-	error = shmring_dup(&h->ring, &a->handle[0].ring, roles);
-	opened(h, roles, error);
-	if (error && error != -EBUSY && error != -EUSERS && error != -ESTALE)
-		fail("error", "dup says %d", error);
+	return o->n & 3 ? o->n & 3 : SHMRING_BOTH;
 }
 
 static struct shmring_config
@@ -426,29 +298,56 @@ configuration(unsigned roles)
 	return c;
 }
 
+/* In place of another ring, which nobody may use, whose messages are gone. */
 static void
-do_create(struct handle *h, struct operation *o)
+replaced(const struct handle *h)
 {
-	struct shmring_config c = configuration(o->n & 3 ? o->n & 3 : 3);
-	int error;
-
-	if (h->open)
-		return;
-	opening(c.roles, 1);
-	error = shmring_create(&h->ring, "/sim", &c);
-	opened(h, c.roles, error);
-	if (error && error != -EBUSY && error != -EEXIST &&
-	    error != -EOWNERDEAD && error != -ENOSPC)
-		fail("error", "create says %d", error);
-	if (error)
-		return;
 	for (unsigned i = 0; i < FILES; i++)
 		if (i != h->file && (oracle.file[i].attached[0] ||
 				     oracle.file[i].attached[1]))
 			fail("replaced", "a ring in use");
-	for (int i = 0; i < oracle.messages; i++)
-		if (oracle.message[i].file != h->file)
-			oracle.message[i].state = M_GONE;
+	for EACH_MESSAGE (m)
+		if (m->file != h->file)
+			m->state = M_GONE;
+}
+
+static int
+do_open(struct actor *a, struct handle *h, const struct operation *o)
+{
+	static const int answers[] = { -EBUSY,	   -EUSERS, -ENOENT,
+				       -ESTALE,	   -EEXIST, -EOWNERDEAD,
+				       -ETIMEDOUT, -ENOSPC, 0 };
+	struct shmring_config c = configuration(roles_of(o));
+	int error;
+
+	for EACH_ROLE (side, c.roles)
+		oracle.opening[side]++;
+	error = o->kind == O_CREATE ? shmring_create(&h->ring, "/sim", &c)
+		: o->kind == O_DUP  ? shmring_dup(&h->ring, &a->handle[0].ring,
+						  c.roles)
+				    : shmring_open(&h->ring, "/sim", c.roles,
+						   time_out(o));
+	for EACH_ROLE (side, c.roles)
+		oracle.opening[side]--;
+	may_say(kind_names[o->kind], error, answers);
+	if (error) {
+		trace("  = %d (%s)", error, strerror(-error));
+		return error;
+	}
+	h->roles = c.roles;
+	h->file = kernel_fd(h->ring.fd)->file;
+	h->life = oracle.lives++;
+	h->order = 0;
+	memset(h->last, 0, sizeof(h->last));
+	if (oracle.lives == LIVES)
+		fail("simulator", "too many lives");
+	oracle_attach(h);
+	shmring_set_spin(&h->ring, plan.spin == 2   ? -1
+				   : plan.spin == 1 ? SHMRING_SPIN_NS
+						    : 0);
+	if (o->kind == O_CREATE)
+		replaced(h);
+	return 0;
 }
 
 static void
@@ -457,88 +356,80 @@ do_close(struct handle *h)
 	if (!h->open)
 		return;
 	oracle_detach(h);
+	h->closing = 1;
 	if (h->held) {
-		h->held->holder = 0;
+		h->held->held = 0;
 		h->held->seen = 1;
 		h->held = NULL;
 		sim.me->copies++; /* until others can have it */
 	}
-	h->closing = 1;
 	shmring_close(&h->ring);
 	h->closing = 0;
 	oracle.changed = sim_now();
 }
 
-/* ---- One after the other ---- */
+/* ---- One operation after the other ---- */
 
 static void
-do_operation(struct actor *a, struct operation *o)
+do_operation(struct actor *a, const struct operation *o)
 {
-	static const uint8_t needs[KINDS] = {
-		[O_PUSH] = 2, [O_PUSH_N] = 2, [O_COMMIT] = 2, [O_ABORT] = 2,
-		[O_POP] = 1,  [O_POP_N] = 1,  [O_SMALL] = 1,  [O_PEEK] = 1,
-		[O_FLUSH] = 2
-	};
-	struct handle *h = &a->handle[o->handle & 1];
+	static const struct operation naps = { O_OPEN, 0, 0, W_POLL };
+	static const int recovers[] = { 1, 2, 3, 4, 5, 6, 7, 8, 0 };
+	struct handle *h = &a->handle[o->kind == O_DUP || o->handle];
 	struct shmring_stat stat;
+	int takes = o->kind >= O_POP && o->kind <= O_PEEK, tries = 0;
 
-	if (needs[o->kind] &&
-	    (!h->open || !(h->roles & (needs[o->kind] == 2 ?
-					       SHMRING_PRODUCER :
-					       SHMRING_CONSUMER))))
+	if ((o->kind >= O_PUSH && o->kind <= O_FLUSH &&
+	     !(h->open && h->roles & SHMRING_PRODUCER)) ||
+	    (takes && !(h->open && h->roles & SHMRING_CONSUMER)) ||
+	    (o->kind == O_DUP && !a->handle[0].open) ||
+	    (o->kind > O_PEEK && o->kind < O_NAP && !h->open))
 		return;
-	if (needs[o->kind] == 1 && h->held) /* one at a time */
+	if (takes) /* one at a time */
 		do_release(h);
 	switch ((enum kind)o->kind) {
 	case O_OPEN:
-		do_open(h, o);
-		break;
 	case O_CREATE:
-		do_create(h, o);
-		break;
 	case O_DUP:
-		do_dup(a, o);
+		while (!h->open && do_open(a, h, o) == -EBUSY &&
+		       again(&naps, &tries, -EAGAIN))
+			;
 		break;
 	case O_CLOSE:
 		do_close(h);
 		break;
 	case O_PUSH:
-		do_push(a, h, o);
-		break;
 	case O_PUSH_N:
-		do_push_n(a, h, o);
+		do_push(a, h, o);
 		break;
 	case O_COMMIT:
 	case O_ABORT:
 		do_reserve(a, h, o);
 		break;
+	case O_FLUSH:
+		tries = shmring_flush(&h->ring, time_out(o));
+		if (tries && tries != -ETIMEDOUT)
+			refused(h, SHMRING__WRITE, o, 0, tries);
+		break;
 	case O_POP:
+	case O_POP_N:
 	case O_SMALL:
 		do_pop(a, h, o);
-		break;
-	case O_POP_N:
-		do_pop_n(a, h, o);
 		break;
 	case O_PEEK:
 		do_peek(h, o);
 		break;
 	case O_RELEASE:
-		if (h->open)
-			do_release(h);
-		break;
-	case O_FLUSH:
-		do_flush(h, o);
+		do_release(h);
 		break;
 	case O_RECOVER:
-		if (h->open && shmring_recover(&h->ring) < 0)
-			fail("error", "recover");
+		may_say("recover", shmring_recover(&h->ring), recovers);
 		break;
 	case O_STAT:
-		if (h->open)
-			shmring_stat(&h->ring, &stat);
+		shmring_stat(&h->ring, &stat);
 		break;
 	case O_NAP:
-		sim_step_system();
+		sim_step(C_SYSTEM);
 		sim_sleep(NULL, sim_now() + o->n * MS / 10);
 		break;
 	default:
@@ -547,53 +438,44 @@ do_operation(struct actor *a, struct operation *o)
 }
 
 static void
-operation_begins(struct task *t, int number)
+operation_begins(uint32_t number)
 {
-	t->op = (uint16_t)number;
+	struct task *t = sim.me;
+
+	t->op = number;
 	t->base = t->begun = sim.steps;
-	t->stirred = 0;
-	t->copies = 0;
+	t->stirred = t->copies = 0;
 	for (int i = 0; i < BATCH; i++)
 		actors[number_of(t)].words[i][0] = 0;
 }
 
 static void
-actor_leaves(struct task *t)
-{
-	t->state = T_DONE;
-	kernel_close_all(t);
-	t->pid = 0;
-}
-
-static void
 actor_body(void)
 {
-	struct task *t = sim.me;
-	struct actor *a = &actors[number_of(t)];
+	struct actor *a = &actors[number_of(sim.me)];
 
-	for (; a->at < plan.count[number_of(t)]; a->at++) {
-		struct operation *o = &plan.todo[number_of(t)][a->at];
-		operation_begins(t, a->at);
-		trace("%s%s%s %d", kind_names[o->kind],
-		      o->wait == W_POLL	 ? "" :
-		      o->wait == W_SHORT ? " (2 ms)" :
-					   " (long)",
-		      o->handle ? " on the second handle" : "", o->n);
+	for (; a->at < plan.count[number_of(sim.me)]; a->at++) {
+		struct operation *o = &plan.todo[number_of(sim.me)][a->at];
+		operation_begins(a->at);
+		trace("%s(%u)%s%s", kind_names[o->kind], o->n,
+		      o->handle ? " with the second handle" : "",
+		      o->wait == W_POLL	   ? ""
+		      : o->wait == W_SHORT ? ", 2 ms"
+					   : ", long");
 		do_operation(a, o);
 	}
-	operation_begins(t, a->at);
-	for (int i = 0; i < 2; i++) /* or the kernel closes them */
-		do_close(&a->handle[i]);
-	actor_leaves(t);
+	operation_begins(a->at);
+	do_close(&a->handle[0]);
+	do_close(&a->handle[1]);
+	kernel_exit(sim.me);
 	sim_end();
 }
 
 static void
-actor_starts(struct task *t)
+actor_starts(struct task *t, uint32_t pid)
 {
-	if (!sim.pids_again || t->start == 0)
-		t->pid = 100 + ++sim.pids;
-	t->start = ++sim.pids;
+	t->start = ++kernel.pids;
+	t->pid = pid && plan.pids ? pid : 100 + kernel.pids;
 	sim_prepare(t, actor_body);
 }
 
@@ -602,78 +484,61 @@ static void
 task_killed(struct task *t)
 {
 	struct actor *a = &actors[number_of(t)];
-	int kind = operation_of(t)->kind, next = a->at + 1;
+	struct operation *o = operation_of(t), *todo = plan.todo[number_of(t)];
 	uint32_t pid = t->pid;
 
-	for (int i = 0; i < 2; i++) {
-		struct handle *h = &a->handle[i];
-		struct message *m = h->held;
-		if (h->open || h->closing)
-			oracle.consumers_killed |=
-				(h->roles & SHMRING_CONSUMER) != 0;
-		if (m) {
-			m->seen = 1;
-			m->holder = 0;
-			m->grave |= m->releasing;
-			m->releasing = 0;
+	for (struct handle *h = a->handle; h < a->handle + 2; h++) {
+		if ((h->open || h->closing) && h->roles & SHMRING_CONSUMER)
+			oracle.consumers_killed = 1;
+		if (h->held) { /* in a release, it may be gone besides */
+			h->held->seen = 1;
+			h->held->held = 0;
 		}
 		if (h->open)
 			oracle_detach(h);
 		h->held = NULL;
 		h->closing = 0;
 	}
-	if (kind == O_OPEN || kind == O_CREATE || kind == O_DUP) {
-		unsigned roles = operation_of(t)->n & 3;
-		roles = roles ? roles : SHMRING_BOTH;
-		for (int side = 0; side < 2; side++)
-			if (roles & (side ? SHMRING_PRODUCER :
-					    SHMRING_CONSUMER)) {
-				for (int i = 0; i < FILES; i++)
-					oracle.file[i].maybe[side] = 1;
-				oracle.consumers_killed |= !side;
-				oracle.opening[side]--;
-			}
-	}
-	if (task_takes(t)) /* what it had been given, but had not come to us */
-		for (int i = 0; i < BATCH; i++) {
-			int number = (int)(a->words[i][0] & 0xffff);
-			struct message *m = &oracle.message[number];
-			if (number < oracle.messages && !m->final &&
-			    message_known(a->words[i], m->size) == m)
-				m->grave = 1;
+	if (o->kind == O_OPEN || o->kind == O_CREATE || o->kind == O_DUP)
+		for EACH_ROLE (side, roles_of(o)) {
+			for (int i = 0; i < FILES; i++)
+				oracle.file[i].maybe[side] = 1;
+			oracle.opening[side] -= oracle.opening[side] > 0;
+			oracle.consumers_killed |= side == SHMRING__READ;
 		}
-	for (int i = 0; i < oracle.messages; i++)
-		if (oracle.message[i].actor == number_of(t) &&
-		    oracle.message[i].state == M_STARTED)
-			oracle.message[i].state = M_UNKNOWN;
-	oracle.changed = sim_now();
-	actor_leaves(t);
-	t->zombie = plan.zombies ? (int)pid : 0;
-	t->pending = t->stores = 0;
-	while (next < plan.count[number_of(t)] &&
-	       plan.todo[number_of(t)][next].kind != O_OPEN &&
-	       plan.todo[number_of(t)][next].kind != O_CREATE)
-		next++;
-	a->at = next;
-	if (next < plan.count[number_of(t)]) {
-		t->pid = pid;
-		actor_starts(t);
+	for (int i = 0; i < BATCH && task_takes(t); i++) {
+		struct message *m = message_known(
+			a->words[i],
+			oracle.message[a->words[i][0] % MESSAGES].size);
+		if (m && !m->final) /* it had been given this already */
+			m->grave = 1;
 	}
+	for EACH_MESSAGE (m)
+		if (m->actor == number_of(t) && m->state == M_STARTED)
+			m->state = M_UNKNOWN;
+	oracle.changed = sim_now();
+	kernel_exit(t);
+	t->zombie = plan.zombies ? pid : 0;
+	t->pending = t->stores = 0;
+	do
+		a->at++;
+	while (a->at < plan.count[number_of(t)] &&
+	       todo[a->at].kind != O_OPEN && todo[a->at].kind != O_CREATE);
+	if (a->at < plan.count[number_of(t)])
+		actor_starts(t, pid);
 }
 
 /* ---- The visitor ---- */
 
-static int
-visit_opens(struct handle *h, unsigned roles)
-{
-	int error;
+static const struct operation polls = { O_POP, 0, 0, W_POLL };
 
-	opening(roles, 1);
-	error = shmring_open(&h->ring, "/sim", roles, 0);
-	opened(h, roles, error);
-	if (!error)
-		shmring_set_spin(&h->ring, 0);
-	return error;
+static struct handle *
+visitor_comes(const char *when)
+{
+	operation_begins(0);
+	sim_tries = 4096;
+	trace("the visitor comes when %s", when);
+	return &actors[TASKS - 1].handle[0];
 }
 
 /* Others still stand, for ever as far as we know: what is not in their hands
@@ -681,215 +546,184 @@ visit_opens(struct handle *h, unsigned roles)
 static void
 visit_others(void)
 {
-	static struct operation pop = { O_POP, 0, 0, W_LONG },
-				push = { O_PUSH, 0, 1, W_LONG };
+	static const struct operation pop = { O_POP, 0, 0, W_LONG },
+				      push = { O_PUSH, 0, 1, W_LONG };
 	struct actor *a = &actors[TASKS - 1];
-	struct handle *h = &a->handle[0];
+	struct handle *h = visitor_comes("others stand");
+	int mpmc = plan.mode == SHMRING_MPMC;
+	const struct operation open = {
+		O_OPEN, 0, mpmc ? SHMRING_BOTH : SHMRING_CONSUMER, W_POLL
+	};
 
-	operation_begins(sim.me, 0);
-	trace("the visitor comes while others stand");
-	if (plan.mode == SHMRING_MPMC && !visit_opens(h, SHMRING_BOTH)) {
+	if (!do_open(a, h, &open)) {
+		shmring_set_spin(&h->ring, 0);
 		while (do_pop(a, h, &pop))
-			sim.me->copies = 0;
-		int64_t room = oracle.slots - 2 * (sim.kills + sim.stops);
-		for (int64_t i = 0; i < oracle.slots && room > 0; i++) {
+			;
+		for (int i = 0, room = mpmc ? oracle.slots -
+						      2 * (int)(sim.kills +
+								sim.stops)
+					    : 0;
+		     i < oracle.slots && room > 0; i++) {
 			int64_t begun = sim_now();
 			do_push(a, h, &push);
-			oracle_late(begun, begun, "room came");
-			sim.me->copies = 0;
+			oracle_late(begun, "room came");
 			do_pop(a, h, &pop);
 		}
 		do_close(h);
-	} else if (plan.mode == SHMRING_SPSC &&
-		   !visit_opens(h, SHMRING_CONSUMER)) {
-		while (do_pop(a, h, &pop))
-			sim.me->copies = 0;
-		do_close(h);
 	}
-	actor_leaves(sim.me);
+	kernel_exit(sim.me);
 	sim_end();
-}
-
-static int
-visit_fills(struct actor *a, struct handle *h)
-{
-	int count = 0, error;
-
-	do {
-		struct message *m = message_new(h, plan.mode ? 24 : LARGE);
-		message_fill(m, a->words[0]);
-		error = shmring_push(&h->ring, a->words[0], m->size);
-		message_sent(m, error ? M_FAILED : M_COMPLETE);
-		count += !error;
-	} while (!error);
-	if (error != -EAGAIN)
-		fail("error", "a push into the last slot says %d", error);
-	return count;
 }
 
 /* All have ended: everything is there and as it should be. */
 static void
 visit_end(void)
 {
-	static struct operation pop = { O_POP, 0, 0, W_POLL };
+	static const struct operation both = { O_OPEN, 0, 3, 0 },
+				      consumer = { O_OPEN, 0, 2, 0 };
 	struct actor *a = &actors[TASKS - 1];
-	struct handle *h = &a->handle[0];
-	uint64_t calm = SHMRING__DOUBT | SHMRING__ORPHAN;
-	int error;
+	struct handle *h = visitor_comes("all have ended");
+	uint64_t attn = SHMRING__DOUBT | SHMRING__ORPHAN;
+	int error = do_open(a, h, &both), room, laps = plan.mode ? 2 : 1;
 
-	operation_begins(sim.me, 0);
-	trace("the visitor comes when all have ended");
-	sim_tries = 4096;
-	error = visit_opens(h, SHMRING_BOTH);
 	if (error)
 		fail("shut", "open says %d", error);
-	for (int i = 0; i < 2; i++)
-		if (shmring_recover(&h->ring) < 0)
-			fail("error", "recover");
-	while (do_pop(a, h, &pop))
-		sim.me->copies = 0;
-	oracle_account(h->file);
-	/* Past what is still void. */
-	for (uint32_t i = 0; plan.mode && i < 2 * plan.slots; i++) {
-		struct message *m = message_new(h, 8);
-		message_fill(m, a->words[0]);
-		error = shmring_push(&h->ring, a->words[0], 8);
-		message_sent(m, error ? M_FAILED : M_COMPLETE);
-		if (error || !do_pop(a, h, &pop))
-			fail("slot", "push %u says %d, or pop nothing", i,
-			     error);
-	}
-	for (int i = 0; i < (plan.mode ? 2 : 1); i++) {
-		int room = visit_fills(a, h);
+	shmring_recover(&h->ring);
+	shmring_recover(&h->ring);
+	while (do_pop(a, h, &polls))
+		;
+	for EACH_MESSAGE (m)
+		if (m->file == h->file && m->state == M_COMPLETE &&
+		    !m->final && !m->grave)
+			fail("lost", "message %d was sent and never came",
+			     message_number(m));
+	/* Past what is still void; then full, and empty. */
+	for (int i = 0; plan.mode && i < 2 * oracle.slots; i++)
+		if (!do_push(a, h, &polls) || !do_pop(a, h, &polls))
+			fail("slot", "one cannot be used");
+	while (laps--) {
+		for (room = 0; room <= oracle.slots && !error; room += !error) {
+			struct message *m = message_new(
+				h, plan.mode ? 24 : LARGE, a->words[0]);
+			error = shmring_push(&h->ring, a->words[0], m->size);
+			message_sent(m, !error);
+		}
 		if (plan.mode ? room != oracle.slots : room < oracle.slots)
-			fail("slot", "room for %d of %d", room,
-			     (int)oracle.slots);
-		while (do_pop(a, h, &pop))
-			room--;
+			fail("slot", "room for %d of %d", room, oracle.slots);
+		for (error = 0; do_pop(a, h, &polls); room--)
+			;
 		if (room)
 			fail("slot", "%d messages did not come back", room);
 	}
-	oracle_account(h->file);
-	if (shmring_recover(&h->ring) < 0)
-		fail("error", "recover");
-	if (h->ring.notice->attn & calm)
+	shmring_recover(&h->ring);
+	if (h->ring.notice->attn & attn)
 		fail("attn", "%" PRIx64 " at the end", h->ring.notice->attn);
 	do_close(h);
-	error = visit_opens(h, SHMRING_CONSUMER);
-	if (error)
-		fail("shut", "open says %d", error);
-	error = (int)shmring_pop(&h->ring, a->words[0], LARGE);
-	if (error != -EPIPE)
-		fail("no-end", "at the end, pop says %d", error);
+	error = do_open(a, h, &consumer);
+	if (error || shmring_pop(&h->ring, a->words[0], LARGE) != -EPIPE)
+		fail("no-end", "at the end, open says %d, or pop not -EPIPE",
+		     error);
 	do_close(h);
-	actor_leaves(sim.me);
+	kernel_exit(sim.me);
 	sim_end();
 }
 
 /* ---- Plans ---- */
 
-/* What one life of an actor is made of, drawn. */
-static void
-plan_life(uint64_t *random, int i, unsigned roles, int storm)
+static uint64_t plan_random;
+
+static uint32_t
+pick(uint32_t below)
 {
-	static const uint8_t pushes[] = { O_PUSH, O_PUSH,   O_PUSH,  O_PUSH_N,
+	return draw(&plan_random, below);
+}
+
+static void
+plan_add(uint32_t actor, uint32_t kind, uint32_t n, uint32_t wait)
+{
+	struct operation *o = &plan.todo[actor][plan.count[actor]++];
+
+	*o = (struct operation){ kind, 0, n, wait };
+}
+
+/* What one life of an actor is made of. */
+static void
+plan_life(uint32_t i, unsigned roles, int storm)
+{
+	static const uint8_t pushes[] = { O_PUSH, O_PUSH,   O_PUSH,   O_PUSH_N,
 					  O_PUSH, O_COMMIT, O_COMMIT, O_ABORT,
 					  O_FLUSH };
 	static const uint8_t pops[] = { O_POP,	 O_POP,	 O_POP,	 O_POP_N,
 					O_POP_N, O_PEEK, O_PEEK, O_PEEK,
 					O_SMALL };
-	struct operation *o = plan.todo[i] + plan.count[i];
-	int count = 0, most = 1 + (int)draw(random, 5);
+	static const uint8_t others[] = { O_RECOVER, O_NAP, O_STAT, O_RELEASE };
+	uint32_t most = pick(10) ? 1 + pick(5) : 0;
 
-	if (draw(random, 10) == 0)
-		most = 0;
-	if (draw(random, 3) == 0)
-		o[count++] = (struct operation){
-			O_NAP, 0, (uint8_t)(1 + draw(random, 40)), 0
-		};
-	o[count++] = (struct operation){ O_OPEN, 0, (uint8_t)roles,
-					 (uint8_t)(draw(random, 4) == 0) };
+	if (pick(3) == 0)
+		plan_add(i, O_NAP, 1 + pick(40), 0);
+	plan_add(i, O_OPEN, roles, pick(4) == 0);
 	if (storm && roles & SHMRING_PRODUCER) { /* before one message */
-		most = 7 + (int)draw(random, 3);
-		for (int k = 0; k < most; k++)
-			o[count++] = (struct operation){ O_ABORT, 0, 1, 0 };
-		o[count++] = (struct operation){ O_PUSH, 0, 1, 0 };
+		for (uint32_t k = 7 + pick(3); k; k--)
+			plan_add(i, O_ABORT, 1, 0);
+		plan_add(i, O_PUSH, 1, 0);
 		most = 0;
 	}
-	for (int k = 0; k < most; k++) {
-		int push = roles == SHMRING_BOTH ? (int)draw(random, 2) :
-						   roles == SHMRING_PRODUCER;
-		uint8_t kind = push ? pushes[draw(random, sizeof(pushes))] :
-				      pops[draw(random, sizeof(pops))];
-		uint32_t rare = draw(random, 40);
-		o[count] = (struct operation){
-			kind, 0, (uint8_t)draw(random, 8),
-			(uint8_t)(draw(random, 3) == 0 ?
-					  W_POLL :
-					  W_SHORT + (draw(random, 3) == 0))
-		};
-		if (plan.spin == 2 && o[count].wait == W_LONG)
-			o[count].wait = W_SHORT;
-		if (rare < 4)
-			o[count].kind = (uint8_t[]){ O_RECOVER, O_NAP, O_STAT,
-						     O_RELEASE }[rare];
-		count++;
-		if (rare == 39 && k == 0) /* and its work on the copy */
-			o[count++] = (struct operation){
-				O_DUP, 0, (uint8_t)draw(random, 4), 0
-			};
-		else if (rare > 30 && count > 1)
-			o[count - 1].handle = 1;
+	for (uint32_t k = 0; k < most; k++) {
+		uint32_t push = roles == SHMRING_BOTH ? pick(2)
+						      : roles ==
+								SHMRING_PRODUCER;
+		uint32_t rare = pick(40), kind = pops[pick(sizeof(pops))];
+		kind = push ? pushes[pick(sizeof(pushes))] : kind;
+		kind = rare < sizeof(others) ? others[rare] : kind;
+		plan_add(i, kind, pick(8),
+			 pick(3) == 0			    ? W_POLL
+			 : pick(3) == 0 && plan.spin != 2 ? W_LONG
+							  : W_SHORT);
+		if (rare > 30) /* if there is one */
+			plan.todo[i][plan.count[i] - 1].handle = 1;
+		if (rare == 39 && k == 0)
+			plan_add(i, O_DUP, pick(4), 0);
 	}
-	if (draw(random, 6))
-		o[count++] = (struct operation){ O_CLOSE, 0, 0, 0 };
-	plan.count[i] += count;
+	if (pick(6))
+		plan_add(i, O_CLOSE, 0, 0);
 }
 
 static void
 plan_draw(uint64_t seed, int tso)
 {
-	uint64_t random = mix(seed ^ UINT64_C(0x51a));
-	int storm = draw(&random, 40) == 0, create = draw(&random, SIM_CREATES) == 0;
+	int storm, create;
 
+	plan_random = mix(seed ^ UINT64_C(0x51a));
+	storm = pick(40) == 0; /* of aborts, with fewer tries than those */
+	create = pick(SIM_CREATES) == 0;
 	memset(&plan, 0, sizeof(plan));
-	plan.mode = storm || draw(&random, 4) ? SHMRING_MPMC : SHMRING_SPSC;
-	plan.slots = plan.mode ? 2u << draw(&random, 3) :
-				 2u << draw(&random, 2);
-	if (storm || (plan.mode && draw(&random, 4) == 0))
+	plan.mode = storm || pick(4) ? SHMRING_MPMC : SHMRING_SPSC;
+	plan.slots = 2u << pick(plan.mode ? 3 : 2);
+	if (storm || (plan.mode && pick(4) == 0))
 		plan.slots = 16;
-	plan.actors = 2 + draw(&random, plan.mode ? 4 : 3);
-	if (storm)
-		plan.actors = 2;
-	plan.participants = plan.slots / 2 < plan.actors + 1 ?
-				    plan.slots / 2 :
-				    plan.actors + 1;
+	plan.actors = storm ? 2 : 2 + pick(plan.mode ? ACTORS - 1 : 3);
+	plan.participants = plan.slots / 2 < plan.actors + 1 ? plan.slots / 2
+							     : plan.actors + 1;
 	plan.tso = (uint32_t)tso;
-	plan.limit = tso ? 1 + draw(&random, BUFFER - 1) : 0;
+	plan.limit = tso ? 1 + pick(BUFFER - 1) : 0;
 	plan.tries = storm ? 3 : 4096;
-	plan.cpus = 1 + draw(&random, 2) * 7;
-	plan.unfenced = draw(&random, 8) ? 0 : 255; /* some: a known limit */
-	plan.pids = draw(&random, 2);
-	plan.zombies = draw(&random, 2);
-	plan.spin = draw(&random, 4);
-	plan.spin = plan.spin == 3 && draw(&random, 8) ? 0 : plan.spin % 3;
-	if (plan.spin == 2 && draw(&random, 4))
-		plan.spin = 0;
-	plan.victims = storm || !draw(&random, 5) ? 0 : 1 + draw(&random, 6);
-	for (int i = 0; i < (int)plan.actors; i++) {
-		unsigned lives = 1 + draw(&random, storm ? 1 : 2);
-		if (create && draw(&random, 3) == 0)
-			plan.todo[i][plan.count[i]++] = (struct operation){
-				O_CREATE, 0, (uint8_t)draw(&random, 4), 0
-			};
-		while (lives-- && plan.count[i] + 12 < OPERATIONS) {
-			unsigned roles = 1 + draw(&random, 3);
-			if (i < 2 && draw(&random, 3)) /* both are there */
-				roles = i == 0 ? SHMRING_PRODUCER :
-						 SHMRING_CONSUMER;
-			if (!plan.mode && roles == 3 && draw(&random, 4))
-				roles = 1 + draw(&random, 2);
-			plan_life(&random, i, roles, storm);
+	plan.cpus = pick(2) ? 8 : 1;
+	plan.unfenced = pick(8) == 0;
+	plan.pids = pick(2);
+	plan.zombies = pick(2);
+	plan.spin = pick(32) == 0 ? 2 : pick(2);
+	plan.victims = storm || !pick(5) ? 0 : 1 + pick(6);
+	for (uint32_t i = 0; i < plan.actors; i++) {
+		if (create && pick(3) == 0)
+			plan_add(i, O_CREATE, pick(4), 0);
+		for (uint32_t lives = storm ? 1 : 1 + pick(2);
+		     lives && plan.count[i] + 12 < OPERATIONS; lives--) {
+			unsigned roles = 1 + pick(3);
+			if (i < 2 && pick(3)) /* both are there */
+				roles = 1 + i;
+			if (!plan.mode && roles == SHMRING_BOTH && pick(4))
+				roles = 1 + pick(2);
+			plan_life(i, roles, storm);
 		}
 	}
 }

@@ -11,49 +11,47 @@
 #define KERNEL_H
 
 enum {
-	FILES = 8, /* in all, of a run */
+	FILES = 8, /* in all, of a run; 0 is none */
 	NAMES = 4,
-	DESCRIPTORS = 64,
+	DESCRIPTORS = 64, /* from 3 on */
 	LOCKS = 32,
 	CANARIES = 8, /* private mappings of a task */
 	PAGE = 4096,
 	FILE_ROOM = 0x8000, /* address space of a file */
-	FIRST_DESCRIPTOR = 3,
 };
 enum { F_NONE, F_FILE, F_PROC, F_PID };
 
-struct descriptor {
-	uint8_t kind, owner; /* task */
-	uint8_t file;
-	uint32_t open; /* which open file: locks belong to it */
-	uint32_t pid; /* F_PID */
-	char text[64]; /* F_PROC */
-};
-
-struct file {
-	uint32_t mode, links, seals, created;
-	uint64_t size;
-};
-
 static struct {
-	struct descriptor fd[DESCRIPTORS];
+	struct descriptor {
+		int kind;
+		unsigned owner; /* task */
+		unsigned file;
+		uint32_t open; /* which open file: locks belong to it */
+		uint32_t pid; /* F_PID */
+		char text[64]; /* F_PROC */
+	} fd[DESCRIPTORS];
 	int most; /* descriptors used so far */
-	struct file file[FILES];
-	uint32_t files, opens;
 	struct {
-		char name[32];
-		int file;
+		uint32_t mode, links, seals;
+		uint64_t size;
+	} file[FILES];
+	uint32_t files, opens, pids; /* so far */
+	struct {
+		char text[32];
+		unsigned file;
 	} name[NAMES];
 	struct {
-		int used, file, writes;
-		uint32_t open;
-		int64_t from, length;
+		uint32_t open; /* whose; 0: nobody's */
+		unsigned file;
+		int type;
+		off_t byte;
 	} lock[LOCKS];
-	int locks; /* used so far */
 	struct {
 		uint64_t used, bytes[8];
 	} canary[TASKS][CANARIES];
 	size_t mirror; /* the bytes of SPSC appear again so much later */
+	int unfenced; /* membarrier is refused */
+	unsigned cpus;
 } kernel;
 
 static unsigned char *
@@ -62,22 +60,10 @@ kernel_memory(unsigned file)
 	return (unsigned char *)sim.arena + (size_t)file * FILE_ROOM;
 }
 
-static int
-kernel_find(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	for (int i = 0; i < NAMES; i++)
-		if (kernel.name[i].file &&
-		    !strcmp(kernel.name[i].name, slash ? slash + 1 : path))
-			return i;
-	return -ENOENT;
-}
-
 static struct task *
 kernel_process(long pid)
 {
-	for (struct task *t = sim.task; t < sim.task + TASKS; t++)
+	for EACH_TASK (t)
 		if (t->pid == (uint32_t)pid)
 			return t;
 	return NULL;
@@ -88,15 +74,13 @@ kernel_process(long pid)
 static long
 kernel_new(int kind, unsigned file)
 {
-	for (int i = FIRST_DESCRIPTOR; i < DESCRIPTORS; i++)
+	for (int i = 3; i < DESCRIPTORS; i++)
 		if (kernel.fd[i].kind == F_NONE) {
-			struct descriptor *d = &kernel.fd[i];
-			d->kind = (uint8_t)kind;
-			d->owner = (uint8_t)number_of(sim.me);
-			d->file = (uint8_t)file;
-			d->open = ++kernel.opens;
-			if (i >= kernel.most)
-				kernel.most = i + 1;
+			kernel.fd[i].kind = kind;
+			kernel.fd[i].owner = number_of(sim.me);
+			kernel.fd[i].file = file;
+			kernel.fd[i].open = ++kernel.opens;
+			kernel.most = i < kernel.most ? kernel.most : i + 1;
 			return i;
 		}
 	return -EMFILE;
@@ -105,59 +89,51 @@ kernel_new(int kind, unsigned file)
 static struct descriptor *
 kernel_fd(long fd)
 {
-	if (fd < 0 || fd >= DESCRIPTORS || kernel.fd[fd].kind == F_NONE ||
-	    kernel.fd[fd].owner != number_of(sim.me))
-		return NULL;
-	return &kernel.fd[fd];
+	return fd >= 0 && fd < DESCRIPTORS && kernel.fd[fd].kind &&
+			       kernel.fd[fd].owner == number_of(sim.me)
+		       ? &kernel.fd[fd]
+		       : NULL;
 }
 
 static void
 kernel_close(struct descriptor *d)
 {
-	uint32_t open = d->open;
-
 	d->kind = F_NONE;
-	for (int i = 0; i < kernel.most; i++)
-		if (kernel.fd[i].kind && kernel.fd[i].open == open)
-			return; /* there is a copy */
-	for (int i = 0; i < kernel.locks; i++)
-		if (kernel.lock[i].used && kernel.lock[i].open == open)
-			kernel.lock[i].used = 0;
+	for (int i = 0; i < LOCKS; i++)
+		if (kernel.lock[i].open == d->open)
+			kernel.lock[i].open = 0;
 }
 
 static void
-kernel_close_all(const struct task *t)
+kernel_exit(struct task *t)
 {
-	for (int i = 0; i < CANARIES; i++)
-		kernel.canary[number_of(t)][i].used = 0;
 	for (int i = 0; i < kernel.most; i++)
 		if (kernel.fd[i].kind && kernel.fd[i].owner == number_of(t))
 			kernel_close(&kernel.fd[i]);
+	for (int i = 0; i < CANARIES; i++)
+		kernel.canary[number_of(t)][i].used = 0;
+	t->state = T_DONE;
+	t->pid = 0;
 }
 
 static long
 kernel_lock(struct descriptor *d, int set, struct flock *l)
 {
-	int free = -1;
+	int mine = -1, free = -1;
 
-	for (int i = 0; i < kernel.locks; i++) {
-		if (!kernel.lock[i].used) {
+	for (int i = 0; i < LOCKS; i++) {
+		if (!kernel.lock[i].open)
 			free = i;
+		else if (kernel.lock[i].file != d->file ||
+			 kernel.lock[i].byte != l->l_start)
 			continue;
-		}
-		if (kernel.lock[i].file != d->file ||
-		    kernel.lock[i].from >= l->l_start + l->l_len ||
-		    l->l_start >= kernel.lock[i].from + kernel.lock[i].length)
-			continue;
-		if (kernel.lock[i].open == d->open) {
-			if (set) /* it is replaced */
-				kernel.lock[i].used = 0, free = i;
-		} else if (l->l_type != F_UNLCK &&
-			   (l->l_type == F_WRLCK || kernel.lock[i].writes)) {
-			if (set)
-				return -EAGAIN;
-			l->l_type = kernel.lock[i].writes ? F_WRLCK : F_RDLCK;
-			return 0;
+		else if (kernel.lock[i].open == d->open)
+			mine = i;
+		else if (l->l_type == F_WRLCK ||
+			 (l->l_type == F_RDLCK &&
+			  kernel.lock[i].type == F_WRLCK)) {
+			l->l_type = (short)kernel.lock[i].type;
+			return set ? -EAGAIN : 0;
 		}
 	}
 	if (!set) {
@@ -166,29 +142,22 @@ kernel_lock(struct descriptor *d, int set, struct flock *l)
 	}
 	trace("  %s byte %lld", l->l_type == F_UNLCK ? "unlock" : "lock",
 	      (long long)(l->l_start & 0xfffff));
-	if (l->l_type == F_UNLCK)
-		return 0;
-	if (free < 0)
-		free = kernel.locks++;
-	if (free == LOCKS)
-		fail("simulator", "too many locks");
-	kernel.lock[free].used = 1;
-	kernel.lock[free].file = d->file;
-	kernel.lock[free].open = d->open;
-	kernel.lock[free].writes = l->l_type == F_WRLCK;
-	kernel.lock[free].from = l->l_start;
-	kernel.lock[free].length = l->l_len;
+	mine = mine < 0 ? free : mine;
+	if (l->l_len != 1 || mine < 0)
+		fail("simulator", "locks of one byte, %d at most", LOCKS);
+	kernel.lock[mine].open = l->l_type == F_UNLCK ? 0 : d->open;
+	kernel.lock[mine].file = d->file;
+	kernel.lock[mine].byte = l->l_start;
+	kernel.lock[mine].type = l->l_type;
 	return 0;
 }
 
 static long
-kernel_fcntl(long fd, long command, long argument)
+kernel_fcntl(struct descriptor *d, long command, long argument)
 {
-	struct descriptor *d = kernel_fd(fd);
-
-	if (!d)
+	switch (d ? command : -1) {
+	case -1:
 		return -EBADF;
-	switch (command) {
 	case 36: /* F_OFD_GETLK */
 	case 37: /* F_OFD_SETLK */
 		return kernel_lock(d, command == 37, (struct flock *)argument);
@@ -197,15 +166,6 @@ kernel_fcntl(long fd, long command, long argument)
 		return 0;
 	case 1034: /* F_GET_SEALS */
 		return kernel.file[d->file].seals;
-	case F_DUPFD:
-	case F_DUPFD_CLOEXEC: {
-		long copy = kernel_new(d->kind, d->file);
-		if (copy >= 0)
-			kernel.fd[copy].open = d->open;
-		return copy;
-	}
-	case F_GETFL:
-		return O_RDWR;
 	default:
 		fail("simulator", "fcntl %ld is not simulated", command);
 	}
@@ -213,121 +173,117 @@ kernel_fcntl(long fd, long command, long argument)
 
 /* ---- Files ---- */
 
+/* The entry of a name; without a name, a free one; -1. */
+static int
+kernel_name(const char *path)
+{
+	const char *name = path ? strrchr(path, '/') + 1 : "";
+
+	for (int i = 0; i < NAMES; i++)
+		if (!strcmp(kernel.name[i].text, name))
+			return i;
+	return -1;
+}
+
+static void
+kernel_rename(int i, const char *path)
+{
+	snprintf(kernel.name[i].text, sizeof(kernel.name[i].text), "%s",
+		 strrchr(path, '/') + 1);
+}
+
 static long
 kernel_proc(const char *path)
 {
-	static const char boot[] = "01234567-89ab-cdef-0123-456789abcdef";
-	struct descriptor *d;
-	struct task *t;
+	struct task *t = kernel_process(strncmp(path, "/proc/self/", 11)
+						? atol(path + 6)
+						: (long)sim.me->pid);
 	long fd = kernel_new(F_PROC, 0);
+	char *text = fd < 0 ? NULL : kernel.fd[fd].text;
 
-	if (fd < 0)
-		return fd;
-	d = &kernel.fd[fd];
-	if (!strncmp(path, "/proc/sys/kernel/random/boot_id", 31)) {
-		memcpy(d->text, boot, sizeof(boot));
-		return fd;
-	}
-	t = kernel_process(strncmp(path, "/proc/self/", 11) ?
-				   atol(path + 6) :
-				   (long)sim.me->pid);
-	if (t && strstr(path, "stat")) {
-		memcpy(d->text, "1 (a) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 ",
-		       46);
-		snprintf(d->text + 46, sizeof(d->text) - 46, "%u 0\n",
+	if (text && !strcmp(path, "/proc/sys/kernel/random/boot_id"))
+		memcpy(text, "01234567-89ab-cdef-0123-456789abcdef", 37);
+	else if (text && t && strstr(path, "stat"))
+		snprintf(text, 64,
+			 "1 (a) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 %u 0",
 			 t->start);
-		return fd;
-	}
-	d->kind = F_NONE;
-	return -ENOENT;
+	else if (text)
+		kernel.fd[fd].kind = F_NONE, fd = -ENOENT;
+	return fd;
 }
 
 static long
 kernel_create(void)
 {
-	if (kernel.files + 1 >= FILES)
+	if (kernel.files + 1 == FILES)
 		return -ENOSPC;
 	memset(&kernel.file[++kernel.files], 0, sizeof(kernel.file[0]));
-	kernel.file[kernel.files].mode = 0600;
 	return kernel_new(F_FILE, kernel.files);
 }
 
 static long
 kernel_open(const char *path, long flags)
 {
+	struct descriptor *d;
 	int i;
 
 	if ((flags & 020000000) == 020000000) /* O_TMPFILE */
 		return kernel_create();
 	if (!strncmp(path, "/proc/self/fd/", 14)) {
-		struct descriptor *d = kernel_fd(atol(path + 14));
+		d = kernel_fd(atol(path + 14));
 		return d ? kernel_new(d->kind, d->file) : -ENOENT;
 	}
 	if (!strncmp(path, "/proc/", 6) || !strncmp(path, "/sys/", 5))
 		return kernel_proc(path);
-	i = kernel_find(path);
-	return i < 0 ? i : kernel_new(F_FILE, (unsigned)kernel.name[i].file);
+	i = kernel_name(path);
+	return i < 0 ? -ENOENT : kernel_new(F_FILE, kernel.name[i].file);
 }
 
 static long
 kernel_link(const char *from, const char *to)
 {
-	const char *slash = strrchr(to, '/');
 	struct descriptor *d = kernel_fd(atol(strrchr(from, '/') + 1));
+	int i = kernel_name(NULL);
 
-	if (!d)
-		return -ENOENT;
-	if (kernel_find(to) >= 0)
-		return -EEXIST;
-	for (int i = 0; i < NAMES; i++)
-		if (!kernel.name[i].file) {
-			kernel.name[i].file = d->file;
-			kernel.file[d->file].links++;
-			snprintf(kernel.name[i].name,
-				 sizeof(kernel.name[i].name), "%s",
-				 slash ? slash + 1 : to);
-			return 0;
-		}
-	return -ENOSPC;
+	if (!d || i < 0 || kernel_name(to) >= 0)
+		return !d ? -ENOENT : i < 0 ? -ENOSPC : -EEXIST;
+	kernel_rename(i, to);
+	kernel.name[i].file = d->file;
+	kernel.file[d->file].links++;
+	return 0;
 }
 
 static long
 kernel_unlink(const char *path)
 {
-	int i = kernel_find(path);
+	int i = kernel_name(path);
 
 	if (i < 0)
-		return i;
+		return -ENOENT;
 	kernel.file[kernel.name[i].file].links--;
-	kernel.name[i].file = 0;
+	kernel.name[i].text[0] = 0;
 	return 0;
 }
 
 static long
-kernel_rename(const char *from, const char *to, long flags)
+kernel_renameat2(const char *from, const char *to, long flags)
 {
-	int i = kernel_find(from), k = kernel_find(to);
-	const char *slash = strrchr(to, '/');
+	int i = kernel_name(from), k = kernel_name(to);
 
 	if (i < 0 || (flags == 2 && k < 0))
 		return -ENOENT;
-	if (flags == 1 && k >= 0)
+	if (flags == 1 && k >= 0) /* RENAME_NOREPLACE */
 		return -EEXIST;
-	if (flags == 2) { /* RENAME_EXCHANGE */
-		int file = kernel.name[i].file;
-		kernel.name[i].file = kernel.name[k].file;
-		kernel.name[k].file = file;
-		return 0;
-	}
-	if (k >= 0)
+	if (flags == 2) /* RENAME_EXCHANGE */
+		kernel_rename(k, from);
+	else if (k >= 0)
 		kernel_unlink(to);
-	snprintf(kernel.name[i].name, sizeof(kernel.name[i].name), "%s",
-		 slash ? slash + 1 : to);
+	kernel_rename(i, to);
 	return 0;
 }
 
 static long
-kernel_stat_file(unsigned file, struct stat *to)
+kernel_stat(unsigned file, struct stat *to)
 {
 	memset(to, 0, sizeof(*to));
 	to->st_dev = 1;
@@ -335,78 +291,56 @@ kernel_stat_file(unsigned file, struct stat *to)
 	to->st_mode = S_IFREG | kernel.file[file].mode;
 	to->st_size = (off_t)kernel.file[file].size;
 	to->st_uid = 1000;
-	to->st_nlink = (nlink_t)kernel.file[file].links;
-	return 0;
+	to->st_nlink = kernel.file[file].links;
+	return file ? 0 : -ENOENT;
 }
 
 static long
-kernel_stat(const char *path, struct stat *to)
+kernel_stat_path(const char *path, struct stat *to)
 {
-	int i;
+	int i = kernel_name(path);
 
-	if (!strncmp(path, "/proc/self/ns/", 14)) {
-		memset(to, 0, sizeof(*to));
-		to->st_ino = 4026531836u + (ino_t)path[14];
-		return 0;
-	}
-	i = kernel_find(path);
-	return i < 0 ? i :
-		       kernel_stat_file((unsigned)kernel.name[i].file, to);
+	if (!strncmp(path, "/proc/self/ns/", 14))
+		return kernel_stat(1, to); /* one namespace of each kind */
+	return kernel_stat(i < 0 ? 0 : kernel.name[i].file, to);
 }
 
 static long
-kernel_fstat(long fd, struct stat *to)
+kernel_read(struct descriptor *d, void *to, size_t size, long offset)
 {
-	struct descriptor *d = kernel_fd(fd);
-
-	return d && d->kind == F_FILE ? kernel_stat_file(d->file, to) : -EBADF;
-}
-
-static long
-kernel_read(long fd, void *to, long size, long offset)
-{
-	struct descriptor *d = kernel_fd(fd);
+	size_t length;
 
 	if (!d)
 		return -EBADF;
-	if (d->kind == F_PROC) {
-		long length = (long)strlen(d->text);
-		length = length < size ? length : size;
-		memcpy(to, d->text, (size_t)length);
-		return length;
-	}
-	memcpy(to, kernel_memory(d->file) + offset, (size_t)size);
-	return size;
+	length = d->kind == F_PROC ? strlen(d->text) : size;
+	length = length < size ? length : size;
+	memcpy(to, d->kind == F_PROC ? (unsigned char *)d->text
+				     : kernel_memory(d->file) + offset,
+	       length);
+	return (long)length;
 }
 
 static long
-kernel_size(long fd, long size)
+kernel_size(struct descriptor *d, uint64_t size)
 {
-	struct descriptor *d = kernel_fd(fd);
-
-	if (!d)
-		return -EBADF;
 	if (size > FILE_ROOM)
-		fail("simulator", "a segment of %ld bytes", size);
-	kernel.file[d->file].size = (uint64_t)size;
-	memset(kernel_memory(d->file), 0, (size_t)size);
+		fail("simulator", "a segment of %" PRIu64 " bytes", size);
+	kernel.file[d->file].size = size;
+	memset(kernel_memory(d->file), 0, size);
 	return 0;
 }
 
-/* Which file a task maps next: the one that it has just asked about. */
 static void *
-kernel_map(void *at, int flags, int fd, off_t offset)
+kernel_map(unsigned char *at, int flags, int fd, off_t offset)
 {
-	struct descriptor *d = NULL;
+	struct descriptor *d = kernel_fd(fd);
+	unsigned char *place = d ? kernel_memory(d->file) + offset : NULL;
 
-	if (fd >= 0) {
-		d = kernel_fd(fd);
-		if (d && flags & MAP_FIXED &&
-		    at != kernel_memory(d->file) + offset &&
-		    at != kernel_memory(d->file) + offset + kernel.mirror)
-			fail("simulator", "a mapping at another place");
-		return d ? kernel_memory(d->file) + offset : MAP_FAILED;
-	}
+	if (d && flags & MAP_FIXED && at != place &&
+	    at != place + kernel.mirror)
+		fail("simulator", "a mapping at another place");
+	if (d)
+		return place;
 	if (flags & MAP_NORESERVE) { /* a place for the file opened last */
 		for (int i = 0; i < kernel.most; i++)
 			if (kernel.fd[i].kind == F_FILE &&
@@ -415,8 +349,7 @@ kernel_map(void *at, int flags, int fd, off_t offset)
 				d = &kernel.fd[i];
 		return kernel_memory(d ? d->file : 0) - PAGE;
 	}
-	/* private memory: the canary of a handle */
-	for (int i = 0; i < CANARIES; i++)
+	for (int i = 0; i < CANARIES; i++) /* private memory */
 		if (!kernel.canary[number_of(sim.me)][i].used) {
 			kernel.canary[number_of(sim.me)][i].used = 1;
 			return memset(
@@ -434,17 +367,13 @@ kernel_unmap(const void *at)
 			kernel.canary[number_of(sim.me)][i].used = 0;
 }
 
-/* ---- Processes ---- */
+/* ---- Processes, futexes ---- */
 
 static long
 kernel_kill(long pid)
 {
-	struct task *t = kernel_process(pid);
-
-	if (t)
-		return 0;
-	for (t = sim.task; t < sim.task + TASKS; t++)
-		if (t->zombie == pid)
+	for EACH_TASK (t)
+		if (t->pid == (uint32_t)pid || t->zombie == (uint32_t)pid)
 			return 0;
 	return -ESRCH;
 }
@@ -464,36 +393,19 @@ kernel_poll(struct pollfd *p)
 {
 	struct descriptor *d = kernel_fd(p->fd);
 
-	p->revents = d && d->kind == F_PID && !kernel_process(d->pid) ? POLLIN :
-									0;
+	p->revents = d && d->kind == F_PID && !kernel_process(d->pid) ? POLLIN
+								      : 0;
 	return p->revents != 0;
 }
 
 static long
 kernel_membarrier(long command)
 {
-	if (sim.unfenced >> number_of(sim.me) & 1)
+	if (kernel.unfenced)
 		return -EPERM;
-	if (command == 2) { /* GLOBAL_EXPEDITED */
-		trace("  membarrier");
-		for (struct task *t = sim.task; t < sim.task + TASKS; t++)
-			memory_drain(t, BUFFER);
-	}
+	if (command == 2) /* GLOBAL_EXPEDITED */
+		memory_drain_all();
 	return 0;
-}
-
-/* ---- Futexes ---- */
-
-static long
-kernel_wait(const uint32_t *word, uint32_t value, int64_t until)
-{
-	if (*word != value)
-		return -EAGAIN;
-	trace("  sleeps on %s until %.4f ms", place_name(word),
-	      (double)(until - 1000 * MS) / 1e6);
-	sim_sleep(word, until);
-	trace("  %s", sim.me->timed_out ? "wakes by itself" : "is woken");
-	return sim.me->timed_out ? -ETIMEDOUT : 0;
 }
 
 static long
@@ -502,43 +414,43 @@ kernel_wake(const uint32_t *word, long count)
 	long woken = 0;
 	struct task *first;
 
-	sim_timers();
-	do { /* who came first, whose timer ends first of those */
-		first = NULL;
-		for (struct task *t = sim.task; t < sim.task + TASKS; t++)
+	for (sim_timers(); woken < count; woken++) {
+		first = NULL; /* whose timer ends first */
+		for EACH_TASK (t)
 			if (t->state == T_ASLEEP && t->futex == word &&
 			    (!first || t->until < first->until))
 				first = t;
-		if (!first || woken == count)
+		if (!first)
 			break;
 		first->state = T_READY;
-		woken++;
-		trace("  wakes actor %d", number_of(first));
-	} while (1);
+		trace("  wakes actor %u", number_of(first));
+	}
 	if (sim.pct && woken && !sim.replay && !sim.quiet)
-		sim.quantum = 0;
+		sim.quantum = 0; /* it may be more important than I */
 	return woken;
 }
 
-static long
-kernel_futex(uint32_t *word, long operation, long value, struct timespec *time)
+static int64_t
+kernel_time(const struct timespec *time)
 {
-	int64_t until = time ? (int64_t)time->tv_sec * 1000000000 +
-				       time->tv_nsec :
-			       NEVER;
+	return time ? (int64_t)time->tv_sec * 1000000000 + time->tv_nsec
+		    : INT64_MAX;
+}
 
-	switch (operation & 127) {
-	case 0: /* FUTEX_WAIT: relative */
-		return kernel_wait(word, (uint32_t)value,
-				   time ? until + sim_now() : NEVER);
-	case 9: /* FUTEX_WAIT_BITSET: absolute */
-		return kernel_wait(word, (uint32_t)value, until);
-	case 1: /* FUTEX_WAKE */
-	case 10:
+static long
+kernel_futex(uint32_t *word, long what, long value, struct timespec *time)
+{
+	if (what == 1) /* FUTEX_WAKE */
 		return kernel_wake(word, value);
-	default:
-		fail("simulator", "futex operation %ld", operation);
-	}
+	if (what != 9) /* FUTEX_WAIT_BITSET: an absolute time */
+		fail("simulator", "futex operation %ld", what);
+	if (*word != (uint32_t)value)
+		return -EAGAIN;
+	trace("  sleeps on %s until %.4f ms", place_name(word),
+	      (double)(kernel_time(time) - 1000 * MS) / 1e6);
+	sim_sleep(word, kernel_time(time));
+	trace("  %s", sim.me->timed_out ? "wakes by itself" : "is woken");
+	return sim.me->timed_out ? -ETIMEDOUT : 0;
 }
 
 /* ---- The calls ---- */
@@ -546,35 +458,30 @@ kernel_futex(uint32_t *word, long operation, long value, struct timespec *time)
 static long
 kernel_call(long number, long a, long b, long c, long d, long e)
 {
-	struct timespec *time = (struct timespec *)a;
-	struct descriptor *file;
+	struct descriptor *fd = kernel_fd(a);
 
 	switch (number) {
 	case SYS_openat:
 		return kernel_open((const char *)b, c);
 	case SYS_read:
-		return kernel_read(a, (void *)b, c, 0);
+		return kernel_read(fd, (void *)b, (size_t)c, 0);
 	case SYS_pread64:
-		return kernel_read(a, (void *)b, c, d);
+		return kernel_read(fd, (void *)b, (size_t)c, d);
 	case SYS_close:
-		file = kernel_fd(a);
-		if (!file)
-			return -EBADF;
-		kernel_close(file);
-		return 0;
+		if (fd)
+			kernel_close(fd);
+		return fd ? 0 : -EBADF;
 	case SYS_fcntl:
-		return kernel_fcntl(a, b, c);
+		return kernel_fcntl(fd, b, c);
 	case SYS_ftruncate:
-		return kernel_size(a, b);
+		return kernel_size(fd, (uint64_t)b);
 	case SYS_fallocate:
 	case SYS_madvise:
 	case SYS_mlock:
 		return 0;
 	case SYS_fchmod:
-		file = kernel_fd(a);
-		if (file)
-			kernel.file[file->file].mode = (uint32_t)b;
-		return file ? 0 : -EBADF;
+		kernel.file[fd->file].mode = (uint32_t)b;
+		return 0;
 	case SYS_memfd_create:
 		return kernel_create();
 	case SYS_linkat:
@@ -582,7 +489,7 @@ kernel_call(long number, long a, long b, long c, long d, long e)
 	case SYS_unlinkat:
 		return kernel_unlink((const char *)b);
 	case SYS_renameat2:
-		return kernel_rename((const char *)b, (const char *)d, e);
+		return kernel_renameat2((const char *)b, (const char *)d, e);
 	case SYS_kill:
 		return kernel_kill(a);
 	case 434: /* pidfd_open */
@@ -594,8 +501,7 @@ kernel_call(long number, long a, long b, long c, long d, long e)
 	case SYS_futex:
 		return kernel_futex((uint32_t *)a, b, c, (struct timespec *)d);
 	case SYS_nanosleep:
-		sim_sleep(NULL, sim_now() + (int64_t)time->tv_sec * 1000000000 +
-					time->tv_nsec);
+		sim_sleep(NULL, sim_now() + kernel_time((struct timespec *)a));
 		return 0;
 	case SYS_statfs: /* what the header can do without */
 	case SYS_fstatfs:
@@ -613,17 +519,16 @@ kernel_call(long number, long a, long b, long c, long d, long e)
 static long
 kernel_libc(long result)
 {
-	if (result >= 0)
-		return result;
-	errno = (int)-result;
-	return -1;
+	if (result < 0)
+		errno = (int)-result;
+	return result < 0 ? -1 : result;
 }
 
 static long
 kernel_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
 	(void)f;
-	sim_step_system();
+	sim_step(C_SYSTEM);
 	memory_drain(sim.me, BUFFER);
 	return kernel_libc(kernel_call(number, a, b, c, d, e));
 }
@@ -636,41 +541,33 @@ kernel_clock(struct timespec *to)
 	return 0;
 }
 
-/* Memory of a run, which nobody has to free. */
+/* For a short while, and nobody has to free it. */
 static void *
 kernel_malloc(size_t size)
 {
-	static char heap[1 << 16];
+	static uint64_t heap[1 << 13];
 	static size_t used;
+	size_t words = (size + 7) / 8;
 
-	used = used + size + 16 > sizeof(heap) ? 0 : used;
-	used += (size + 15) & ~(size_t)15;
-	return heap + used - ((size + 15) & ~(size_t)15);
-}
-
-static void
-kernel_reset(void)
-{
-	for (int i = 0; i < kernel.most; i++)
-		kernel.fd[i].kind = F_NONE;
-	kernel.most = FIRST_DESCRIPTOR;
-	kernel.files = kernel.opens = 0;
-	kernel.locks = 0;
-	memset(kernel.lock, 0, sizeof(kernel.lock));
-	memset(kernel.name, 0, sizeof(kernel.name));
+	if (used + words > sizeof(heap) / 8)
+		used = 0;
+	used += words;
+	return heap + used - words;
 }
 
 #define syscall(...) kernel_syscall(__VA_ARGS__)
 #define mmap(at, length, protection, flags, fd, offset) \
 	((void)(length), (void)(protection), kernel_map(at, flags, fd, offset))
 #define munmap(at, length) ((void)(length), kernel_unmap(at))
-#define fstat(fd, to) ((int)kernel_libc(kernel_fstat(fd, to)))
-#define stat(path, to) ((int)kernel_libc(kernel_stat(path, to)))
+#define fstat(number, to)                                           \
+	((int)kernel_libc(kernel_stat(                              \
+		kernel_fd(number) ? kernel_fd(number)->file : 0, to)))
+#define stat(path, to) ((int)kernel_libc(kernel_stat_path(path, to)))
 #define unlink(path) ((int)kernel_libc(kernel_unlink(path)))
 #define getpid() ((pid_t)sim.me->pid)
 #define geteuid() 1000
 #define clock_gettime(clock, to) ((void)(clock), kernel_clock(to))
-#define sched_getcpu() ((int)((unsigned)number_of(sim.me) % sim.cpus))
+#define sched_getcpu() ((int)(number_of(sim.me) % kernel.cpus))
 #define sysconf(name) ((void)(name), (long)PAGE)
 #define malloc(size) kernel_malloc(size)
 #define free(memory) ((void)(memory))
@@ -679,6 +576,6 @@ kernel_reset(void)
 #define SHMRING_COPY(to, from, size) memory_copy(to, from, size)
 #define SHMRING_SPIN_NS 3000
 #define SHMRING__TRIES sim_tries
-static int sim_tries = 4096; /* of every loop in the header */
+static int sim_tries; /* of every loop in the header */
 
 #endif /* KERNEL_H */
