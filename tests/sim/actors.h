@@ -30,9 +30,9 @@ enum kind {
 	O_NAP, /* n: for so many tenths of a millisecond */
 };
 static const char *const kind_names[] = {
-	"nothing", "open",  "create", "dup", "close", "push",  "push_n",
-	"commit",  "abort", "flush",  "pop", "pop_n", "small", "peek",
-	"release", "recover", "stat", "nap", NULL
+	"nothing", "open",    "create", "dup", "close", "push",	 "push_n",
+	"commit",  "abort",   "flush",	"pop", "pop_n", "small", "peek",
+	"release", "recover", "stat",	"nap", NULL
 };
 
 enum { W_POLL, W_SHORT, W_LONG };
@@ -129,9 +129,8 @@ may_say(const char *what, int error, const int *answers)
 static unsigned
 size_of(const struct operation *o)
 {
-	return o->n % 4 == 3 && plan.mode == SHMRING_SPSC
-		       ? LARGE
-		       : 8 + 8 * (o->n % 3);
+	return o->n % 4 == 3 && plan.mode == SHMRING_SPSC ? LARGE
+							  : 8 + 8 * (o->n % 3);
 }
 
 static int
@@ -303,12 +302,13 @@ static void
 replaced(const struct handle *h)
 {
 	for (unsigned i = 0; i < FILES; i++)
-		if (i != h->file && (oracle.file[i].attached[0] ||
-				     oracle.file[i].attached[1]))
+		if (i != h->file &&
+		    (oracle.file[i].attached[0] || oracle.file[i].attached[1]))
 			fail("replaced", "a ring in use");
-	for EACH_MESSAGE (m)
-		if (m->file != h->file)
-			m->state = M_GONE;
+	for
+		EACH_MESSAGE(m)
+	if (m->file != h->file)
+		m->state = M_GONE;
 }
 
 static int
@@ -320,15 +320,16 @@ do_open(struct actor *a, struct handle *h, const struct operation *o)
 	struct shmring_config c = configuration(roles_of(o));
 	int error;
 
-	for EACH_ROLE (side, c.roles)
-		oracle.opening[side]++;
+	for
+		EACH_ROLE(side, c.roles)
+	oracle.opening[side]++;
 	error = o->kind == O_CREATE ? shmring_create(&h->ring, "/sim", &c)
-		: o->kind == O_DUP  ? shmring_dup(&h->ring, &a->handle[0].ring,
-						  c.roles)
-				    : shmring_open(&h->ring, "/sim", c.roles,
-						   time_out(o));
-	for EACH_ROLE (side, c.roles)
-		oracle.opening[side]--;
+		: o->kind == O_DUP
+			? shmring_dup(&h->ring, &a->handle[0].ring, c.roles)
+			: shmring_open(&h->ring, "/sim", c.roles, time_out(o));
+	for
+		EACH_ROLE(side, c.roles)
+	oracle.opening[side]--;
 	may_say(kind_names[o->kind], error, answers);
 	if (error) {
 		trace("  = %d (%s)", error, strerror(-error));
@@ -500,12 +501,16 @@ task_killed(struct task *t)
 		h->closing = 0;
 	}
 	if (o->kind == O_OPEN || o->kind == O_CREATE || o->kind == O_DUP)
-		for EACH_ROLE (side, roles_of(o)) {
-			for (int i = 0; i < FILES; i++)
-				oracle.file[i].maybe[side] = 1;
-			oracle.opening[side] -= oracle.opening[side] > 0;
-			oracle.consumers_killed |= side == SHMRING__READ;
-		}
+		for
+			EACH_ROLE(side, roles_of(o))
+			{
+				for (int i = 0; i < FILES; i++)
+					oracle.file[i].maybe[side] = 1;
+				oracle.opening[side] -=
+					oracle.opening[side] > 0;
+				oracle.consumers_killed |=
+					side == SHMRING__READ;
+			}
 	for (int i = 0; i < BATCH && task_takes(t); i++) {
 		struct message *m = message_known(
 			a->words[i],
@@ -513,17 +518,18 @@ task_killed(struct task *t)
 		if (m && !m->final) /* it had been given this already */
 			m->grave = 1;
 	}
-	for EACH_MESSAGE (m)
-		if (m->actor == number_of(t) && m->state == M_STARTED)
-			m->state = M_UNKNOWN;
+	for
+		EACH_MESSAGE(m)
+	if (m->actor == number_of(t) && m->state == M_STARTED)
+		m->state = M_UNKNOWN;
 	oracle.changed = sim_now();
 	kernel_exit(t);
 	t->zombie = plan.zombies ? pid : 0;
-	t->pending = t->stores = 0;
+	t->stores = 0;
 	do
 		a->at++;
-	while (a->at < plan.count[number_of(t)] &&
-	       todo[a->at].kind != O_OPEN && todo[a->at].kind != O_CREATE);
+	while (a->at < plan.count[number_of(t)] && todo[a->at].kind != O_OPEN &&
+	       todo[a->at].kind != O_CREATE);
 	if (a->at < plan.count[number_of(t)])
 		actor_starts(t, pid);
 }
@@ -551,18 +557,18 @@ visit_others(void)
 	struct actor *a = &actors[TASKS - 1];
 	struct handle *h = visitor_comes("others stand");
 	int mpmc = plan.mode == SHMRING_MPMC;
-	const struct operation open = {
-		O_OPEN, 0, mpmc ? SHMRING_BOTH : SHMRING_CONSUMER, W_POLL
-	};
+	const struct operation open = { O_OPEN, 0,
+					mpmc ? SHMRING_BOTH : SHMRING_CONSUMER,
+					W_POLL };
 
 	if (!do_open(a, h, &open)) {
 		shmring_set_spin(&h->ring, 0);
 		while (do_pop(a, h, &pop))
 			;
-		for (int i = 0, room = mpmc ? oracle.slots -
-						      2 * (int)(sim.kills +
-								sim.stops)
-					    : 0;
+		for (int i = 0,
+			 room = mpmc ? oracle.slots -
+						2 * (int)(sim.kills + sim.stops)
+				     : 0;
 		     i < oracle.slots && room > 0; i++) {
 			int64_t begun = sim_now();
 			do_push(a, h, &push);
@@ -592,11 +598,12 @@ visit_end(void)
 	shmring_recover(&h->ring);
 	while (do_pop(a, h, &polls))
 		;
-	for EACH_MESSAGE (m)
-		if (m->file == h->file && m->state == M_COMPLETE &&
-		    !m->final && !m->grave)
-			fail("lost", "message %d was sent and never came",
-			     message_number(m));
+	for
+		EACH_MESSAGE(m)
+	if (m->file == h->file && m->state == M_COMPLETE && !m->final &&
+	    !m->grave)
+		fail("lost", "message %d was sent and never came",
+		     message_number(m));
 	/* Past what is still void; then full, and empty. */
 	for (int i = 0; plan.mode && i < 2 * oracle.slots; i++)
 		if (!do_push(a, h, &polls) || !do_pop(a, h, &polls))
@@ -650,13 +657,14 @@ plan_add(uint32_t actor, uint32_t kind, uint32_t n, uint32_t wait)
 static void
 plan_life(uint32_t i, unsigned roles, int storm)
 {
-	static const uint8_t pushes[] = { O_PUSH, O_PUSH,   O_PUSH,   O_PUSH_N,
-					  O_PUSH, O_COMMIT, O_COMMIT, O_ABORT,
-					  O_FLUSH };
-	static const uint8_t pops[] = { O_POP,	 O_POP,	 O_POP,	 O_POP_N,
-					O_POP_N, O_PEEK, O_PEEK, O_PEEK,
-					O_SMALL };
-	static const uint8_t others[] = { O_RECOVER, O_NAP, O_STAT, O_RELEASE };
+	static const uint8_t pushes[] = { O_PUSH,   O_PUSH,  O_PUSH,
+					  O_PUSH_N, O_PUSH,  O_COMMIT,
+					  O_COMMIT, O_ABORT, O_FLUSH };
+	static const uint8_t pops[] = { O_POP,	 O_POP,	  O_POP,
+					O_POP_N, O_POP_N, O_PEEK,
+					O_PEEK,	 O_PEEK,  O_SMALL };
+	static const uint8_t others[] = { O_RECOVER, O_RECOVER, O_RECOVER,
+					  O_NAP,     O_STAT,	O_RELEASE };
 	uint32_t most = pick(10) ? 1 + pick(5) : 0;
 
 	if (pick(3) == 0)
@@ -669,14 +677,14 @@ plan_life(uint32_t i, unsigned roles, int storm)
 		most = 0;
 	}
 	for (uint32_t k = 0; k < most; k++) {
-		uint32_t push = roles == SHMRING_BOTH ? pick(2)
-						      : roles ==
-								SHMRING_PRODUCER;
+		uint32_t push = roles == SHMRING_BOTH
+					? pick(2)
+					: roles == SHMRING_PRODUCER;
 		uint32_t rare = pick(40), kind = pops[pick(sizeof(pops))];
 		kind = push ? pushes[pick(sizeof(pushes))] : kind;
 		kind = rare < sizeof(others) ? others[rare] : kind;
 		plan_add(i, kind, pick(8),
-			 pick(3) == 0			    ? W_POLL
+			 pick(3) == 0			  ? W_POLL
 			 : pick(3) == 0 && plan.spin != 2 ? W_LONG
 							  : W_SHORT);
 		if (rare > 30) /* if there is one */

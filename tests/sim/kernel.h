@@ -63,9 +63,10 @@ kernel_memory(unsigned file)
 static struct task *
 kernel_process(long pid)
 {
-	for EACH_TASK (t)
-		if (t->pid == (uint32_t)pid)
-			return t;
+	for
+		EACH_TASK(t)
+	if (t->pid == (uint32_t)pid)
+		return t;
 	return NULL;
 }
 
@@ -314,8 +315,9 @@ kernel_read(struct descriptor *d, void *to, size_t size, long offset)
 		return -EBADF;
 	length = d->kind == F_PROC ? strlen(d->text) : size;
 	length = length < size ? length : size;
-	memcpy(to, d->kind == F_PROC ? (unsigned char *)d->text
-				     : kernel_memory(d->file) + offset,
+	memcpy(to,
+	       d->kind == F_PROC ? (unsigned char *)d->text
+				 : kernel_memory(d->file) + offset,
 	       length);
 	return (long)length;
 }
@@ -352,9 +354,8 @@ kernel_map(unsigned char *at, int flags, int fd, off_t offset)
 	for (int i = 0; i < CANARIES; i++) /* private memory */
 		if (!kernel.canary[number_of(sim.me)][i].used) {
 			kernel.canary[number_of(sim.me)][i].used = 1;
-			return memset(
-				kernel.canary[number_of(sim.me)][i].bytes, 0,
-				sizeof(kernel.canary[0][0].bytes));
+			return memset(kernel.canary[number_of(sim.me)][i].bytes,
+				      0, sizeof(kernel.canary[0][0].bytes));
 		}
 	fail("simulator", "too many mappings");
 }
@@ -372,9 +373,10 @@ kernel_unmap(const void *at)
 static long
 kernel_kill(long pid)
 {
-	for EACH_TASK (t)
-		if (t->pid == (uint32_t)pid || t->zombie == (uint32_t)pid)
-			return 0;
+	for
+		EACH_TASK(t)
+	if (t->pid == (uint32_t)pid || t->zombie == (uint32_t)pid)
+		return 0;
 	return -ESRCH;
 }
 
@@ -393,8 +395,8 @@ kernel_poll(struct pollfd *p)
 {
 	struct descriptor *d = kernel_fd(p->fd);
 
-	p->revents = d && d->kind == F_PID && !kernel_process(d->pid) ? POLLIN
-								      : 0;
+	p->revents =
+		d && d->kind == F_PID && !kernel_process(d->pid) ? POLLIN : 0;
 	return p->revents != 0;
 }
 
@@ -416,10 +418,11 @@ kernel_wake(const uint32_t *word, long count)
 
 	for (sim_timers(); woken < count; woken++) {
 		first = NULL; /* whose timer ends first */
-		for EACH_TASK (t)
-			if (t->state == T_ASLEEP && t->futex == word &&
-			    (!first || t->until < first->until))
-				first = t;
+		for
+			EACH_TASK(t)
+		if (t->state == T_ASLEEP && t->futex == word &&
+		    (!first || t->until < first->until))
+			first = t;
 		if (!first)
 			break;
 		first->state = T_READY;
@@ -559,8 +562,8 @@ kernel_malloc(size_t size)
 #define mmap(at, length, protection, flags, fd, offset) \
 	((void)(length), (void)(protection), kernel_map(at, flags, fd, offset))
 #define munmap(at, length) ((void)(length), kernel_unmap(at))
-#define fstat(number, to)                                           \
-	((int)kernel_libc(kernel_stat(                              \
+#define fstat(number, to)              \
+	((int)kernel_libc(kernel_stat( \
 		kernel_fd(number) ? kernel_fd(number)->file : 0, to)))
 #define stat(path, to) ((int)kernel_libc(kernel_stat_path(path, to)))
 #define unlink(path) ((int)kernel_libc(kernel_unlink(path)))

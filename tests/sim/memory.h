@@ -189,19 +189,18 @@ memory_copy(void *to, const void *from, size_t size)
 	memory_store(place, (uint64_t)(value), sizeof(*(place)), order)
 #define __atomic_compare_exchange_n(place, from, to, weak, yes, no) \
 	memory_cas(place, from, (uint64_t)(to), sizeof(*(place)))
-#define MEMORY_MODIFY(place, what, with)                                      \
-	__extension__({ /* its value may be left alone */                     \
-		(MEMORY_TYPE(place)) memory_modify(                           \
-			place, what, (uint64_t)(with), sizeof(*(place)), NULL); \
+#define MEMORY_MODIFY(place, what, with)                                     \
+	__extension__({ /* its value may be left alone */                    \
+			(MEMORY_TYPE(place))                                 \
+				memory_modify(place, what, (uint64_t)(with), \
+					      sizeof(*(place)), NULL);       \
 	})
 #define __atomic_fetch_add(place, with, order) MEMORY_MODIFY(place, ADD, with)
 #define __atomic_fetch_sub(place, with, order) MEMORY_MODIFY(place, SUB, with)
 #define __atomic_fetch_or(place, with, order) MEMORY_MODIFY(place, OR, with)
 #define __atomic_fetch_and(place, with, order) MEMORY_MODIFY(place, AND, with)
 #define __atomic_exchange_n(place, with, order) MEMORY_MODIFY(place, SWAP, with)
-#define __atomic_thread_fence(order)               \
-	((order) == __ATOMIC_SEQ_CST               \
-		 ? memory_drain(sim.me, BUFFER)    \
-		 : (void)0)
+#define __atomic_thread_fence(order) \
+	((order) == __ATOMIC_SEQ_CST ? memory_drain(sim.me, BUFFER) : (void)0)
 
 #endif /* MEMORY_H */

@@ -55,12 +55,12 @@ static struct oracle {
 } oracle;
 static int64_t oracle_worst; /* lateness of all runs without a victim */
 
-#define EACH_MESSAGE(m)                                                   \
-	(struct message *m = oracle.message;                              \
+#define EACH_MESSAGE(m)                      \
+	(struct message *m = oracle.message; \
 	 m < oracle.message + oracle.messages; m++)
-#define EACH_ROLE(side, roles)             \
-	(int side = 0; side < 2; side++)   \
-		if ((roles) & (side ? SHMRING_PRODUCER : SHMRING_CONSUMER))
+#define EACH_ROLE(side, roles)   \
+	(int side = 0; side < 2; \
+	 side++) if ((roles) & (side ? SHMRING_PRODUCER : SHMRING_CONSUMER))
 
 /* ---- Messages ---- */
 
@@ -115,7 +115,8 @@ message_known(const uint64_t *words, size_t size)
 static void
 message_sent(struct message *m, int sent)
 {
-	trace("message %d is %s", message_number(m), sent ? "sent" : "not sent");
+	trace("message %d is %s", message_number(m),
+	      sent ? "sent" : "not sent");
 	if (!sent && (m->final || m->held))
 		fail("phantom", "message %d came, its push says no",
 		     message_number(m));
@@ -130,13 +131,13 @@ message_sent(struct message *m, int sent)
 static void
 oracle_late(int64_t since, const char *what)
 {
-	int64_t late = sim_now() - (since > sim.me->resumed ? since
-							    : sim.me->resumed);
+	int64_t late =
+		sim_now() - (since > sim.me->resumed ? since : sim.me->resumed);
 
 	if (late > oracle_worst && !sim.kills && !sim.stops)
 		oracle_worst = late;
-	if (late > 5 * MS + 5 * MS * sim.stops +
-			   105 * MS * (sim.kills + sim.stirred))
+	if (late >
+	    5 * MS + 5 * MS * sim.stops + 105 * MS * (sim.kills + sim.stirred))
 		fail("late", "%s %.1f ms after it could, %u killed, %u stopped",
 		     what, (double)late / 1e6, sim.kills, sim.stops);
 }
@@ -178,11 +179,14 @@ message_came(struct handle *h, const uint64_t *words, size_t size, int marked,
 static void
 oracle_attach(struct handle *h)
 {
-	for EACH_ROLE (side, h->roles) {
-		if (!oracle.file[h->file].attached[side]++)
-			oracle.file[h->file].none_step[side] = sim.steps;
-		oracle.file[h->file].ever[side] = 1;
-	}
+	for
+		EACH_ROLE(side, h->roles)
+		{
+			if (!oracle.file[h->file].attached[side]++)
+				oracle.file[h->file].none_step[side] =
+					sim.steps;
+			oracle.file[h->file].ever[side] = 1;
+		}
 	oracle.changed = sim_now();
 	h->open = 1;
 }
@@ -190,9 +194,10 @@ oracle_attach(struct handle *h)
 static void
 oracle_detach(struct handle *h)
 {
-	for EACH_ROLE (side, h->roles)
-		if (!--oracle.file[h->file].attached[side])
-			oracle.file[h->file].none_since[side] = sim_now();
+	for
+		EACH_ROLE(side, h->roles)
+	if (!--oracle.file[h->file].attached[side])
+		oracle.file[h->file].none_since[side] = sim_now();
 	oracle.changed = sim_now();
 	h->open = 0;
 }
@@ -206,9 +211,10 @@ oracle_in_hands(int more)
 {
 	int count = 0;
 
-	for EACH_TASK (t)
-		if (t != sim.me && t->state == T_READY && task_takes(t))
-			count += t->copies + more;
+	for
+		EACH_TASK(t)
+	if (t != sim.me && t->state == T_READY && task_takes(t))
+		count += t->copies + more;
 	return count;
 }
 
@@ -218,10 +224,10 @@ oracle_stopped(void)
 {
 	int count = 0;
 
-	for EACH_TASK (t)
-		count += t->stopped ||
-			 (t->resumed &&
-			  t->resumed > sim_now() - oracle.patience);
+	for
+		EACH_TASK(t)
+	count += t->stopped ||
+		 (t->resumed && t->resumed > sim_now() - oracle.patience);
 	return count;
 }
 
@@ -231,10 +237,11 @@ oracle_left(unsigned file, int64_t before, uint64_t step, int held)
 {
 	int count = 0;
 
-	for EACH_MESSAGE (m)
-		count += m->file == file && m->state == M_COMPLETE &&
-			 m->complete <= before && m->complete_step <= step &&
-			 !m->final && !m->grave && (!m->held || held);
+	for
+		EACH_MESSAGE(m)
+	count += m->file == file && m->state == M_COMPLETE &&
+		 m->complete <= before && m->complete_step <= step &&
+		 !m->final && !m->grave && (!m->held || held);
 	return count;
 }
 
@@ -276,10 +283,11 @@ oracle_in_vain(struct handle *h, int side, int64_t begun)
 		fail("wedge", "%d messages cannot be had", left);
 	/* A slot that stands still counts as used, in its turn and the next. */
 	used = 2 * (int)(sim.kills + sim.stops) + oracle.aborted;
-	for EACH_MESSAGE (m)
-		used += (m->file == h->file && m->state != M_FAILED &&
-			 (!m->final || m->state == M_STARTED)) +
-			2 * m->seen;
+	for
+		EACH_MESSAGE(m)
+	used += (m->file == h->file && m->state != M_FAILED &&
+		 (!m->final || m->state == M_STARTED)) +
+		2 * m->seen;
 	if (oracle.changed > before)
 		return;
 	if (side == SHMRING__WRITE && used < oracle.slots)

@@ -56,7 +56,7 @@ static const char *
 place_name(const void *place)
 {
 	static const char *const kinds[CLASSES] = {
-		"?",	 "message", "A",       "S",	  "attn",  "waiters",
+		"?",	 "message", "A",      "S",	 "attn",  "waiters",
 		"index", "status",  "intent", "counter", "header"
 	};
 	static char text[2][64];

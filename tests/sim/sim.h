@@ -44,8 +44,8 @@ enum class {
 };
 
 enum { D_SWITCH, D_NEXT, D_KILL, D_STOP, D_DRAIN };
-static const char *const decision_names[] = { "switch", "next", "kill", "stop",
-					      "drain", NULL };
+static const char *const decision_names[] = { "switch", "next",	 "kill",
+					      "stop",	"drain", NULL };
 
 struct decision { /* before this access of this operation of this actor */
 	uint32_t actor, op, access, kind, target;
@@ -70,7 +70,6 @@ struct task {
 	uint32_t op; /* the operation under way */
 	uint64_t begun; /* the step at which it began */
 	uint64_t base, ran; /* steps of it: since base; while others run, ran */
-	int pending; /* a victim at its next step */
 	int64_t priority; /* PCT */
 	uint32_t pid, start, zombie;
 	int stirred; /* has changed a word of waiters in this operation */
@@ -98,7 +97,8 @@ static struct {
 	uint64_t change_at; /* PCT */
 	int64_t lowest;
 	int victims, kind[8], count; /* to come; trigger on the next */
-	int any; /* decisions until the next victim, anywhere */
+	struct task *caught; /* the next victim, in so many steps of its own */
+	uint32_t delay;
 	unsigned kills, stops; /* so far */
 	unsigned stirred; /* stops of those who might have woken others */
 	unsigned limit; /* TSO: stores under way */
@@ -215,8 +215,9 @@ static void task_killed(struct task *t); /* actors.h */
 static void
 memory_drain_all(void)
 {
-	for EACH_TASK (t)
-		memory_drain(t, BUFFER);
+	for
+		EACH_TASK(t)
+	memory_drain(t, BUFFER);
 }
 
 static inline int
@@ -251,17 +252,20 @@ sim_go(struct task *t)
 static void
 sim_timers(void)
 {
-	for EACH_TASK (t) {
-		if (t->stopped && t->resume_at && sim.steps >= t->resume_at) {
-			t->stopped = 0;
-			t->resumed = sim_now();
-			trace("actor %u goes on", number_of(t));
+	for
+		EACH_TASK(t)
+		{
+			if (t->stopped && t->resume_at &&
+			    sim.steps >= t->resume_at) {
+				t->stopped = 0;
+				t->resumed = sim_now();
+				trace("actor %u goes on", number_of(t));
+			}
+			if (t->state == T_ASLEEP && t->until <= sim_now()) {
+				t->state = T_READY;
+				t->timed_out = 1;
+			}
 		}
-		if (t->state == T_ASLEEP && t->until <= sim_now()) {
-			t->state = T_READY;
-			t->timed_out = 1;
-		}
-	}
 }
 
 /* The decision of this kind (or of any but D_NEXT) that belongs here. */
@@ -294,11 +298,14 @@ static void
 sim_note(int kind, const struct task *target, uint32_t n)
 {
 	if (!sim.replay && !sim.quiet && sim.decisions < DECISIONS_MOST)
-		sim.decision[sim.decisions++] = (struct decision){
-			number_of(sim.me), sim.me->op,	      access_of(sim.me),
-			(uint32_t)kind,	   number_of(target), n,
-			0
-		};
+		sim.decision[sim.decisions++] =
+			(struct decision){ number_of(sim.me),
+					   sim.me->op,
+					   access_of(sim.me),
+					   (uint32_t)kind,
+					   number_of(target),
+					   n,
+					   0 };
 }
 
 /* The next after me, in a circle, or the one with the highest priority, or
@@ -336,14 +343,16 @@ sim_next(void)
 		if (t)
 			break;
 		first = late = NULL;
-		for EACH_TASK (x) {
-			if (x->stopped && x->resume_at &&
-			    (!late || x->resume_at < late->resume_at))
-				late = x;
-			if (x->state == T_ASLEEP && !x->stopped &&
-			    (!first || x->until < first->until))
-				first = x;
-		}
+		for
+			EACH_TASK(x)
+			{
+				if (x->stopped && x->resume_at &&
+				    (!late || x->resume_at < late->resume_at))
+					late = x;
+				if (x->state == T_ASLEEP && !x->stopped &&
+				    (!first || x->until < first->until))
+					first = x;
+			}
 		if (first) { /* in that time every store gets through */
 			sim.jumped += first->until - sim_now();
 			memory_drain_all();
@@ -390,30 +399,24 @@ sim_sleep(const void *futex, int64_t until)
 
 /* ---- Decisions ---- */
 
-/* Which access the next victim is caught at: a class that it may be in, then
- * which of them, the first more likely than later ones. */
+/* Where the next victim is caught: at one of the accesses of some class, the
+ * first more likely than later ones. */
 static void
 sim_arm(void)
 {
 	static const uint8_t classes[] = {
-		C_STATE,  C_STATE,  C_ATTN,  C_ATTN,   C_STATUS, C_STATUS,
-		C_INTENT, C_INTENT, C_PHASE, C_PHASE,  C_INDEX,	 C_INDEX,
-		C_DATA,	  C_DATA,   C_DATA,  C_SYSTEM, C_SYSTEM, C_WAITERS,
-		C_HEADER
+		C_STATE,  C_STATE,  C_ATTN,    C_ATTN,	C_STATUS,
+		C_STATUS, C_INTENT, C_INTENT,  C_PHASE, C_PHASE,
+		C_INDEX,  C_INDEX,  C_DATA,    C_DATA,	C_DATA,
+		C_SYSTEM, C_SYSTEM, C_WAITERS, C_HEADER
 	};
-	uint32_t among, which;
 
 	for (int i = 0; i < CLASSES; i++)
 		sim.left[i] = i == C_OUTSIDE ? 0 : INT32_MAX;
-	sim.any = -1;
-	if (sim.count == sim.victims || sim.replay || sim.quiet)
-		return;
-	among = 1u << chance(8);
-	which = chance(sizeof(classes) + 2);
-	if (which >= sizeof(classes))
-		sim.any = (int)chance(among);
-	else
-		sim.left[classes[which]] = (int32_t)chance(among);
+	sim.caught = NULL;
+	if (sim.count < sim.victims && !sim.replay && !sim.quiet)
+		sim.left[classes[chance(sizeof(classes))]] =
+			(int32_t)chance(1u << chance(8));
 }
 
 static void
@@ -463,6 +466,23 @@ sim_strike(struct task *t)
 	sim_apply((uint32_t)kind, t, n);
 }
 
+/* Who is caught is struck right there, or after the access, or a while later:
+ * until then every step of anybody comes here. */
+static void
+sim_catch(struct task *me, unsigned class)
+{
+	sim.left[class] = 0;
+	if (!sim.caught) {
+		sim.caught = me;
+		sim.delay = chance(4);
+		sim.delay = sim.delay < 2 ? sim.delay : chance(32);
+		for (int i = 0; i < CLASSES; i++)
+			sim.left[i] = 0;
+	}
+	if (sim.caught == me && sim.delay-- == 0)
+		sim_strike(me);
+}
+
 /* The time of who runs is over. */
 static void
 sim_preempt(void)
@@ -474,12 +494,13 @@ sim_preempt(void)
 		sim.me->priority = --sim.lowest;
 		sim.change_at = sim.steps + 1 + chance(1u << chance(11));
 	}
-	for EACH_TASK (x)
-		if (x->stores && chance(3) == 0) {
-			uint32_t n = 1 + chance((uint32_t)x->stores);
-			sim_note(D_DRAIN, x, n);
-			memory_drain(x, (int)n);
-		}
+	for
+		EACH_TASK(x)
+	if (x->stores && chance(3) == 0) {
+		uint32_t n = 1 + chance((uint32_t)x->stores);
+		sim_note(D_DRAIN, x, n);
+		memory_drain(x, (int)n);
+	}
 	t = sim_choose();
 	sim.quantum = sim.pct ? (int32_t)(sim.change_at - sim.steps)
 			      : (int32_t)chance(2 * sim.mean);
@@ -510,7 +531,6 @@ static __attribute__((noinline)) void
 sim_point(unsigned class)
 {
 	struct task *me = sim.me;
-	int strikes = me->pending;
 
 	if (class == C_OUTSIDE)
 		fail("outside", "an access outside the segment");
@@ -522,21 +542,8 @@ sim_point(unsigned class)
 			sim_repeat(me);
 		return;
 	}
-	if (sim.left[class] < 0 && !strikes) {
-		strikes = chance(2) == 0;
-		if (!strikes) { /* but after this access */
-			me->pending = 1;
-			sim.left[class] = INT32_MAX;
-			sim.quantum = 0;
-			return;
-		}
-	}
-	if (sim.quantum < 0 && sim.any >= 0 && sim.any-- == 0)
-		strikes = 1;
-	if (strikes) {
-		me->pending = 0;
-		sim_strike(me);
-	}
+	if (sim.left[class] < 0)
+		sim_catch(me, class);
 	if (sim.quantum < 0)
 		sim_preempt();
 }

@@ -55,8 +55,8 @@ prepare_arena(void)
 				       .slot_size = LARGE,
 				       .participants = 2,
 				       .page = PAGE };
-	char *base = mmap(NULL, ARENA, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-			  0);
+	char *base =
+		mmap(NULL, ARENA, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	if (ftruncate(fd, ARENA) || base == MAP_FAILED || shmring__lay_out(&g))
 		bail("no memory");
@@ -148,6 +148,7 @@ run_schedule(void)
 	int32_t weight = weights[chance(3)];
 	int kills = 0;
 
+	sim.quantum = 0; /* nothing is left of the last run */
 	sim.pct = chance(3) == 0;
 	sim.mean = means[chance(sizeof(means))];
 	sim.lowest = 0;
@@ -181,16 +182,19 @@ run_plan(uint64_t seed)
 	run_alone(setup);
 	run_schedule();
 	run_all();
-	for EACH_TASK (t)
-		if (t->stopped && !sim.failure) {
-			run_alone(visit_others);
-			break;
-		}
-	sim.count = sim.victims; /* enough of them */
-	for EACH_TASK (t) {
-		t->resumed = t->stopped ? sim_now() : t->resumed;
-		t->stopped = 0;
+	for
+		EACH_TASK(t)
+	if (t->stopped && !sim.failure) {
+		run_alone(visit_others);
+		break;
 	}
+	sim.count = sim.victims; /* enough of them */
+	for
+		EACH_TASK(t)
+		{
+			t->resumed = t->stopped ? sim_now() : t->resumed;
+			t->stopped = 0;
+		}
 	if (!sim.failure)
 		sim_arm();
 	run_all();
@@ -410,7 +414,8 @@ many(uint64_t runs, int tso)
 	}
 	took = seconds_now() - began;
 	printf("# %s: %" PRIu64 " schedules in %.1f s (%.0f/s), %.0f steps "
-	       "each, %" PRIu64 " killed, %" PRIu64 " stopped, latest %.1f ms\n",
+	       "each, %" PRIu64 " killed, %" PRIu64
+	       " stopped, latest %.1f ms\n",
 	       tso ? "TSO" : "sequentially consistent", done, took,
 	       (double)done / took, (double)steps / (double)done, kills, stops,
 	       (double)oracle_worst / 1e6);
