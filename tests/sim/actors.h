@@ -305,10 +305,9 @@ replaced(const struct handle *h)
 		if (i != h->file &&
 		    (oracle.file[i].attached[0] || oracle.file[i].attached[1]))
 			fail("replaced", "a ring in use");
-	for
-		EACH_MESSAGE(m)
-	if (m->file != h->file)
-		m->state = M_GONE;
+	EACH_MESSAGE (m)
+		if (m->file != h->file)
+			m->state = M_GONE;
 }
 
 static int
@@ -320,16 +319,14 @@ do_open(struct actor *a, struct handle *h, const struct operation *o)
 	struct shmring_config c = configuration(roles_of(o));
 	int error;
 
-	for
-		EACH_ROLE(side, c.roles)
-	oracle.opening[side]++;
+	EACH_ROLE (side, c.roles)
+		oracle.opening[side]++;
 	error = o->kind == O_CREATE ? shmring_create(&h->ring, "/sim", &c)
 		: o->kind == O_DUP
 			? shmring_dup(&h->ring, &a->handle[0].ring, c.roles)
 			: shmring_open(&h->ring, "/sim", c.roles, time_out(o));
-	for
-		EACH_ROLE(side, c.roles)
-	oracle.opening[side]--;
+	EACH_ROLE (side, c.roles)
+		oracle.opening[side]--;
 	may_say(kind_names[o->kind], error, answers);
 	if (error) {
 		trace("  = %d (%s)", error, strerror(-error));
@@ -501,16 +498,12 @@ task_killed(struct task *t)
 		h->closing = 0;
 	}
 	if (o->kind == O_OPEN || o->kind == O_CREATE || o->kind == O_DUP)
-		for
-			EACH_ROLE(side, roles_of(o))
-			{
-				for (int i = 0; i < FILES; i++)
-					oracle.file[i].maybe[side] = 1;
-				oracle.opening[side] -=
-					oracle.opening[side] > 0;
-				oracle.consumers_killed |=
-					side == SHMRING__READ;
-			}
+		EACH_ROLE (side, roles_of(o)) {
+			for (int i = 0; i < FILES; i++)
+				oracle.file[i].maybe[side] = 1;
+			oracle.opening[side] -= oracle.opening[side] > 0;
+			oracle.consumers_killed |= side == SHMRING__READ;
+		}
 	for (int i = 0; i < BATCH && task_takes(t); i++) {
 		struct message *m = message_known(
 			a->words[i],
@@ -518,10 +511,9 @@ task_killed(struct task *t)
 		if (m && !m->final) /* it had been given this already */
 			m->grave = 1;
 	}
-	for
-		EACH_MESSAGE(m)
-	if (m->actor == number_of(t) && m->state == M_STARTED)
-		m->state = M_UNKNOWN;
+	EACH_MESSAGE (m)
+		if (m->actor == number_of(t) && m->state == M_STARTED)
+			m->state = M_UNKNOWN;
 	oracle.changed = sim_now();
 	kernel_exit(t);
 	t->zombie = plan.zombies ? pid : 0;
@@ -598,12 +590,11 @@ visit_end(void)
 	shmring_recover(&h->ring);
 	while (do_pop(a, h, &polls))
 		;
-	for
-		EACH_MESSAGE(m)
-	if (m->file == h->file && m->state == M_COMPLETE && !m->final &&
-	    !m->grave)
-		fail("lost", "message %d was sent and never came",
-		     message_number(m));
+	EACH_MESSAGE (m)
+		if (m->file == h->file && m->state == M_COMPLETE && !m->final &&
+		    !m->grave)
+			fail("lost", "message %d was sent and never came",
+			     message_number(m));
 	/* Past what is still void; then full, and empty. */
 	for (int i = 0; plan.mode && i < 2 * oracle.slots; i++)
 		if (!do_push(a, h, &polls) || !do_pop(a, h, &polls))

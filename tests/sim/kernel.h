@@ -63,10 +63,9 @@ kernel_memory(unsigned file)
 static struct task *
 kernel_process(long pid)
 {
-	for
-		EACH_TASK(t)
-	if (t->pid == (uint32_t)pid)
-		return t;
+	EACH_TASK (t)
+		if (t->pid == (uint32_t)pid)
+			return t;
 	return NULL;
 }
 
@@ -373,10 +372,9 @@ kernel_unmap(const void *at)
 static long
 kernel_kill(long pid)
 {
-	for
-		EACH_TASK(t)
-	if (t->pid == (uint32_t)pid || t->zombie == (uint32_t)pid)
-		return 0;
+	EACH_TASK (t)
+		if (t->pid == (uint32_t)pid || t->zombie == (uint32_t)pid)
+			return 0;
 	return -ESRCH;
 }
 
@@ -418,11 +416,10 @@ kernel_wake(const uint32_t *word, long count)
 
 	for (sim_timers(); woken < count; woken++) {
 		first = NULL; /* whose timer ends first */
-		for
-			EACH_TASK(t)
-		if (t->state == T_ASLEEP && t->futex == word &&
-		    (!first || t->until < first->until))
-			first = t;
+		EACH_TASK (t)
+			if (t->state == T_ASLEEP && t->futex == word &&
+			    (!first || t->until < first->until))
+				first = t;
 		if (!first)
 			break;
 		first->state = T_READY;

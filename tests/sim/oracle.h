@@ -55,12 +55,12 @@ static struct oracle {
 } oracle;
 static int64_t oracle_worst; /* lateness of all runs without a victim */
 
-#define EACH_MESSAGE(m)                      \
-	(struct message *m = oracle.message; \
-	 m < oracle.message + oracle.messages; m++)
-#define EACH_ROLE(side, roles)   \
-	(int side = 0; side < 2; \
-	 side++) if ((roles) & (side ? SHMRING_PRODUCER : SHMRING_CONSUMER))
+#define EACH_MESSAGE(m)                          \
+	for (struct message *m = oracle.message; \
+	     m < oracle.message + oracle.messages; m++)
+#define EACH_ROLE(side, roles)               \
+	for (int side = 0; side < 2; side++) \
+		if ((roles) & (side ? SHMRING_PRODUCER : SHMRING_CONSUMER))
 
 /* ---- Messages ---- */
 
@@ -179,14 +179,11 @@ message_came(struct handle *h, const uint64_t *words, size_t size, int marked,
 static void
 oracle_attach(struct handle *h)
 {
-	for
-		EACH_ROLE(side, h->roles)
-		{
-			if (!oracle.file[h->file].attached[side]++)
-				oracle.file[h->file].none_step[side] =
-					sim.steps;
-			oracle.file[h->file].ever[side] = 1;
-		}
+	EACH_ROLE (side, h->roles) {
+		if (!oracle.file[h->file].attached[side]++)
+			oracle.file[h->file].none_step[side] = sim.steps;
+		oracle.file[h->file].ever[side] = 1;
+	}
 	oracle.changed = sim_now();
 	h->open = 1;
 }
@@ -194,10 +191,9 @@ oracle_attach(struct handle *h)
 static void
 oracle_detach(struct handle *h)
 {
-	for
-		EACH_ROLE(side, h->roles)
-	if (!--oracle.file[h->file].attached[side])
-		oracle.file[h->file].none_since[side] = sim_now();
+	EACH_ROLE (side, h->roles)
+		if (!--oracle.file[h->file].attached[side])
+			oracle.file[h->file].none_since[side] = sim_now();
 	oracle.changed = sim_now();
 	h->open = 0;
 }
@@ -211,10 +207,9 @@ oracle_in_hands(int more)
 {
 	int count = 0;
 
-	for
-		EACH_TASK(t)
-	if (t != sim.me && t->state == T_READY && task_takes(t))
-		count += t->copies + more;
+	EACH_TASK (t)
+		if (t != sim.me && t->state == T_READY && task_takes(t))
+			count += t->copies + more;
 	return count;
 }
 
@@ -224,10 +219,10 @@ oracle_stopped(void)
 {
 	int count = 0;
 
-	for
-		EACH_TASK(t)
-	count += t->stopped ||
-		 (t->resumed && t->resumed > sim_now() - oracle.patience);
+	EACH_TASK (t)
+		count += t->stopped ||
+			 (t->resumed &&
+			  t->resumed > sim_now() - oracle.patience);
 	return count;
 }
 
@@ -237,11 +232,10 @@ oracle_left(unsigned file, int64_t before, uint64_t step, int held)
 {
 	int count = 0;
 
-	for
-		EACH_MESSAGE(m)
-	count += m->file == file && m->state == M_COMPLETE &&
-		 m->complete <= before && m->complete_step <= step &&
-		 !m->final && !m->grave && (!m->held || held);
+	EACH_MESSAGE (m)
+		count += m->file == file && m->state == M_COMPLETE &&
+			 m->complete <= before && m->complete_step <= step &&
+			 !m->final && !m->grave && (!m->held || held);
 	return count;
 }
 
@@ -273,7 +267,7 @@ oracle_in_vain(struct handle *h, int side, int64_t begun)
 {
 	int64_t before = sim_now() - oracle.patience;
 	int left = oracle_left(h->file, before, UINT64_MAX, 0);
-	int stopped = oracle_stopped(), used;
+	int stopped = oracle_stopped(), used, held = 0;
 
 	if (sim.me->resumed > begun)
 		return;
@@ -283,11 +277,12 @@ oracle_in_vain(struct handle *h, int side, int64_t begun)
 		fail("wedge", "%d messages cannot be had", left);
 	/* A slot that stands still counts as used, in its turn and the next. */
 	used = 2 * (int)(sim.kills + sim.stops) + oracle.aborted;
-	for
-		EACH_MESSAGE(m)
-	used += (m->file == h->file && m->state != M_FAILED &&
-		 (!m->final || m->state == M_STARTED)) +
-		2 * m->seen;
+	EACH_MESSAGE (m) {
+		used += (m->file == h->file && m->state != M_FAILED &&
+			 (!m->final || m->state == M_STARTED)) +
+			2 * m->seen;
+		held += m->held;
+	}
 	if (oracle.changed > before)
 		return;
 	if (side == SHMRING__WRITE && used < oracle.slots)
@@ -296,7 +291,7 @@ oracle_in_vain(struct handle *h, int side, int64_t begun)
 	if (!oracle.file[h->file].attached[!side] &&
 	    oracle.file[h->file].ever[!side] &&
 	    oracle.file[h->file].none_since[!side] <= before && !stopped &&
-	    !oracle.opening[!side] &&
+	    !oracle.opening[!side] && !held &&
 	    !oracle_left(h->file, INT64_MAX, UINT64_MAX, 1))
 		fail("no-end", "the other side is gone, nobody says so");
 }

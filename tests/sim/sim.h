@@ -151,7 +151,7 @@ access_of(const struct task *t)
 	return (uint32_t)(t == sim.me ? sim.steps - t->base : t->ran);
 }
 
-#define EACH_TASK(t) (struct task *t = sim.task; t < sim.task + TASKS; t++)
+#define EACH_TASK(t) for (struct task *t = sim.task; t < sim.task + TASKS; t++)
 
 /* ---- Coroutines ---- */
 
@@ -215,9 +215,8 @@ static void task_killed(struct task *t); /* actors.h */
 static void
 memory_drain_all(void)
 {
-	for
-		EACH_TASK(t)
-	memory_drain(t, BUFFER);
+	EACH_TASK (t)
+		memory_drain(t, BUFFER);
 }
 
 static inline int
@@ -252,20 +251,17 @@ sim_go(struct task *t)
 static void
 sim_timers(void)
 {
-	for
-		EACH_TASK(t)
-		{
-			if (t->stopped && t->resume_at &&
-			    sim.steps >= t->resume_at) {
-				t->stopped = 0;
-				t->resumed = sim_now();
-				trace("actor %u goes on", number_of(t));
-			}
-			if (t->state == T_ASLEEP && t->until <= sim_now()) {
-				t->state = T_READY;
-				t->timed_out = 1;
-			}
+	EACH_TASK (t) {
+		if (t->stopped && t->resume_at && sim.steps >= t->resume_at) {
+			t->stopped = 0;
+			t->resumed = sim_now();
+			trace("actor %u goes on", number_of(t));
 		}
+		if (t->state == T_ASLEEP && t->until <= sim_now()) {
+			t->state = T_READY;
+			t->timed_out = 1;
+		}
+	}
 }
 
 /* The decision of this kind (or of any but D_NEXT) that belongs here. */
@@ -343,16 +339,14 @@ sim_next(void)
 		if (t)
 			break;
 		first = late = NULL;
-		for
-			EACH_TASK(x)
-			{
-				if (x->stopped && x->resume_at &&
-				    (!late || x->resume_at < late->resume_at))
-					late = x;
-				if (x->state == T_ASLEEP && !x->stopped &&
-				    (!first || x->until < first->until))
-					first = x;
-			}
+		EACH_TASK (x) {
+			if (x->stopped && x->resume_at &&
+			    (!late || x->resume_at < late->resume_at))
+				late = x;
+			if (x->state == T_ASLEEP && !x->stopped &&
+			    (!first || x->until < first->until))
+				first = x;
+		}
 		if (first) { /* in that time every store gets through */
 			sim.jumped += first->until - sim_now();
 			memory_drain_all();
@@ -494,13 +488,12 @@ sim_preempt(void)
 		sim.me->priority = --sim.lowest;
 		sim.change_at = sim.steps + 1 + chance(1u << chance(11));
 	}
-	for
-		EACH_TASK(x)
-	if (x->stores && chance(3) == 0) {
-		uint32_t n = 1 + chance((uint32_t)x->stores);
-		sim_note(D_DRAIN, x, n);
-		memory_drain(x, (int)n);
-	}
+	EACH_TASK (x)
+		if (x->stores && chance(3) == 0) {
+			uint32_t n = 1 + chance((uint32_t)x->stores);
+			sim_note(D_DRAIN, x, n);
+			memory_drain(x, (int)n);
+		}
 	t = sim_choose();
 	sim.quantum = sim.pct ? (int32_t)(sim.change_at - sim.steps)
 			      : (int32_t)chance(2 * sim.mean);

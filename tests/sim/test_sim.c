@@ -182,19 +182,16 @@ run_plan(uint64_t seed)
 	run_alone(setup);
 	run_schedule();
 	run_all();
-	for
-		EACH_TASK(t)
-	if (t->stopped && !sim.failure) {
-		run_alone(visit_others);
-		break;
-	}
-	sim.count = sim.victims; /* enough of them */
-	for
-		EACH_TASK(t)
-		{
-			t->resumed = t->stopped ? sim_now() : t->resumed;
-			t->stopped = 0;
+	EACH_TASK (t)
+		if (t->stopped && !sim.failure) {
+			run_alone(visit_others);
+			break;
 		}
+	sim.count = sim.victims; /* enough of them */
+	EACH_TASK (t) {
+		t->resumed = t->stopped ? sim_now() : t->resumed;
+		t->stopped = 0;
+	}
 	if (!sim.failure)
 		sim_arm();
 	run_all();
