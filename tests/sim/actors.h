@@ -36,7 +36,7 @@ static const char *const kind_names[] = {
 };
 
 enum { W_POLL, W_SHORT, W_LONG };
-enum { OPERATIONS = 24, BATCH = 4 };
+enum { OPERATIONS = 32, BATCH = 4 };
 #ifndef SIM_CREATES
 #define SIM_CREATES 12 /* one in so many plans replaces its ring */
 #endif
@@ -96,7 +96,7 @@ again(const struct operation *o, int *tries, ssize_t result)
 
 	if (result != -EAGAIN || o->wait != W_POLL || *tries == 3)
 		return 0;
-	sim_step(C_SYSTEM);
+	sim_step(C_SYSTEM, __LINE__);
 	sim_sleep(NULL, sim_now() + naps[(*tries)++]);
 	return 1;
 }
@@ -181,7 +181,8 @@ do_reserve(struct actor *a, struct handle *h, const struct operation *o)
 	size = o->n & 4 ? 8 : size; /* it may become smaller */
 	m = message_new(h, size, a->words[0]);
 	for (unsigned i = 0; i < COPY_WORDS && i < size / 8; i++)
-		memory_store(place + i, a->words[0][i], 8, __ATOMIC_RELAXED);
+		memory_store(place + i, a->words[0][i], 8, __ATOMIC_RELAXED,
+			     __LINE__);
 	error = -1;
 	tries = 0;
 	if (o->kind == O_COMMIT)
@@ -269,7 +270,7 @@ do_peek(struct handle *h, const struct operation *o)
 		return;
 	}
 	for (size_t i = 0; i < COPY_WORDS && i < size / 8; i++)
-		words[i] = memory_load(place + i, 8);
+		words[i] = memory_load(place + i, 8, __LINE__);
 	h->held = message_came(h, words, size, shmring_redelivered(&h->ring),
 			       o->wait ? begun : 0);
 	h->held->held = 1;
@@ -427,7 +428,7 @@ do_operation(struct actor *a, const struct operation *o)
 		shmring_stat(&h->ring, &stat);
 		break;
 	case O_NAP:
-		sim_step(C_SYSTEM);
+		sim_step(C_SYSTEM, __LINE__);
 		sim_sleep(NULL, sim_now() + o->n * MS / 10);
 		break;
 	default:
@@ -646,7 +647,7 @@ plan_add(uint32_t actor, uint32_t kind, uint32_t n, uint32_t wait)
 
 /* What one life of an actor is made of. */
 static void
-plan_life(uint32_t i, unsigned roles, int storm)
+plan_life(uint32_t i, unsigned roles, int storm, int brief)
 {
 	static const uint8_t pushes[] = { O_PUSH,   O_PUSH,  O_PUSH,
 					  O_PUSH_N, O_PUSH,  O_COMMIT,
@@ -656,7 +657,7 @@ plan_life(uint32_t i, unsigned roles, int storm)
 					O_PEEK,	 O_PEEK,  O_SMALL };
 	static const uint8_t others[] = { O_RECOVER, O_RECOVER, O_RECOVER,
 					  O_NAP,     O_STAT,	O_RELEASE };
-	uint32_t most = pick(10) ? 1 + pick(5) : 0;
+	uint32_t most = pick(10) ? 1 + pick(brief ? 2 : 5) : 0;
 
 	if (pick(3) == 0)
 		plan_add(i, O_NAP, 1 + pick(40), 0);
@@ -673,11 +674,17 @@ plan_life(uint32_t i, unsigned roles, int storm)
 					: roles == SHMRING_PRODUCER;
 		uint32_t rare = pick(40), kind = pops[pick(sizeof(pops))];
 		kind = push ? pushes[pick(sizeof(pushes))] : kind;
-		kind = rare < sizeof(others) ? others[rare] : kind;
+		kind = rare < sizeof(others) * (brief ? 2 : 1)
+			       ? others[rare % sizeof(others)]
+			       : kind;
 		plan_add(i, kind, pick(8),
 			 pick(3) == 0			  ? W_POLL
 			 : pick(3) == 0 && plan.spin != 2 ? W_LONG
 							  : W_SHORT);
+		if (kind == O_PEEK && pick(3) == 0) { /* and hold it */
+			plan.todo[i][plan.count[i] - 1].n = 1;
+			plan_add(i, O_NAP, 1 + pick(4), 0);
+		}
 		if (rare > 30) /* if there is one */
 			plan.todo[i][plan.count[i] - 1].handle = 1;
 		if (rare == 39 && k == 0)
@@ -690,11 +697,12 @@ plan_life(uint32_t i, unsigned roles, int storm)
 static void
 plan_draw(uint64_t seed, int tso)
 {
-	int storm, create;
+	int storm, create, brief;
 
 	plan_random = mix(seed ^ UINT64_C(0x51a));
 	storm = pick(40) == 0; /* of aborts, with fewer tries than those */
 	create = pick(SIM_CREATES) == 0;
+	brief = pick(3) == 0; /* many short lives */
 	memset(&plan, 0, sizeof(plan));
 	plan.mode = storm || pick(4) ? SHMRING_MPMC : SHMRING_SPSC;
 	plan.slots = 2u << pick(plan.mode ? 3 : 2);
@@ -711,18 +719,18 @@ plan_draw(uint64_t seed, int tso)
 	plan.pids = pick(2);
 	plan.zombies = pick(2);
 	plan.spin = pick(32) == 0 ? 2 : pick(2);
-	plan.victims = storm || !pick(5) ? 0 : 1 + pick(6);
+	plan.victims = storm || !pick(5) ? 0 : 6 - pick(3) * pick(3);
 	for (uint32_t i = 0; i < plan.actors; i++) {
 		if (create && pick(3) == 0)
 			plan_add(i, O_CREATE, pick(4), 0);
-		for (uint32_t lives = storm ? 1 : 1 + pick(2);
-		     lives && plan.count[i] + 12 < OPERATIONS; lives--) {
+		for (uint32_t lives = storm ? 1 : 1 + pick(brief ? 4 : 2);
+		     lives && plan.count[i] + 14 < OPERATIONS; lives--) {
 			unsigned roles = 1 + pick(3);
 			if (i < 2 && pick(3)) /* both are there */
 				roles = 1 + i;
 			if (!plan.mode && roles == SHMRING_BOTH && pick(4))
 				roles = 1 + pick(2);
-			plan_life(i, roles, storm);
+			plan_life(i, roles, storm, brief);
 		}
 	}
 }

@@ -528,7 +528,7 @@ static long
 kernel_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
 	(void)f;
-	sim_step(C_SYSTEM);
+	sim_step(C_SYSTEM, (unsigned)number);
 	memory_drain(sim.me, BUFFER);
 	return kernel_libc(kernel_call(number, a, b, c, d, e));
 }

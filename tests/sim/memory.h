@@ -88,30 +88,27 @@ memory_store_slowly(void *place, uint64_t value, size_t size, int order)
 		memory_drain(me, BUFFER);
 }
 
-/* What every access does first. */
 static inline unsigned
-memory_step(const void *place)
+memory_class(const void *place)
 {
 	uintptr_t offset = (uintptr_t)place - sim.arena;
-	unsigned class = offset < ARENA ? sim.class_of[(offset & 0x7fff) / 8]
-					: (unsigned)C_OUTSIDE;
 
-	sim_step(class);
-	return class;
+	return offset < ARENA ? sim.class_of[(offset & 0x7fff) / 8]
+			      : (unsigned)C_OUTSIDE;
 }
 
 static inline uint64_t
-memory_load(const void *place, size_t size)
+memory_load(const void *place, size_t size, unsigned line)
 {
-	memory_step(place);
+	sim_step(memory_class(place), line);
 	return SIM_RARELY(sim.slow) ? memory_load_slowly(place, size)
 				    : memory_get(place, size);
 }
 
 static inline void
-memory_store(void *place, uint64_t value, size_t size, int order)
+memory_store(void *place, uint64_t value, size_t size, int order, unsigned line)
 {
-	memory_step(place);
+	sim_step(memory_class(place), line);
 	if (SIM_RARELY(sim.slow))
 		memory_store_slowly(place, value, size, order);
 	else
@@ -123,12 +120,13 @@ enum arithmetic { ADD, SUB, OR, AND, SWAP };
 /* Any read-modify-write; the value before. If it is not as expected, none. */
 static inline uint64_t
 memory_modify(void *place, enum arithmetic what, uint64_t with, size_t size,
-	      const uint64_t *expected)
+	      const uint64_t *expected, unsigned line)
 {
 	uint64_t old, value;
+	unsigned class = memory_class(place);
 
-	if (memory_step(place) == C_WAITERS)
-		sim.me->stirred = 1;
+	sim.me->stirred |= class == C_WAITERS;
+	sim_step(class, line);
 	memory_drain(sim.me, BUFFER);
 	old = memory_get(place, size);
 	value = what == ADD   ? old + with
@@ -146,10 +144,11 @@ memory_modify(void *place, enum arithmetic what, uint64_t with, size_t size,
 }
 
 static inline int
-memory_cas(void *place, void *expected, uint64_t value, size_t size)
+memory_cas(void *place, void *expected, uint64_t value, size_t size,
+	   unsigned line)
 {
 	uint64_t wanted = memory_get(expected, size);
-	uint64_t old = memory_modify(place, SWAP, value, size, &wanted);
+	uint64_t old = memory_modify(place, SWAP, value, size, &wanted, line);
 
 	memory_put(expected, old, size);
 	return old == wanted;
@@ -169,9 +168,11 @@ memory_copy(void *to, const void *from, size_t size)
 	if (size % 8)
 		fail("simulator", "sizes are multiples of 8");
 	for (size_t i = 0; i < size / 8 && i < COPY_WORDS; i++) {
-		uint64_t word = shared_from ? memory_load(f + i, 8) : f[i];
+		uint64_t word =
+			shared_from ? memory_load(f + i, 8, __LINE__) : f[i];
 		if (shared_to)
-			memory_store(t + i, word, 8, __ATOMIC_RELAXED);
+			memory_store(t + i, word, 8, __ATOMIC_RELAXED,
+				     __LINE__);
 		else
 			t[i] = word;
 	}
@@ -184,16 +185,17 @@ memory_copy(void *to, const void *from, size_t size)
 
 #define MEMORY_TYPE(place) __typeof__(0 + *(place))
 #define __atomic_load_n(place, order) \
-	((MEMORY_TYPE(place))memory_load(place, sizeof(*(place))))
-#define __atomic_store_n(place, value, order) \
-	memory_store(place, (uint64_t)(value), sizeof(*(place)), order)
+	((MEMORY_TYPE(place))memory_load(place, sizeof(*(place)), __LINE__))
+#define __atomic_store_n(place, value, order)                           \
+	memory_store(place, (uint64_t)(value), sizeof(*(place)), order, \
+		     __LINE__)
 #define __atomic_compare_exchange_n(place, from, to, weak, yes, no) \
-	memory_cas(place, from, (uint64_t)(to), sizeof(*(place)))
-#define MEMORY_MODIFY(place, what, with)                                     \
-	__extension__({ /* its value may be left alone */                    \
-			(MEMORY_TYPE(place))                                 \
-				memory_modify(place, what, (uint64_t)(with), \
-					      sizeof(*(place)), NULL);       \
+	memory_cas(place, from, (uint64_t)(to), sizeof(*(place)), __LINE__)
+#define MEMORY_MODIFY(place, what, with)                           \
+	__extension__({ /* its value may be left alone */          \
+			(MEMORY_TYPE(place)) memory_modify(        \
+				place, what, (uint64_t)(with),     \
+				sizeof(*(place)), NULL, __LINE__); \
 	})
 #define __atomic_fetch_add(place, with, order) MEMORY_MODIFY(place, ADD, with)
 #define __atomic_fetch_sub(place, with, order) MEMORY_MODIFY(place, SUB, with)

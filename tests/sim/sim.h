@@ -22,6 +22,7 @@ enum {
 	STEPS_MOST = 200000, /* of a run: who needs more, loops for ever */
 	DECISIONS_MOST = 16384,
 	BUFFER = 8, /* stores under way, TSO */
+	SITES = 4096, /* lines of code that access something, more or less */
 };
 #define MS INT64_C(1000000)
 #define SIM_RARELY(condition) __builtin_expect(!!(condition), 0)
@@ -84,7 +85,8 @@ static struct {
 	uint64_t steps;
 	uintptr_t arena;
 	const uint8_t *class_of; /* of 8 bytes of a file */
-	int32_t left[CLASSES], weight[CLASSES];
+	int32_t weight[CLASSES]; /* of a step: how soon another may go on */
+	uint8_t armed[SITES]; /* the next victim is caught here */
 	/* the rest */
 	struct task *me, task[TASKS];
 	void *main_pointer, *nowhere;
@@ -96,9 +98,11 @@ static struct {
 	uint32_t mean; /* steps between two decisions */
 	uint64_t change_at; /* PCT */
 	int64_t lowest;
-	int victims, kind[8], count; /* to come; trigger on the next */
+	int victims, kind[8], count; /* to come, so far */
+	uint32_t nth; /* the next is caught when it comes there so often */
 	struct task *caught; /* the next victim, in so many steps of its own */
 	uint32_t delay;
+	uint64_t armed_until; /* then elsewhere */
 	unsigned kills, stops; /* so far */
 	unsigned stirred; /* stops of those who might have woken others */
 	unsigned limit; /* TSO: stores under way */
@@ -393,24 +397,19 @@ sim_sleep(const void *futex, int64_t until)
 
 /* ---- Decisions ---- */
 
-/* Where the next victim is caught: at one of the accesses of some class, the
- * first more likely than later ones. */
+/* Where the next victim is caught: at some lines of the header, so that what
+ * is seldom done counts as much as what is done all the time. */
 static void
 sim_arm(void)
 {
-	static const uint8_t classes[] = {
-		C_STATE,  C_STATE,  C_ATTN,    C_ATTN,	C_STATUS,
-		C_STATUS, C_INTENT, C_INTENT,  C_PHASE, C_PHASE,
-		C_INDEX,  C_INDEX,  C_DATA,    C_DATA,	C_DATA,
-		C_SYSTEM, C_SYSTEM, C_WAITERS, C_HEADER
-	};
-
-	for (int i = 0; i < CLASSES; i++)
-		sim.left[i] = i == C_OUTSIDE ? 0 : INT32_MAX;
+	memset(sim.armed, 0, sizeof(sim.armed));
 	sim.caught = NULL;
-	if (sim.count < sim.victims && !sim.replay && !sim.quiet)
-		sim.left[classes[chance(sizeof(classes))]] =
-			(int32_t)chance(1u << chance(8));
+	if (sim.count == sim.victims || sim.replay || sim.quiet)
+		return;
+	for (uint32_t lines = 32u << chance(4); lines; lines--)
+		sim.armed[chance(SITES)] = 1;
+	sim.nth = chance(3) ? 0 : chance(8);
+	sim.armed_until = sim.steps + 20 + chance(300);
 }
 
 static void
@@ -463,15 +462,13 @@ sim_strike(struct task *t)
 /* Who is caught is struck right there, or after the access, or a while later:
  * until then every step of anybody comes here. */
 static void
-sim_catch(struct task *me, unsigned class)
+sim_catch(struct task *me)
 {
-	sim.left[class] = 0;
-	if (!sim.caught) {
+	if (!sim.caught && sim.nth-- == 0) {
 		sim.caught = me;
 		sim.delay = chance(4);
-		sim.delay = sim.delay < 2 ? sim.delay : chance(32);
-		for (int i = 0; i < CLASSES; i++)
-			sim.left[i] = 0;
+		sim.delay = sim.delay < 3 ? sim.delay / 2 : chance(32);
+		memset(sim.armed, 1, sizeof(sim.armed));
 	}
 	if (sim.caught == me && sim.delay-- == 0)
 		sim_strike(me);
@@ -484,6 +481,8 @@ sim_preempt(void)
 	struct task *t;
 
 	sim_timers();
+	if (!sim.caught && sim.steps >= sim.armed_until)
+		sim_arm();
 	if (sim.pct && sim.steps >= sim.change_at) {
 		sim.me->priority = --sim.lowest;
 		sim.change_at = sim.steps + 1 + chance(1u << chance(11));
@@ -521,7 +520,7 @@ sim_repeat(struct task *me)
 
 /* Before a step, now and then. */
 static __attribute__((noinline)) void
-sim_point(unsigned class)
+sim_point(unsigned class, unsigned site)
 {
 	struct task *me = sim.me;
 
@@ -535,18 +534,20 @@ sim_point(unsigned class)
 			sim_repeat(me);
 		return;
 	}
-	if (sim.left[class] < 0)
-		sim_catch(me, class);
+	if (sim.armed[site])
+		sim_catch(me);
 	if (sim.quantum < 0)
 		sim_preempt();
 }
 
 static inline void
-sim_step(unsigned class)
+sim_step(unsigned class, unsigned line)
 {
-	if (SIM_RARELY((--sim.left[class] < 0) |
+	unsigned site = (line + 331 * class) % SITES;
+
+	if (SIM_RARELY(sim.armed[site] |
 		       ((sim.quantum -= sim.weight[class]) < 0)))
-		sim_point(class);
+		sim_point(class, site);
 	sim.steps++;
 }
 

@@ -154,8 +154,9 @@ run_schedule(void)
 	sim.lowest = 0;
 	sim.change_at = 1 + chance(200);
 	for (int i = 0; i < CLASSES; i++)
-		sim.weight[i] = i == C_COUNTER || i == C_DATA || i == C_PHASE ||
-						i == C_INDEX
+		sim.weight[i] = i == C_OUTSIDE ? 1 << 30
+				: i == C_COUNTER || i == C_DATA ||
+						i == C_PHASE || i == C_INDEX
 					? 1
 					: weight;
 	sim.decisions = sim.replay ? sim.decisions : 0;
