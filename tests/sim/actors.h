@@ -673,14 +673,16 @@ plan_life(uint32_t i, unsigned roles, int storm, int brief)
 					? pick(2)
 					: roles == SHMRING_PRODUCER;
 		uint32_t rare = pick(40), kind = pops[pick(sizeof(pops))];
+		uint32_t n, wait;
 		kind = push ? pushes[pick(sizeof(pushes))] : kind;
 		kind = rare < sizeof(others) * (brief ? 2 : 1)
 			       ? others[rare % sizeof(others)]
 			       : kind;
-		plan_add(i, kind, pick(8),
-			 pick(3) == 0			  ? W_POLL
-			 : pick(3) == 0 && plan.spin != 2 ? W_LONG
-							  : W_SHORT);
+		n = pick(8); /* one after the other, with every compiler */
+		wait = pick(3) ? W_SHORT : W_POLL;
+		if (wait && plan.spin != 2 && pick(3) == 0)
+			wait = W_LONG;
+		plan_add(i, kind, n, wait);
 		if (kind == O_PEEK && pick(3) == 0) { /* and hold it */
 			plan.todo[i][plan.count[i] - 1].n = 1;
 			plan_add(i, O_NAP, 1 + pick(4), 0);

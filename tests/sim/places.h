@@ -18,7 +18,7 @@ place_in_file(const void *place)
 static void
 places_mark(const void *from, size_t size, enum class class)
 {
-	memset(places + place_in_file(from) / 8, class, (size + 7) / 8);
+	memset(places + place_in_file(from) / 8, (int)class, (size + 7) / 8);
 }
 
 static void

@@ -87,6 +87,7 @@ static struct {
 	const uint8_t *class_of; /* of 8 bytes of a file */
 	int32_t weight[CLASSES]; /* of a step: how soon another may go on */
 	uint8_t armed[SITES]; /* the next victim is caught here */
+	unsigned armed_class; /* or at any of these */
 	/* the rest */
 	struct task *me, task[TASKS];
 	void *main_pointer, *nowhere;
@@ -403,12 +404,18 @@ static void
 sim_arm(void)
 {
 	memset(sim.armed, 0, sizeof(sim.armed));
+	sim.armed_class = CLASSES;
 	sim.caught = NULL;
 	if (sim.count == sim.victims || sim.replay || sim.quiet)
 		return;
-	for (uint32_t lines = 32u << chance(4); lines; lines--)
-		sim.armed[chance(SITES)] = 1;
-	sim.nth = chance(3) ? 0 : chance(8);
+	if (chance(3) == 0) { /* or at an access of one class */
+		sim.armed_class = 1 + chance(CLASSES - 1);
+		sim.nth = chance(1u << chance(7));
+	} else {
+		for (uint32_t lines = 32u << chance(4); lines; lines--)
+			sim.armed[chance(SITES)] = 1;
+		sim.nth = chance(3) ? 0 : chance(8);
+	}
 	sim.armed_until = sim.steps + 20 + chance(300);
 }
 
@@ -534,7 +541,7 @@ sim_point(unsigned class, unsigned site)
 			sim_repeat(me);
 		return;
 	}
-	if (sim.armed[site])
+	if (sim.armed[site] || class == sim.armed_class)
 		sim_catch(me);
 	if (sim.quantum < 0)
 		sim_preempt();
@@ -545,7 +552,7 @@ sim_step(unsigned class, unsigned line)
 {
 	unsigned site = (line + 331 * class) % SITES;
 
-	if (SIM_RARELY(sim.armed[site] |
+	if (SIM_RARELY(sim.armed[site] | (class == sim.armed_class) |
 		       ((sim.quantum -= sim.weight[class]) < 0)))
 		sim_point(class, site);
 	sim.steps++;
