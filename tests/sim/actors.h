@@ -515,7 +515,7 @@ task_killed(struct task *t)
 	EACH_MESSAGE (m)
 		if (m->actor == number_of(t) && m->state == M_STARTED)
 			m->state = M_UNKNOWN;
-	oracle.changed = sim_now();
+	oracle.changed = oracle.killed = sim_now();
 	kernel_exit(t);
 	t->zombie = plan.zombies ? pid : 0;
 	t->stores = 0;

@@ -48,6 +48,7 @@ static struct oracle {
 	} file[FILES];
 	int opening[2];
 	int aborted; /* positions that wait for a consumer, at most */
+	int64_t killed; /* when somebody was, last */
 	int64_t changed; /* anything came, went, or was taken */
 	int64_t patience; /* of a long wait: what must happen, has */
 	int slots;
@@ -271,8 +272,10 @@ oracle_in_vain(struct handle *h, int side, int64_t begun)
 
 	if (sim.me->resumed > begun)
 		return;
-	/* The dead may have to wait for those who stand. */
-	left -= oracle_in_hands(1) + (stopped ? (int)sim.kills : 0);
+	/* What the dead had may wait for those who stand, or is being freed. */
+	left -= oracle_in_hands(1);
+	if (stopped || oracle.killed > before)
+		left -= (int)sim.kills;
 	if (side == SHMRING__READ && left > 0)
 		fail("wedge", "%d messages cannot be had", left);
 	/* A slot that stands still counts as used, in its turn and the next. */
