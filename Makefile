@@ -51,8 +51,10 @@ EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 TEST_PROGRAMS := $(patsubst %,$(BUILD)/%,$(basename \
 	$(wildcard tests/test_*.c tests/test_*.cc tests/*/test_*.c)))
 TESTS ?= $(TEST_PROGRAMS) $(wildcard tests/*.t)
-# For sanitizers and qemu: the ring's own; what needs ptrace is left out.
-RING_TESTS := $(filter-out %/test_adapters %/test_crash,$(TEST_PROGRAMS))
+# For sanitizers and qemu: the ring's own; what needs ptrace, or stacks of its
+# own, is left out.
+RING_TESTS := $(filter-out %/test_adapters %/test_crash %/test_sim,\
+	$(TEST_PROGRAMS))
 # One program of all sources; a peer whose library is missing says so itself.
 # Some of these are C++: without its compiler there is no bench.
 BENCH := $(if $(shell command -v $(firstword $(CXX))),$(BUILD)/shmbench)
@@ -100,6 +102,11 @@ check: all ## build all, run every test
 stress: all ## the tests, a minute each part (SECONDS_PER_TEST=)
 	@SECONDS_PER_TEST=$${SECONDS_PER_TEST:-60} PROVEFLAGS= \
 		tests/run.sh $(TESTS)
+sim: $(BUILD)/tests/sim/test_sim ## simulate from a new seed (SECONDS=60 of CPU time)
+	@seed=$$(date +%s%N); for memory in '' --tso; do \
+		$< --shrink --seed $$seed --seconds $(or $(SECONDS),60) \
+			$$memory || exit 1; \
+	done
 crash: ## kill and stop processes at every instruction
 model: ## model-check the header (needs genmc)
 mutants: ## weaken each fence and order: a test must fail for each
@@ -192,6 +199,6 @@ help: ## this list
 		include/package/rules.mk | sort | expand -t16
 
 .DELETE_ON_ERROR:
-.PHONY: all demo check stress crash model mutants fuzz bench bench-quick \
+.PHONY: all demo check stress sim crash model mutants fuzz bench bench-quick \
 	bars limits summary plots asan ubsan tsan arm64 riscv64 cxx lint format \
 	deps clean help

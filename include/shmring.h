@@ -3459,10 +3459,8 @@ shmring__is_at(const struct shmring *r, const char *path)
 SHMRING__COLD void
 shmring__remove(const struct shmring *r, const char *path)
 {
-	int saved = errno;
 	if (shmring__is_at(r, path))
-		unlink(path);
-	errno = saved;
+		shmring__os(SYS_unlinkat, AT_FDCWD, (long)path, 0, 0, 0, 0);
 }
 
 /* Take away the temporary name, if a killed replacer left it; what is used, too,
@@ -4071,12 +4069,12 @@ shmring__nothing(struct shmring *r, int side)
 	uint64_t position = SHMRING__LOAD(reads ? r->head : r->tail, RELAXED);
 	if (shmring__note_idle(r, side, position) && reads)
 		shmring__tell_all_space(r, position);
-	if (reads && (SHMRING__LOAD(&r->notice->attn, ACQUIRE) & /* A8 */
-		      SHMRING__NO_PRODUCER))
-		return -EPIPE;
 	if (shmring__is_time(r, &r->idle[side]))
 		shmring__look_around(r, side, 1);
-	return -EAGAIN;
+	return reads && (SHMRING__LOAD(&r->notice->attn, ACQUIRE) & /* A8 */
+			 SHMRING__NO_PRODUCER)
+		       ? -EPIPE
+		       : -EAGAIN;
 }
 
 /* Room for a message of size bytes, in the ring. Here and below: a constant
@@ -4141,10 +4139,9 @@ shmring__front_empty(struct shmring *r, struct shmring__claim *claim,
 	int error = shmring__nothing(r, SHMRING__READ);
 	if (error != -EPIPE)
 		return error;
-	/* The last producer may have pushed between our look and its end, and
-	 * a consumer may have died with a message in its hands. One that
-	 * lives may yet: it is not the end before it has let go. */
-	shmring__recover_all(r);
+	/* The last producer may have pushed between our look and its end. And a
+	 * message may be in hands yet: it is not the end before it was let go;
+	 * or recovered, once we have looked after the dead. */
 	int again = shmring__front_once(r, r->mode, claim, limit);
 	if (again != -EAGAIN || r->mode == SHMRING_SPSC)
 		return again != -EAGAIN ? again : error;

@@ -80,6 +80,7 @@ code() {
 # The verdict of one killer on the header that is there: passed, killed,
 # skipped (what it needs is not here), broken (it cannot be built).
 #   test_x         a test program
+#   sim N          so many simulated schedules
 #   crash NAME N   the crash harness, only what has NAME in its name, of that
 #                  every Nth step
 #   model H FLAGS  harness H of the model checker
@@ -100,11 +101,12 @@ try() {
 		return
 	fi
 	[ "$kind" = crash ] && program=tests/crash/test_crash
+	[ "$kind" = sim ] && program=tests/sim/test_sim
 	if ! make -C "$tree" WARNINGS= OPTIONAL= "$BUILD/$program" \
 		>"$tree/log" 2>&1 </dev/null; then
 		echo broken
 	elif (cd "$tree" && CRASH_ONLY=$name CRASH_STEPS=${flags:-37} \
-		timeout -s ALRM -k 9 "$limit" "$BUILD/$program") \
+		SIM_RUNS=$name timeout -s ALRM -k 9 "$limit" "$BUILD/$program") \
 		>"$tree/log" 2>&1 </dev/null; then
 		grep -q '^1\.\.0' "$tree/log" && echo skipped || echo passed
 	else

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * oracle.h - what must be true, whatever was killed or stopped
+ *
+ * Each message knows itself: a number, from which all its words follow. What
+ * is said of it here is what the users of the ring know: that its push has
+ * returned, that a pop has brought it. All that the header allows to those who
+ * are killed stands in task_killed() (actors.h) and message_came().
+ */
+#ifndef ORACLE_H
+#define ORACLE_H
+
+enum {
+	MESSAGES = 512,
+	LIVES = 64, /* handles ever opened */
+	LARGE = 1000, /* bytes of a large message, SPSC */
+};
+
+enum { M_STARTED, M_COMPLETE, M_FAILED, M_UNKNOWN, M_GONE };
+
+struct message {
+	int64_t complete; /* when its push returned */
+	uint64_t complete_step;
+	unsigned size, life, order; /* of its producer's handle */
+	unsigned state, actor, file;
+	int final; /* a consumer has it, for good */
+	int grave; /* a consumer that was killed may have it */
+	int seen; /* a consumer that went had it in hands: to be marked */
+	int held; /* a consumer peeks at it, or is about to release it */
+};
+
+struct handle {
+	struct shmring ring;
+	int open, closing;
+	unsigned roles, file, life, order;
+	struct message *held;
+	unsigned last[LIVES]; /* order of the last message of each life */
+};
+
+static struct oracle {
+	int messages, consumers_killed;
+	unsigned lives;
+	struct {
+		int attached[2]; /* for certain, as consumer, as producer */
+		int ever[2], maybe[2]; /* attached once, or perhaps */
+		uint64_t none_step[2]; /* when there was none, last */
+		int64_t none_since[2];
+	} file[FILES];
+	int opening[2];
+	int aborted; /* positions that wait for a consumer, at most */
+	int64_t killed; /* when somebody was, last */
+	int64_t changed; /* anything came, went, or was taken */
+	int64_t patience; /* of a long wait: what must happen, has */
+	int slots;
+	struct message message[MESSAGES];
+} oracle;
+static int64_t oracle_worst; /* lateness of all runs without a victim */
+
+#define EACH_MESSAGE(m)                          \
+	for (struct message *m = oracle.message; \
+	     m < oracle.message + oracle.messages; m++)
+#define EACH_ROLE(side, roles)               \
+	for (int side = 0; side < 2; side++) \
+		if ((roles) & (side ? SHMRING_PRODUCER : SHMRING_CONSUMER))
+
+/* ---- Messages ---- */
+
+static int
+message_number(const struct message *m)
+{
+	return (int)(m - oracle.message);
+}
+
+static uint64_t
+message_word(int number, int i)
+{
+	return i ? mix((uint64_t)number << 8 | (uint64_t)i)
+		 : mix((uint64_t)number) << 16 | (uint64_t)number;
+}
+
+/* About to be sent; its words, but those that are not looked at. */
+static struct message *
+message_new(struct handle *h, unsigned size, uint64_t words[COPY_WORDS])
+{
+	struct message *m = &oracle.message[oracle.messages];
+
+	if (oracle.messages == MESSAGES)
+		fail("simulator", "too many messages");
+	memset(m, 0, sizeof(*m));
+	m->size = size;
+	m->life = h->life;
+	m->order = ++h->order;
+	m->actor = number_of(sim.me);
+	m->file = h->file;
+	for (int i = 0; i < COPY_WORDS; i++)
+		words[i] = message_word(oracle.messages, i);
+	oracle.messages++;
+	return m;
+}
+
+/* Which message this is, or NULL: none, or torn. */
+static struct message *
+message_known(const uint64_t *words, size_t size)
+{
+	int number = (int)(words[0] & 0xffff);
+	struct message *m = &oracle.message[number];
+
+	if (number >= oracle.messages || m->size != size)
+		return NULL;
+	for (int i = 0; i < COPY_WORDS && (size_t)i < size / 8; i++)
+		if (words[i] != message_word(number, i))
+			return NULL;
+	return m;
+}
+
+static void
+message_sent(struct message *m, int sent)
+{
+	trace("message %d is %s", message_number(m),
+	      sent ? "sent" : "not sent");
+	if (!sent && (m->final || m->held))
+		fail("phantom", "message %d came, its push says no",
+		     message_number(m));
+	m->state = sent ? M_COMPLETE : M_FAILED;
+	m->complete = oracle.changed = sim_now();
+	m->complete_step = sim.steps;
+}
+
+/* Something could have come since then. A millisecond of patience for each
+ * who was stopped, a slice for each who was killed, or stopped just when it
+ * should have woken somebody: no more. */
+static void
+oracle_late(int64_t since, const char *what)
+{
+	int few = sim_tries < 4096; /* a look may end before it saw all */
+	int64_t late =
+		sim_now() - (since > sim.me->resumed ? since : sim.me->resumed);
+
+	if (late > oracle_worst && !few && !sim.kills && !sim.stops)
+		oracle_worst = late;
+	if (!few && late > 5 * MS + 5 * MS * sim.stops +
+				    105 * MS * (sim.kills + sim.stirred))
+		fail("late", "%s %.1f ms after it could, %u killed, %u stopped",
+		     what, (double)late / 1e6, sim.kills, sim.stops);
+}
+
+/* A message has been brought to a consumer, who waits since then, if so. */
+static struct message *
+message_came(struct handle *h, const uint64_t *words, size_t size, int marked,
+	     int64_t waits)
+{
+	struct message *m = message_known(words, size);
+	int number = m ? message_number(m) : 0;
+
+	if (!m)
+		fail("torn", "%zu bytes: %" PRIx64 " %" PRIx64, size, words[0],
+		     words[1]);
+	trace("message %d has come%s", number, marked ? ", marked" : "");
+	if (m->state == M_FAILED || m->state == M_GONE)
+		fail("phantom", "message %d was never sent", number);
+	if (m->final || m->held)
+		fail("twice", "message %d", number);
+	if (m->seen && !marked)
+		fail("unmarked", "message %d was in other hands", number);
+	if (marked && !m->seen && !oracle.consumers_killed)
+		fail("marked", "message %d was in nobody's hands", number);
+	oracle.changed = sim_now();
+	if (marked)
+		return m;
+	if (m->order <= h->last[m->life])
+		fail("order", "message %d after a later one", number);
+	h->last[m->life] = m->order;
+	if (waits && m->state == M_COMPLETE)
+		oracle_late(m->complete > waits ? m->complete : waits,
+			    "a message came");
+	return m;
+}
+
+/* ---- Who is there ---- */
+
+static void
+oracle_attach(struct handle *h)
+{
+	EACH_ROLE (side, h->roles) {
+		if (!oracle.file[h->file].attached[side]++)
+			oracle.file[h->file].none_step[side] = sim.steps;
+		oracle.file[h->file].ever[side] = 1;
+	}
+	oracle.changed = sim_now();
+	h->open = 1;
+}
+
+static void
+oracle_detach(struct handle *h)
+{
+	EACH_ROLE (side, h->roles)
+		if (!--oracle.file[h->file].attached[side])
+			oracle.file[h->file].none_since[side] = sim_now();
+	oracle.changed = sim_now();
+	h->open = 0;
+}
+
+static int task_takes(const struct task *t); /* actors.h */
+
+/* How many messages others may have in their hands, who are in the middle of
+ * taking; at least, or (one more each) at most. */
+static int
+oracle_in_hands(int more)
+{
+	int count = 0;
+
+	EACH_TASK (t)
+		if (t != sim.me && t->state == T_READY && task_takes(t))
+			count += t->copies + more;
+	return count;
+}
+
+/* Who stands, or stood until lately. */
+static int
+oracle_stopped(void)
+{
+	int count = 0;
+
+	EACH_TASK (t)
+		count += t->stopped ||
+			 (t->resumed &&
+			  t->resumed > sim_now() - oracle.patience);
+	return count;
+}
+
+/* Messages of a ring that are nobody's yet, sent before. */
+static int
+oracle_left(unsigned file, int64_t before, uint64_t step, int held)
+{
+	int count = 0;
+
+	EACH_MESSAGE (m)
+		count += m->file == file && m->state == M_COMPLETE &&
+			 m->complete <= before && m->complete_step <= step &&
+			 !m->final && !m->grave && (!m->held || held);
+	return count;
+}
+
+/* ---- Answers ---- */
+
+/* -EPIPE: there was such a peer, at some time of the call there was none, and
+ * nothing is left. */
+static void
+oracle_end(struct handle *h, int side)
+{
+	int peer = !side;
+	uint64_t begun = sim.me->begun;
+
+	if (!oracle.file[h->file].ever[peer] &&
+	    !oracle.file[h->file].maybe[peer] && !oracle.opening[peer])
+		fail("epipe", "nobody was ever there");
+	if (oracle.file[h->file].attached[peer] &&
+	    oracle.file[h->file].none_step[peer] < begun)
+		fail("epipe", "somebody is there all the time");
+	if (side == SHMRING__READ &&
+	    oracle_left(h->file, INT64_MAX, begun, look.mode == SHMRING_MPMC) >
+		    oracle_in_hands(0))
+		fail("epipe", "messages are left");
+}
+
+/* A long wait was in vain: should it have been? */
+static void
+oracle_in_vain(struct handle *h, int side, int64_t begun)
+{
+	int64_t before = sim_now() - oracle.patience;
+	int left = oracle_left(h->file, before, UINT64_MAX, 0);
+	int stopped = oracle_stopped(), used, held = 0;
+
+	if (sim.me->resumed > begun)
+		return;
+	/* What the dead had may wait for those who stand, or is being freed. */
+	left -= oracle_in_hands(1);
+	if (stopped || oracle.killed > before)
+		left -= (int)sim.kills;
+	if (side == SHMRING__READ && left > 0)
+		fail("wedge", "%d messages cannot be had", left);
+	/* A slot that stands still counts as used, in its turn and the next. */
+	used = 2 * (int)(sim.kills + sim.stops) + oracle.aborted;
+	EACH_MESSAGE (m) {
+		used += (m->file == h->file && m->state != M_FAILED &&
+			 (!m->final || m->state == M_STARTED)) +
+			2 * m->seen;
+		held += m->held;
+	}
+	if (oracle.changed > before)
+		return;
+	if (side == SHMRING__WRITE && used < oracle.slots)
+		fail("wedge", "no room, %d of %d slots used", used,
+		     oracle.slots);
+	if (!oracle.file[h->file].attached[!side] &&
+	    oracle.file[h->file].ever[!side] &&
+	    oracle.file[h->file].none_since[!side] <= before && !stopped &&
+	    !oracle.opening[!side] && !held &&
+	    !oracle_left(h->file, INT64_MAX, UINT64_MAX, 1))
+		fail("no-end", "the other side is gone, nobody says so");
+}
+
+#endif /* ORACLE_H */

@@ -1,0 +1,513 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Description: whatever of its processes is killed or stopped at any step, the
+ * ring does what it promises: simulated, from random seeds.
+ *
+ * usage: test_sim [--seed N] [--tso] [--runs N | --seconds N] [--all]
+ *		   [--trace] [--shrink] [--replay FILE]
+ *
+ * Without arguments, what `make check` wants: all failures that were kept,
+ * SIM_RUNS (200000) schedules of a new seed, and half as many under TSO.
+ *   --seed N      the first schedule; one, unless --runs or --seconds (of CPU
+ *                 time) say how many
+ *   --trace       who does what
+ *   --all         go on after a failure, and count them
+ *   --shrink      write the first failure, made small, into tests/sim/kept
+ *   --replay FILE one of these
+ */
+#include "tap.h"
+
+#include <poll.h>
+#include <sched.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+#if !defined(__x86_64__)
+int
+main(void)
+{
+	skip_all("its coroutines are written for x86-64");
+}
+#else
+
+#include "sim.h"
+#include "memory.h"
+#include "kernel.h"
+#include "shmring.h"
+#include "places.h"
+#include "oracle.h"
+#include "actors.h"
+#undef mmap
+#undef clock_gettime
+
+/* ---- A run ---- */
+
+/* Each file where the kernel maps it, with the bytes of SPSC twice. */
+static void
+prepare_arena(void)
+{
+	int fd = memfd_create("sim", MFD_CLOEXEC);
+	struct shmring__geometry g = { .mode = SHMRING_SPSC,
+				       .slots = 4,
+				       .slot_size = LARGE,
+				       .participants = 2,
+				       .page = PAGE };
+	char *base =
+		mmap(NULL, ARENA, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (ftruncate(fd, ARENA) || base == MAP_FAILED || shmring__lay_out(&g))
+		bail("no memory");
+	for (size_t at = 0; at < ARENA; at += FILE_ROOM)
+		if (mmap(base + at + g.total, g.capacity,
+			 PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+			 (off_t)(at + g.data)) == MAP_FAILED)
+			bail("no second mapping");
+	sim.arena = (uintptr_t)base;
+	kernel.mirror = g.capacity;
+}
+
+/* A ring that is there for all, made by somebody who only looks on. */
+static void
+setup(void)
+{
+	struct shmring_config c = configuration(SHMRING_OBSERVER);
+
+	if (shmring_create(&look, "/sim", &c))
+		fail("error", "no ring");
+	places_learn();
+	kernel_exit(sim.me);
+	sim_end();
+}
+
+/* Until none can go on. */
+static void
+run_all(void)
+{
+	if (!sim.failure)
+		sim_go(sim_next());
+	sim.me = NULL;
+}
+
+static void
+run_alone(void (*body)(void))
+{
+	struct task *t = &sim.task[TASKS - 1];
+
+	sim.quiet = 1;
+	t->pid = 99;
+	sim_prepare(t, body);
+	run_all();
+	sim.quiet = 0;
+}
+
+static void
+run_begins(uint64_t seed)
+{
+	memset(sim.task, 0, sizeof(sim.task));
+	memset(sim.first, 0, sizeof(sim.first));
+	memset(&oracle, 0, offsetof(struct oracle, message));
+	memset(kernel.lock, 0, sizeof(kernel.lock));
+	memset(kernel.name, 0, sizeof(kernel.name));
+	kernel.files = kernel.opens = kernel.pids = 0;
+	for (struct actor *a = actors; a < actors + TASKS; a++) {
+		kernel_exit(&sim.task[a - actors]);
+		a->at = 0;
+		for (int i = 0; i < 2; i++) {
+			a->handle[i].open = a->handle[i].closing = 0;
+			a->handle[i].held = NULL;
+		}
+	}
+	kernel.unfenced = plan.unfenced != 0;
+	kernel.cpus = plan.cpus;
+	oracle.slots = (int)plan.slots;
+	oracle.patience = (300 + 150 * (int)plan.victims) * MS;
+	memset(places, C_HEADER, sizeof(places));
+	sim_tries = (int)plan.tries;
+	sim.failure = NULL;
+	sim.me = NULL;
+	sim.steps = 0;
+	sim.jumped = 1000 * MS;
+	sim.pause_ns = plan.spin == 2 ? MS / 200 : STEP_NS;
+	sim.random = mix(seed ^ UINT64_C(0xdec1de));
+	sim.kills = sim.stops = sim.stirred = 0;
+	sim.limit = plan.limit;
+	sim.slow = plan.tso || sim.trace;
+	sim.class_of = places;
+	sim.quantum = 0;
+}
+
+/* How this run is scheduled; a replay has its decisions. */
+static void
+run_schedule(void)
+{
+	static const uint8_t means[] = { 2, 5, 15, 40, 100 };
+	static const uint8_t weights[] = { 1, 4, 16 };
+	int32_t weight = weights[chance(3)];
+	int kills = 0;
+
+	sim.quantum = 0; /* nothing is left of the last run */
+	sim.pct = chance(3) == 0;
+	sim.mean = means[chance(sizeof(means))];
+	sim.lowest = 0;
+	sim.change_at = 1 + chance(200);
+	for (int i = 0; i < CLASSES; i++)
+		sim.weight[i] = i == C_OUTSIDE ? 1 << 30
+				: i == C_COUNTER || i == C_DATA ||
+						i == C_PHASE || i == C_INDEX
+					? 1
+					: weight;
+	sim.decisions = sim.replay ? sim.decisions : 0;
+	sim.victims = (int)plan.victims;
+	sim.count = 0;
+	for (int i = 0; i < sim.victims; i++) { /* three of each at most */
+		int kill = i - kills == 3 || (kills < 3 && chance(2));
+		kills += kill;
+		sim.kind[i] = kill ? D_KILL : D_STOP;
+	}
+	for (uint32_t i = 0; i < plan.actors; i++) {
+		sim.task[i].priority = chance(1000);
+		actor_starts(&sim.task[i], 0);
+	}
+	sim_arm();
+}
+
+/* 1: it has failed */
+static int
+run_plan(uint64_t seed)
+{
+	run_begins(seed);
+	sim_arm();
+	run_alone(setup);
+	run_schedule();
+	run_all();
+	EACH_TASK (t)
+		if (t->stopped && !sim.failure) {
+			run_alone(visit_others);
+			break;
+		}
+	sim.count = sim.victims; /* enough of them */
+	EACH_TASK (t) {
+		t->resumed = t->stopped ? sim_now() : t->resumed;
+		t->stopped = 0;
+	}
+	if (!sim.failure)
+		sim_arm();
+	run_all();
+	if (!sim.failure)
+		run_alone(visit_end);
+	return sim.failure != NULL;
+}
+
+static int
+run_seed(uint64_t seed, int tso)
+{
+	plan_draw(seed, tso);
+	sim.replay = 0;
+	return run_plan(seed);
+}
+
+/* ---- Failures are kept: as a plan and a list of decisions ---- */
+
+static void
+kept_write(FILE *to)
+{
+	fprintf(to, "# %s: %s\nplan", sim.failure, sim.detail);
+	for (uint32_t *p = &plan.mode; p <= &plan.spin; p++)
+		fprintf(to, " %u", *p);
+	fprintf(to, "\n# do: actor operation kind handle n wait\n");
+	for (uint32_t i = 0; i < plan.actors; i++)
+		for (uint32_t k = 0; k < plan.count[i]; k++) {
+			struct operation *o = &plan.todo[i][k];
+			if (o->kind)
+				fprintf(to, "do %u %u %s %u %u %u\n", i, k,
+					kind_names[o->kind], o->handle, o->n,
+					o->wait);
+		}
+	fprintf(to, "# at: actor operation access decision target n\n");
+	for (int i = 0; i < sim.decisions; i++) {
+		struct decision *d = &sim.decision[i];
+		fprintf(to, "at %u %u %u %s %u %u\n", d->actor, d->op,
+			d->access, decision_names[d->kind], d->target, d->n);
+	}
+}
+
+static uint32_t
+name_index(const char *const *names, const char *name)
+{
+	uint32_t i = 0;
+
+	while (names[i] && strcmp(names[i], name))
+		i++;
+	if (!names[i])
+		bail("a word in what was kept is unknown");
+	return i;
+}
+
+static void
+kept_read(const char *path)
+{
+	FILE *from = fopen(path, "r");
+	char line[256], name[32], *rest;
+	unsigned a, b, c, d, e;
+
+	memset(&plan, 0, sizeof(plan));
+	sim.decisions = 0;
+	while (from && fgets(line, sizeof(line), from))
+		if (sscanf(line, "do %u %u %31s %u %u %u", &a, &b, name, &c, &d,
+			   &e) == 6 &&
+		    a < ACTORS && b < OPERATIONS) {
+			plan.todo[a][b] = (struct operation){
+				name_index(kind_names, name), c, d, e
+			};
+			if (plan.count[a] <= b)
+				plan.count[a] = b + 1;
+		} else if (sscanf(line, "at %u %u %u %31s %u %u", &a, &b, &c,
+				  name, &d, &e) == 6 &&
+			   a < TASKS && d < TASKS &&
+			   sim.decisions < DECISIONS_MOST) {
+			sim.decision[sim.decisions++] = (struct decision){
+				a, b, c, name_index(decision_names, name),
+				d, e, 0
+			};
+		} else if (!strncmp(line, "plan ", 5)) {
+			rest = line + 5;
+			for (uint32_t *p = &plan.mode; p <= &plan.spin; p++)
+				*p = (uint32_t)strtoul(rest, &rest, 10);
+		}
+	if (!from || !plan.actors || plan.actors > ACTORS)
+		bail("what was kept cannot be read");
+	fclose(from);
+}
+
+static int
+run_again(void)
+{
+	for (int i = 0; i < sim.decisions; i++)
+		sim.decision[i].used = 0;
+	sim.replay = 1;
+	return run_plan(0);
+}
+
+static int
+still(const char *kind)
+{
+	return run_again() && !strcmp(sim.failure, kind);
+}
+
+/* Leave out what the failure does not need: operations, then decisions, in
+ * ever smaller pieces. 1: something was. */
+static int
+shrink(const char *kind)
+{
+	static struct decision all[DECISIONS_MOST];
+	int changed = 0;
+
+	for (uint32_t i = 0; i < ACTORS; i++)
+		for (uint32_t k = plan.count[i]; k-- > 0;) {
+			uint32_t was = plan.todo[i][k].kind;
+			plan.todo[i][k].kind = O_NOTHING;
+			if (was && still(kind))
+				changed = 1;
+			else
+				plan.todo[i][k].kind = was;
+		}
+	for (int size = (sim.decisions + 1) / 2; size; size /= 2)
+		for (int at = 0; at < sim.decisions;) {
+			int count = sim.decisions;
+			int end = at + size < count ? at + size : count;
+			memcpy(all, sim.decision, sizeof(all));
+			memmove(sim.decision + at, sim.decision + end,
+				(size_t)(count - end) * sizeof(all[0]));
+			sim.decisions -= end - at;
+			if (still(kind)) {
+				changed = 1;
+				continue;
+			}
+			memcpy(sim.decision, all, sizeof(all));
+			sim.decisions = count;
+			at = end;
+		}
+	return changed;
+}
+
+/* The run that has just failed. */
+static void
+keep(uint64_t seed)
+{
+	char path[128];
+	const char *kind = sim.failure;
+	FILE *to;
+
+	if (!still(kind))
+		bail("the replay is another run");
+	for (int round = 0; round < 5 && shrink(kind); round++)
+		;
+	run_again();
+	snprintf(path, sizeof(path), "tests/sim/kept/%s-%" PRIu64, kind, seed);
+	to = fopen(path, "w");
+	if (!to)
+		bail("cannot write into tests/sim/kept");
+	kept_write(to);
+	fclose(to);
+	printf("# kept, with %d decisions: %s\n", sim.decisions, path);
+}
+
+/* ---- Many runs ---- */
+
+static struct {
+	uint64_t seed, runs;
+	double seconds;
+	int tso, all, shrink;
+	const char *replay, *program;
+} options = { .runs = 1 };
+
+static double
+seconds_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now); /* ours alone */
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* How many of them failed. */
+static uint64_t
+many(uint64_t runs, int tso)
+{
+	struct {
+		const char *kind;
+		uint64_t count, first;
+	} tally[32] = { { NULL, 0, 0 } };
+	double began = seconds_now(), took = 0;
+	uint64_t failed = 0, done = 0, seed = options.seed, steps = 0;
+	uint64_t kills = 0, stops = 0;
+
+	while (options.seconds > 0 ? took < options.seconds : done < runs) {
+		int i = 0, fails = run_seed(seed + done++, tso);
+		steps += sim.steps;
+		kills += sim.kills;
+		stops += sim.stops;
+		if (done % 256 == 0)
+			took = seconds_now() - began;
+		if (!fails)
+			continue;
+		while (i < 31 && tally[i].kind &&
+		       strcmp(tally[i].kind, sim.failure))
+			i++;
+		tally[i].kind = sim.failure;
+		if (!tally[i].count++) {
+			tally[i].first = seed + done - 1;
+			printf("# %s: %s\n#   again: %s --seed %" PRIu64
+			       "%s --trace, or --shrink\n",
+			       sim.failure, sim.detail, options.program,
+			       tally[i].first, tso ? " --tso" : "");
+		}
+		if (!failed++ && options.shrink)
+			keep(seed + done - 1);
+		if (!options.all)
+			break;
+	}
+	took = seconds_now() - began;
+	printf("# %s: %" PRIu64 " schedules in %.1f s (%.0f/s), %.0f steps "
+	       "each, %" PRIu64 " killed, %" PRIu64
+	       " stopped, latest %.1f ms\n",
+	       tso ? "TSO" : "sequentially consistent", done, took,
+	       (double)done / took, (double)steps / (double)done, kills, stops,
+	       (double)oracle_worst / 1e6);
+	for (int i = 0; tally[i].kind && options.all; i++)
+		printf("# %" PRIu64 " x %s, first with --seed %" PRIu64 "\n",
+		       tally[i].count, tally[i].kind, tally[i].first);
+	return failed;
+}
+
+static int
+replay(const char *path)
+{
+	kept_read(path);
+	if (!run_again())
+		return 0;
+	printf("# %s: %s\n#   again: %s --replay %s --trace\n", sim.failure,
+	       sim.detail, options.program, path);
+	return 1;
+}
+
+static void
+check(void)
+{
+	uint64_t runs = (uint64_t)tap_environment("SIM_RUNS", 200000);
+	DIR *kept = opendir("tests/sim/kept");
+	struct dirent *entry;
+	char path[300];
+	int count = 0, failed = 0;
+
+	tap_start();
+	options.seed = tap_random() >> 20;
+	while (kept && (entry = readdir(kept)) != NULL) {
+		snprintf(path, sizeof(path), "tests/sim/kept/%s",
+			 entry->d_name);
+		if (entry->d_name[0] == '.')
+			continue;
+		count++;
+		failed += replay(path);
+	}
+	if (kept)
+		closedir(kept);
+	is_int(failed, 0, "%d failures that were kept do not come again",
+	       count);
+	is_int(many(runs, 0), 0, "%" PRIu64 " schedules", runs);
+	is_int(many(runs / 2, 1), 0, "%" PRIu64 " schedules under TSO",
+	       runs / 2);
+}
+
+static int
+option(const char *name, const char *value)
+{
+	if (!strcmp(name, "--tso"))
+		options.tso = 1;
+	else if (!strcmp(name, "--all"))
+		options.all = 1;
+	else if (!strcmp(name, "--trace"))
+		sim.trace = 1;
+	else if (!strcmp(name, "--shrink"))
+		options.shrink = 1;
+	else if (!value)
+		return -1;
+	else if (!strcmp(name, "--seed"))
+		return options.seed = strtoull(value, NULL, 0), 1;
+	else if (!strcmp(name, "--runs"))
+		return options.runs = strtoull(value, NULL, 0), 1;
+	else if (!strcmp(name, "--seconds"))
+		return options.seconds = strtod(value, NULL), 1;
+	else if (!strcmp(name, "--replay"))
+		return options.replay = value, 1;
+	else
+		return -1;
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	options.program = argv[0];
+	for (int i = 1; i < argc; i++) {
+		int more = option(argv[i], argv[i + 1]);
+		if (more < 0) {
+			printf("usage: see the top of tests/sim/test_sim.c\n");
+			return 2;
+		}
+		i += more;
+	}
+	prepare_arena();
+	if (argc == 1) {
+		check();
+		return tap_done();
+	}
+	return options.replay ? replay(options.replay)
+			      : many(options.runs, options.tso) != 0;
+}
+
+#endif
