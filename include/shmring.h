@@ -3473,7 +3473,10 @@ shmring__sweep(const char *temporary, int idle)
 	int error = shmring__look(&left, &header, temporary);
 	if (error)
 		return error == -EPROTO ? -EBUSY : error;
-	if (shmring__lock(left.fd, F_WRLCK, SHMRING__REPLACER))
+	/* It may have come under the name since we looked; not any more once we
+	 * have its lock. */
+	if (shmring__lock(left.fd, F_WRLCK, SHMRING__REPLACER) ||
+	    !shmring__is_at(&left, temporary))
 		error = -EBUSY;
 	else if (idle && header.retired < SHMRING__REPLACED)
 		error = shmring__vacate(&left);
@@ -3551,7 +3554,9 @@ shmring__replace(struct shmring *r, const char *path)
 		if (error)
 			shmring__remove(r, temporary);
 	}
-	shmring__retire(mine, SHMRING__PENDING, SHMRING__IN_FORCE);
+	/* Who has opened it by the temporary name shall not stay. */
+	shmring__retire(mine, SHMRING__PENDING,
+			error ? SHMRING__REPLACED : SHMRING__IN_FORCE);
 	shmring__lock(r->fd, F_UNLCK, SHMRING__REPLACER);
 	return error;
 }
