@@ -23,6 +23,7 @@ enum kind {
 	O_POP,
 	O_POP_N, /* n: messages */
 	O_SMALL, /* pop into 8 bytes */
+	O_SEVERAL, /* n: messages in place, released in two parts (SPSC) */
 	O_PEEK, /* n: 1: and keep it until release or close */
 	O_RELEASE,
 	O_RECOVER,
@@ -30,9 +31,9 @@ enum kind {
 	O_NAP, /* n: for so many tenths of a millisecond */
 };
 static const char *const kind_names[] = {
-	"nothing", "open",    "create", "dup", "close", "push",	 "push_n",
-	"commit",  "abort",   "flush",	"pop", "pop_n", "small", "peek",
-	"release", "recover", "stat",	"nap", NULL
+	"nothing", "open",    "create",	 "dup",	 "close", "push",  "push_n",
+	"commit",  "abort",   "flush",	 "pop",	 "pop_n", "small", "several",
+	"peek",	   "release", "recover", "stat", "nap",	  NULL
 };
 
 enum { W_POLL, W_SHORT, W_LONG };
@@ -57,6 +58,7 @@ static struct actor {
 	struct handle handle[2];
 	uint64_t words[BATCH][LARGE / 8]; /* what is sent, or comes */
 	struct iovec batch[BATCH];
+	struct message *several[BATCH]; /* in hands, or NULL */
 } actors[TASKS];
 
 static struct operation *
@@ -278,6 +280,49 @@ do_peek(struct handle *h, const struct operation *o)
 		do_release(h);
 }
 
+/* The first of several that are in hands. */
+static void
+do_release_n(struct actor *a, struct handle *h, int from, int count)
+{
+	for (int i = from; i < from + count; i++)
+		a->several[i]->grave = 1;
+	if (shmring_release_n(&h->ring, (size_t)count))
+		fail("error", "release_n of %d", count);
+	for (int i = from; i < from + count; i++) {
+		a->several[i]->grave = a->several[i]->held = 0;
+		a->several[i]->final = 1;
+		a->several[i] = NULL;
+	}
+	oracle.changed = sim_now();
+}
+
+static void
+do_several(struct actor *a, struct handle *h, const struct operation *o)
+{
+	static const struct operation poll = { O_SEVERAL, 0, 0, W_POLL };
+	int got = (int)shmring_peek_n(&h->ring, a->batch, 1 + o->n % BATCH);
+	int part = got > 0 ? (int)o->n / BATCH % (got + 1) : 0;
+
+	if (plan.mode == SHMRING_MPMC && got == -ENOTSUP)
+		return;
+	if (got < 0)
+		refused(h, SHMRING__READ, &poll, sim_now(), got);
+	for (int i = 0; i < got; i++) {
+		uint64_t words[COPY_WORDS] = { 0 };
+		const uint64_t *place = a->batch[i].iov_base;
+		for (size_t k = 0;
+		     k < COPY_WORDS && k < a->batch[i].iov_len / 8; k++)
+			words[k] = memory_load(place + k, 8, __LINE__);
+		a->several[i] = message_came(h, words, a->batch[i].iov_len,
+					     shmring_redelivered(&h->ring), 0);
+		a->several[i]->held = 1;
+	}
+	if (part > 0)
+		do_release_n(a, h, 0, part);
+	if (part < got)
+		do_release_n(a, h, part, got - part);
+}
+
 /* ---- Coming and going ---- */
 
 static unsigned
@@ -415,6 +460,9 @@ do_operation(struct actor *a, const struct operation *o)
 	case O_SMALL:
 		do_pop(a, h, o);
 		break;
+	case O_SEVERAL:
+		do_several(a, h, o);
+		break;
 	case O_PEEK:
 		do_peek(h, o);
 		break;
@@ -498,6 +546,12 @@ task_killed(struct task *t)
 		h->held = NULL;
 		h->closing = 0;
 	}
+	for (int i = 0; i < BATCH; i++)
+		if (a->several[i]) {
+			a->several[i]->seen = 1;
+			a->several[i]->held = 0;
+			a->several[i] = NULL;
+		}
 	if (o->kind == O_OPEN || o->kind == O_CREATE || o->kind == O_DUP)
 		EACH_ROLE (side, roles_of(o)) {
 			for (int i = 0; i < FILES; i++)
@@ -652,9 +706,9 @@ plan_life(uint32_t i, unsigned roles, int storm, int brief)
 	static const uint8_t pushes[] = { O_PUSH,   O_PUSH,  O_PUSH,
 					  O_PUSH_N, O_PUSH,  O_COMMIT,
 					  O_COMMIT, O_ABORT, O_FLUSH };
-	static const uint8_t pops[] = { O_POP,	 O_POP,	  O_POP,
-					O_POP_N, O_POP_N, O_PEEK,
-					O_PEEK,	 O_PEEK,  O_SMALL };
+	static const uint8_t pops[] = { O_POP,	 O_POP,	    O_POP,
+					O_POP_N, O_POP_N,   O_PEEK,
+					O_PEEK,	 O_SEVERAL, O_SMALL };
 	static const uint8_t others[] = { O_RECOVER, O_RECOVER, O_RECOVER,
 					  O_NAP,     O_STAT,	O_RELEASE };
 	uint32_t most = pick(10) ? 1 + pick(brief ? 2 : 5) : 0;

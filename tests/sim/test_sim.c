@@ -115,6 +115,7 @@ run_begins(uint64_t seed)
 	for (struct actor *a = actors; a < actors + TASKS; a++) {
 		kernel_exit(&sim.task[a - actors]);
 		a->at = 0;
+		memset(a->several, 0, sizeof(a->several));
 		for (int i = 0; i < 2; i++) {
 			a->handle[i].open = a->handle[i].closing = 0;
 			a->handle[i].held = NULL;
