@@ -4793,7 +4793,8 @@ shmring__announce_waiter(struct shmring__waiter *w, int64_t now)
 	uint32_t after = before | bits;
 	if (r->mode == SHMRING_MPMC && (before & SHMRING__CALLS) &&
 	    !shmring__are_ours(w, before)) {
-		bits |= SHMRING__MORE; /* W2, again */
+		bits |= SHMRING__MORE;
+		/* W2, again */
 		after = __atomic_fetch_or(w->word, bits, __ATOMIC_SEQ_CST);
 		after |= bits;
 	}
