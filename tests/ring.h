@@ -186,6 +186,27 @@ child_kill(pid_t child)
 	tap_wait(child);
 }
 
+#define NO_WIPE "MADV_WIPEONFORK is accepted, but has no effect"
+
+/* Does this kernel (or emulator) do as it says, and wipe the page in a child? */
+TAP_FUNCTION int
+forks_are_noticed(void)
+{
+	size_t size = (size_t)sysconf(_SC_PAGESIZE);
+	char *page = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pid_t child;
+
+	if (page == MAP_FAILED || madvise(page, size, MADV_WIPEONFORK))
+		bail("no page to be wiped");
+	*page = 1;
+	child = tap_fork();
+	if (child == 0)
+		_exit(*page);
+	munmap(page, size);
+	return tap_wait(child) == 0;
+}
+
 /* How many entries a directory in /proc/self has, or lines a file there. */
 TAP_FUNCTION int
 descriptors(void)

@@ -121,8 +121,9 @@ pop_closed(void)
 static int
 pop_in_child(void)
 {
+	if (!forks_are_noticed())
+		return CANNOT;
 	pid_t child = fork();
-
 	if (child == 0)
 		_exit(shmring_pop(&ring, &number, 8) == -ESTALE);
 	return tap_wait(child) == 1 ? -ESTALE : 0;
@@ -279,6 +280,9 @@ create_without_address_space(void)
 	if (TAP_SANITIZED)
 		return CANNOT;
 	setrlimit(RLIMIT_AS, &limit);
+	if (mmap(NULL, 1u << 21, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		 0) != MAP_FAILED)
+		return CANNOT; /* an emulator's, that means nothing to us */
 	return shmring_create_memfd(&other, &config);
 }
 

@@ -1283,7 +1283,10 @@ main(void)
 	live_and_die(SHMRING_MPMC);
 	refuse_wrong_names();
 	wait_for_the_name();
-	wait_for_the_role();
+	if (forks_are_noticed())
+		wait_for_the_role();
+	else
+		skip(NO_WIPE);
 	use_what_is_not_open();
 	stay_above_stdio();
 	meet_what_is_no_ring();
