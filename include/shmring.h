@@ -3953,7 +3953,8 @@ shmring__note_idle(struct shmring *r, int side, uint64_t position)
 	uint64_t *count = reads ? &mine->popped : &mine->pushed;
 	uint64_t done = SHMRING__LOAD(count, RELAXED); /* own */
 	idle->position = position;
-	idle->claimed = -1;
+	idle->claimed = -1; /* not looked at yet */
+	idle->since = 0;
 	idle->calls = 0;
 	idle->streak = done - idle->done;
 	idle->done = done;
@@ -4010,10 +4011,22 @@ shmring__patient_until(const struct shmring *r, int side)
 	return shmring__after(idle->since, patience);
 }
 
+/* Whoever is waited for takes the line of the cursor that tells of its claim
+ * from who looks at it: so who polls begins to look only after a while, unless
+ * it is about to sleep. */
+#ifndef SHMRING__UNWATCHED_NS
+#define SHMRING__UNWATCHED_NS (SHMRING_PATIENCE_NS / 16)
+#endif
+
 SHMRING__COLD void
-shmring__watch_claim(struct shmring *r, int side, int64_t now)
+shmring__watch_claim(struct shmring *r, int side, int64_t now, int sleeps)
 {
 	struct shmring__idle *idle = &r->idle[side];
+	if (idle->claimed < 0) {
+		idle->since = idle->since ? idle->since : now;
+		if (!sleeps && now - idle->since < SHMRING__UNWATCHED_NS)
+			return;
+	}
 	int claimed = shmring__claimed(r, side, idle->position);
 	if (claimed != idle->claimed) {
 		idle->claimed = claimed;
@@ -4057,9 +4070,10 @@ SHMRING__COLD void
 shmring__look_around(struct shmring *r, int side, int waits_for_claim)
 {
 	int64_t now = SHMRING_NOW();
+	int sleeps = r->look_now;
 	r->look_now = 0;
 	if (waits_for_claim && r->mode == SHMRING_MPMC)
-		shmring__watch_claim(r, side, now);
+		shmring__watch_claim(r, side, now, sleeps);
 	if (shmring__my_turn(r, now))
 		shmring__recover_all(r);
 }

@@ -25,6 +25,7 @@ static int64_t clock_ns = 1; /* it stands: nobody loses patience */
 	(reach(&at_cas, place), __atomic_compare_exchange_n(place, __VA_ARGS__))
 #define __atomic_fetch_add(place, ...) \
 	(reach(&at_add, place), __atomic_fetch_add(place, __VA_ARGS__))
+#define SHMRING__UNWATCHED_NS 0
 #include "ring.h"
 #undef __atomic_load_n
 #undef __atomic_compare_exchange_n
