@@ -188,7 +188,7 @@ deps: ## apt-get install all that is optional
 		libreaderwriterqueue-dev libconcurrentqueue-dev libtbb-dev \
 		libiceoryx-posh-dev libacl1-dev libclang-rt-14-dev pkg-config \
 		cmake ninja-build meson python3 groff-base binutils \
-		strace gnuplot-nox
+		strace tmux gnuplot-nox
 
 include include/package/rules.mk # install, uninstall, shared
 
