@@ -132,6 +132,8 @@ def _load():
         "abort": (None, ring),
         "peek": (place, ring, place),
         "release": (number, ring),
+        "peek_n": (count, ring, place, size),
+        "release_n": (number, ring, size),
         "error": (number, ring),
         "redelivered": (number, ring),
         "flush": (number, ring, time_ns),
@@ -140,6 +142,8 @@ def _load():
         "capacity": (size, ring),
         "length": (ctypes.c_uint64, ring),
         "stat": (number, ring, place),
+        "id": (number, ring, place),
+        "position": (ctypes.c_uint64, ring, unsigned),
         "strerror": (name, number),
     }
     for call in ("push", "pop", "push_n", "pop_n", "reserve", "peek"):
@@ -188,7 +192,7 @@ class Ring:
     def __init__(self, attach, name=None):
         self._memory = ctypes.create_string_buffer(_quick.handle_size())
         self._ring = ctypes.addressof(self._memory)
-        self._view = None  # of peek or reserve
+        self._views = []  # of peek, peek_n or reserve
         self._vectors = 0
         _check(attach(self._ring), name)
         self._slot_size = self.stat().slot_size
@@ -365,7 +369,7 @@ class Ring:
     def commit(self, size=None):
         """Send it, or its first so many bytes."""
         if size is None:
-            size = self._view.nbytes if self._view else 0
+            size = self._views[0].nbytes if self._views else 0
         _check(_quick.commit(self._alive(), size))
         self._forget()
 
@@ -388,6 +392,21 @@ class Ring:
         self._forget()
         _check(_quick.release(self._alive()))
 
+    def peek_n(self, count):
+        """Views of the next messages, up to count (SPSC only);
+        BlockingIOError: not one. Then release_n."""
+        ring, vectors = self._alive(), (ctypes.c_size_t * (2 * count))()
+        got = _check(_quick.peek_n(ring, ctypes.addressof(vectors), count))
+        self._forget()
+        for place, size in zip(vectors[: 2 * got : 2], vectors[1::2]):
+            self._hold(place, size)
+        return [view.toreadonly() for view in self._views]
+
+    def release_n(self, count):
+        """The first so many of them; the others stay."""
+        _check(_quick.release_n(self._alive(), count))
+        self._forget(count)
+
     def _held(self, call, timeout, size):
         place = 0
 
@@ -400,15 +419,18 @@ class Ring:
         if result == -errno.ETIMEDOUT and timeout == 0:
             result = -errno.EAGAIN
         _check(result)
-        memory = (ctypes.c_char * size()).from_address(place)
         self._forget()
-        self._view = memoryview(memory).cast("B")
-        return self._view
+        return self._hold(place, size())
 
-    def _forget(self):
-        view, self._view = self._view, None
-        if view is not None:
+    def _hold(self, place, size):
+        memory = (ctypes.c_char * size).from_address(place)
+        self._views.append(memoryview(memory).cast("B"))
+        return self._views[-1]
+
+    def _forget(self, count=None):
+        for view in self._views[:count]:
             view.release()
+        del self._views[:count]
 
     # All the rest
 
@@ -434,6 +456,17 @@ class Ring:
         out = Stat()
         _check(_quick.stat(self._alive(), ctypes.addressof(out)))
         return out
+
+    def id(self):
+        """16 random bytes, others for each ring ever made."""
+        out = ctypes.create_string_buffer(16)
+        _check(_quick.id(self._alive(), ctypes.addressof(out)))
+        return out.raw
+
+    def position(self, role):
+        """Of the next message to read (CONSUMER) or to write (PRODUCER), or
+        of the one in hands; only grows: by bytes (SPSC), by one (MPMC)."""
+        return _quick.position(self._alive(), role)
 
     def capacity(self):
         """How many messages of slot_size fit at least."""

@@ -204,6 +204,8 @@ look_at(struct look *look, const char *name)
 	r->time_namespace = shmring__namespace("/proc/self/ns/time");
 	look->error = shmring__map_all(r, 0);
 	if (!look->error)
+		look->error = shmring__watch_forks(r);
+	if (!look->error)
 		shmring__aim(r);
 	return look->error;
 }

@@ -82,11 +82,23 @@ with shmring.create(name, slots=16, slot_size=100) as ring:
     ring.reserve(10, timeout=1)
     ring.abort()
     fails(BlockingIOError, ring.peek)
+    fails(BlockingIOError, ring.peek_n, 3)
+    ring.push_n(many)
+    assert ring.peek_n(3) == many[:3]
+    ring.release_n(2)
+    at = ring.position(shmring.CONSUMER)
+    held = ring.peek_n(100)
+    assert held == many[2:] and held[0].readonly
+    assert fails(OSError, ring.release_n, 11).errno == errno.EINVAL
+    ring.release_n(10)
+    assert at < ring.position(shmring.CONSUMER)
+    assert ring.position(shmring.CONSUMER) == ring.position(shmring.PRODUCER)
     ring.set_spin(0)
     ring.flush(0)
     assert ring.recover() == 0
     both = ring.dup(shmring.OBSERVER)
     assert both.stat().pushed == ring.stat().pushed
+    assert both.id() == ring.id() and len(ring.id()) == 16 and any(ring.id())
     both.close()
 shmring.unlink(name)
 END
@@ -151,6 +163,7 @@ END
 
 python "without a name: a descriptor is passed, threads have handles" <<'END'
 with shmring.create_memfd(mode=shmring.MPMC, slots=64) as ring:
+    assert fails(OSError, ring.peek_n, 2).errno == errno.ENOTSUP
     out = shmring.open_fd(ring.fileno(), shmring.PRODUCER)
     def send(handle):
         with handle:
@@ -191,7 +204,7 @@ if [ -x "$examples/shmcat" ]; then
 	printf 'from C\n' | $limit "$examples/shmcat" -l -w "$ring" &
 	python "what shmcat writes" <<'END'
 with shmring.open(name, shmring.CONSUMER, 30) as ring:
-    assert list(ring) == [b"from C\n", b""]
+    assert list(ring) == [b"scat\1\0\1\0", b"from C\n", b""]
 END
 	wait $!
 	ok $? "and shmcat says that it arrived"

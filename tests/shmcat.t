@@ -35,6 +35,7 @@ status_of()
 
 kill_hard()
 {
+	wait_for test -s "$tmp/$1.pid"
 	kill -9 "$(cat "$tmp/$1.pid")"
 	status_of "$1" >/dev/null
 }
@@ -345,6 +346,7 @@ start writer -w "$ring" </dev/null
 wait_for test -e "/dev/shm$ring"
 exits 0 "-u -f removes a ring in use" -u "$ring" -f
 kill_hard writer
+rm -f "/dev/shm$ring" # it may have made another
 start writer -w "$ring" </dev/null
 wait_for test -e "/dev/shm$ring"
 kill_hard writer

@@ -6,7 +6,7 @@
 
 program=$examples/shmring
 shmring="$limit $program"
-shmcat=$examples/shmcat
+lines=$tmp/lines # fills rings and empties them; see below
 shm=/dev/shm
 one=$ring-one
 two=$ring-two
@@ -57,12 +57,13 @@ spawn()
 	echo $! >>"$tmp/started"
 }
 
-# write NAME RING ARGUMENTS...: shmcat sends the lines of stdin
+# write NAME RING ENGINE SLOTS SIZE: sends the lines of stdin, and stays until
+# they have been taken
 write()
 {
 	name=$1
 	shift
-	spawn "$name" "$shmcat" -t 60 -l -w "$@"
+	spawn "$name" "$lines" "$@"
 }
 
 pid()
@@ -99,7 +100,7 @@ holds()
 # shellcheck disable=SC2317
 state_is()
 {
-	$shmring show "$1" | grep -q "shmcat *$2 *$3"
+	$shmring show "$1" | grep -q " $2  *$3"
 }
 
 # shellcheck disable=SC2317 # the trap calls it
@@ -109,6 +110,46 @@ end_all()
 	tap_cleanup
 }
 trap end_all EXIT
+
+# What takes part in the rings that are looked at: `lines RING spsc|mpmc SLOTS
+# SIZE` makes one and sends, `lines RING` receives; a message stays in its hands
+# while stdout does not take it.
+cat >"$tmp/lines.c" <<'END'
+#include <shmring.h>
+#define LONGEST INT64_C(60000000000)
+int main(int argc, char **argv)
+{
+	struct shmring_config config = { .roles = SHMRING_PRODUCER };
+	struct shmring ring;
+	const void *data;
+	char text[4096];
+	size_t size;
+
+	if (argc == 5) {
+		config.mode = strcmp(argv[2], "mpmc") ? SHMRING_SPSC :
+							SHMRING_MPMC;
+		config.slots = (uint32_t)atoi(argv[3]);
+		config.slot_size = (uint32_t)atoi(argv[4]);
+		config.participants = config.mode == SHMRING_MPMC ? 3 : 0;
+		if (shmring_create(&ring, argv[1], &config))
+			return 1;
+		while (fgets(text, sizeof(text), stdin))
+			if (shmring_push_wait(&ring, text, strlen(text),
+					      LONGEST))
+				return 1;
+		return shmring_flush(&ring, LONGEST) || shmring_close(&ring);
+	}
+	if (shmring_open(&ring, argv[1], SHMRING_CONSUMER, LONGEST))
+		return 1;
+	while ((data = shmring_peek_wait(&ring, &size, LONGEST)))
+		if (write(1, data, size) != (ssize_t)size ||
+		    shmring_release(&ring))
+			return 1;
+	return shmring_close(&ring);
+}
+END
+${CC:-cc} -O2 -Iinclude "$tmp/lines.c" -o "$lines"
+ok $? "who takes part: built"
 
 # json FILE: strict, as RFC 8259 has it
 json()
@@ -243,11 +284,11 @@ gives 4 "replay: a file that is not there" replay "$tmp/none" "$one"
 gives 3 "clean: a ring that is not there" clean "$one"
 
 # ---- a ring in use: values ----
-seq 1 300 | write one "$one" -c 64 -s 32
-mkfifo "$tmp/two" # stays open: else shmcat sends its marks of the end
+seq 1 300 | write one "$one" spsc 64 32
+mkfifo "$tmp/two"
 exec 6<>"$tmp/two"
 seq 1001 1040 >&6
-write two "$two" -m -c 64 -s 32 -R2 <"$tmp/two"
+write two "$two" mpmc 64 32 <"$tmp/two"
 # The first holds what fits into 4 KiB: records of 16 bytes, but for one word.
 wait_for holds "$one" 255
 wait_for holds "$two" 40
@@ -255,7 +296,7 @@ wait_for state_is "$one" producer waiting
 ok $? "show: a process that waits in the ring is seen, now and then"
 gives 0 "list" list
 says "^$one *SPSC *64 *32B .*100% .*0600 [0-9a-f]\{8\}$" "list: the ring"
-says "^ *$(pid one) shmcat *producer  [a-z]*? .*255 in" "list: who is attached, and a guess at what it does"
+says "^ *$(pid one) lines *producer  [a-z]*? .*255 in" "list: who is attached, and a guess at what it does"
 is "$(awk 'length > 80' "$tmp/stdout")" "" "list: 80 columns"
 gives 0 "list --names" list --names
 is "$(grep -c -x -e "$one" -e "$two" "$tmp/stdout")" 2 "list --names: both"
@@ -273,7 +314,7 @@ json "$tmp/stdout"
 ok $? "show --json is valid"
 for pair in '"engine":"mpmc"' '"slots":64' '"slot_size":32' '"pushed":40' \
 	'"pushed_bytes":200' '"popped":0' '"messages":40' '"fill":0.625' \
-	'"command":"shmcat"' '"producer":true' '"permissions":"0600"' \
+	'"command":"lines"' '"producer":true' '"permissions":"0600"' \
 	'"state":"in use"' '"error":null' "\"pid\":$(pid two)"; do
 	says "$pair" "show --json: $pair"
 done
@@ -344,9 +385,9 @@ is "$(cksum "$shm$one" "$shm$two")" "$before" \
 	"list, show, top, dump, check, record --observe change no byte"
 
 # ---- stopped, dead ----
-says "$(pid one) shmcat *producer  stopped " "list: stopped, for certain"
+says "$(pid one) lines *producer  stopped " "list: stopped, for certain"
 gives 1 "check: a stopped process is found" check "$one"
-says "pid $(pid one) (shmcat, producer) is stopped: kill -CONT" "check: and what to do"
+says "pid $(pid one) (lines, producer) is stopped: kill -CONT" "check: and what to do"
 gives 0 "dump: of a ring whose process is stopped" dump "$one"
 is "$(cksum <"$tmp/stdout")" "$(seq 255 | cksum)" "dump: its messages"
 gives 0 "clean of a ring in use" clean -f -a "$one"
@@ -424,18 +465,17 @@ says 'not a recording' "replay: says so" stderr
 # Two messages, 300 ms apart: no sooner when replayed.
 mkfifo "$tmp/slow"
 exec 9<>"$tmp/slow"
-write slow "$one" <"$tmp/slow"
+write slow "$one" spsc 64 32 <"$tmp/slow"
 wait_for test -e "$shm$one"
 $shmring record "$one" "$tmp/paced" -n 2 2>/dev/null &
 recorder=$!
-wait_for state_is "$one" producer
+wait_for state_is "$one" consumer
 echo first >&9
 sleep 0.3
 echo second >&9
 wait "$recorder"
 ok $? "record: as they come"
 kill_hard slow
-exec 9>&-
 gives 0 "clean: the slow one" clean "$one"
 # gap_of FILE: ns between the first two of its messages
 gap_of()
@@ -445,10 +485,17 @@ gap_of()
 }
 [ "$(gap_of "$tmp/paced")" -ge 290000000 ]
 ok $? "record: with their times"
-$shmring replay "$tmp/paced" "$one" 2>/dev/null &
+# Into a ring of another, so that the recorder is there first.
+write slow "$one" mpmc 64 32 <"$tmp/slow"
 wait_for test -e "$shm$one"
-gives 0 "record what is replayed" record "$one" "$tmp/again" -n 2
-wait "$!"
+$shmring record "$one" "$tmp/again" -n 2 2>/dev/null &
+recorder=$!
+wait_for state_is "$one" consumer
+gives 0 "replay to who records" replay "$tmp/paced" "$one"
+wait "$recorder"
+ok $? "record what is replayed"
+kill_hard slow
+exec 9>&-
 [ "$(gap_of "$tmp/again")" -ge 200000000 ]
 ok $? "replay: at the same pace"
 $shmring clean -a -f "$one" >/dev/null
@@ -457,8 +504,8 @@ $shmring clean -a -f "$one" >/dev/null
 mkfifo "$tmp/blocked"
 exec 9<>"$tmp/blocked"
 dd if=/dev/zero of="$tmp/blocked" bs=65536 count=1 oflag=nonblock 2>/dev/null
-spawn reader "$shmcat" -t 60 -R2 -r "$two" >"$tmp/blocked"
-spawn other "$shmcat" -t 60 -R2 -r "$two" >"$tmp/blocked"
+spawn reader "$lines" "$two" >"$tmp/blocked"
+spawn other "$lines" "$two" >"$tmp/blocked"
 # shellcheck disable=SC2317 # wait_for calls it
 two_in_hands()
 {
@@ -485,11 +532,10 @@ end_started
 $shmring unlink -f "$two"
 
 # ---- beside others who read and write ----
-for kind in "" -m; do
-	# shellcheck disable=SC2086 # words
-	seq 100000000 399999999 | write one "$one" $kind -c 256 -s 32 &
+for kind in spsc mpmc; do
+	seq 100000000 399999999 | write one "$one" $kind 256 32 &
 	wait_for test -e "$shm$one"
-	spawn reader "$shmcat" -t 60 -r "$one" >/dev/null
+	spawn reader "$lines" "$one" >/dev/null
 	wait_for holds "$one" 1
 	timeout -s INT 1 "$program" dump --follow "$one" >"$tmp/seen" 2>"$tmp/stderr"
 	for _ in 1 2 3 4 5; do
@@ -499,7 +545,7 @@ for kind in "" -m; do
 	done
 	[ -s "$tmp/seen" ] && sort -n -c -u "$tmp/seen" &&
 		! grep -qvx '[1-3][0-9]\{8\}' "$tmp/seen"
-	ok $? "dump, check ${kind:-SPSC}: whole messages in order, nothing wrong, among readers and writers"
+	ok $? "dump, check $kind: whole messages in order, nothing wrong, among readers and writers"
 	gives 0 "top: one frame in a pipe" top -d 0.2
 	says "^$one .*%  *[1-9][0-9.]*[kM] " "top: messages a second"
 	is "$(awk 'length > 80' "$tmp/stdout")" "" "top: 80 columns"
@@ -520,8 +566,8 @@ for file in fifo text empty; do
 	gives 3 "unlink: not a ring: $file" unlink "$ring-$file"
 	gives 0 "unlink --force: $file" unlink --force "$ring-$file"
 done
-seq 1 20 | write one "$one" -c 64 -s 32
-seq 1 20 | write two "$two" -m -c 64 -s 32
+seq 1 20 | write one "$one" spsc 64 32
+seq 1 20 | write two "$two" mpmc 64 32
 wait_for holds "$one" 20
 wait_for holds "$two" 20
 kill_hard one
@@ -555,7 +601,7 @@ damaged "attn of SPSC" spsc 256 '\023' "which an SPSC ring has not"
 damaged "tail" spsc "$page" '\001' "no multiple of 8"
 damaged "tail beyond" spsc "$page" '\000\004' "no record at position 3[0-9]*, but the producer has come to 1024"
 damaged "record" spsc $((3 * page + 16)) '\377\377' "damaged record at position 16, after 1 good"
-damaged "MPMC head" mpmc $((page + 128)) '\377' "head 255 is beyond tail 21"
+damaged "MPMC head" mpmc $((page + 128)) '\377' "head 255 is beyond tail 20"
 damaged "MPMC slot" mpmc $((3 * page)) '\377\377\377' "damaged slot 0"
 damaged "MPMC state" mpmc $((2 * page)) '\007' "damaged state of slot 0: 0x7 "
 damaged "MPMC retained" mpmc $((2 * page)) '\002\040' "1 retained slots: left to 1 producers"
@@ -640,7 +686,6 @@ is "$wrong" "" "words damaged at random: every command ends as it should"
 # ---- a real terminal ----
 if command -v tmux >/dev/null; then
 	cp "$tmp/mpmc" "$shm$two"
-	pane="tmux -L shmring-$$ -f /dev/null"
 	cat >"$tmp/pane" <<-END
 		trap : INT
 		stty -g >$tmp/before
@@ -660,7 +705,8 @@ if command -v tmux >/dev/null; then
 	{
 		[ -s "$tmp/after" ]
 	}
-	for way in q C-c TERM; do
+	for way in q C-c TERM; do # a server each: the last may still be ending
+		pane="tmux -L shmring-$$-$way -f /dev/null"
 		rm -f "$tmp/after"
 		$pane new-session -d -x 80 -y 24 sh "$tmp/pane"
 		wait_for frame
