@@ -706,7 +706,7 @@ if command -v tmux >/dev/null; then
 		[ -s "$tmp/after" ]
 	}
 	for way in q C-c TERM; do # a server each: the last may still be ending
-		pane="tmux -L shmring-$$-$way -f /dev/null"
+		pane="env TMUX_TMPDIR=$tmp tmux -L $way -f /dev/null"
 		rm -f "$tmp/after"
 		$pane new-session -d -x 80 -y 24 sh "$tmp/pane"
 		wait_for frame
