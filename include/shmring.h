@@ -1067,8 +1067,9 @@ shmring__collapse(unsigned char *at, uint64_t length)
  *   calls     means                       goes over to             by
  *   none      nobody sleeps               WAITS                    a waiter
  *   WAITS     one sleeps or is about to   MORE too                 another
- *                                         none                     a waker, or
- *                                                                  that waiter
+ *                                         MORE (SPSC: none)        a waker: who
+ *                                         comes now may be called in its place
+ *                                         none                     that waiter
  *   MORE      (MPMC) others may sleep     MORE and WAITS           a waiter
  *             besides the one of WAITS,   MORE, the next called    a waker
  *             or than who was called      none: nobody heard it,   that waker
@@ -1125,7 +1126,8 @@ shmring__wake(struct shmring *r, uint32_t *word, int all)
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
 		uint32_t seen = SHMRING__LOAD(word, RELAXED); /* confirmed */
 		int one = !all && !(seen & SHMRING__WATCHES);
-		uint32_t more = one ? seen & SHMRING__MORE : 0;
+		uint32_t more =
+			one && r->mode == SHMRING_MPMC ? SHMRING__MORE : 0;
 		uint32_t next = (seen & ~SHMRING__CALLS) | more;
 		if (!all && !(seen & SHMRING__CALLS))
 			return;
