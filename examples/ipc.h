@@ -27,7 +27,8 @@ ipc_leave(void)
 {
 	struct ipc_name *n;
 
-	for (n = ipc_names; n < ipc_names + ipc_count; n++) {
+	/* The first last: while it is there, nobody new takes the second. */
+	for (n = ipc_names + ipc_count; n-- > ipc_names;) {
 		if (n->made && n->guard.pid == getpid())
 			n->a.ops->unlink(n->a.ops, n->guard.name);
 		adapter_guard_leave(&n->guard, &n->a);
@@ -238,7 +239,7 @@ ipc_missing(const struct adapter_ops *ops)
 	return text;
 }
 
-/** Files must arrive whole. */
+/** For who sends once what must arrive: only ipc_send below does so again. */
 static inline const char *
 ipc_unfit_for_files(const struct adapter_ops *ops)
 {
@@ -311,35 +312,229 @@ ipc_write(int fd, const uint8_t *from, size_t length)
 	}
 }
 
-static inline void
-ipc_send(struct adapter *a, const struct adapter_msg *msg)
+/*
+ * By a mechanism that may lose messages a file arrives all the same: each
+ * message is sent until it is acknowledged, under a second name and in the
+ * opposite direction, as the mechanism may go one way only. A label at the end
+ * of each tells whose it is. Who made the name is known from its guard, and
+ * stays the same while the consumer is there: what a port still brings of
+ * another transfer is not taken for this one's.
+ */
+#define IPC_RESEND (ADAPTER_SECOND / 50)
+#define IPC_LINGER ADAPTER_SECOND /* to repeat the last acknowledgement */
+
+struct ipc_label {
+	struct adapter_process producer;
+	struct adapter_process consumer; /* .pid 0: not known yet */
+	uint64_t number; /* of the message, from 0 */
+};
+
+struct ipc_link {
+	struct adapter *a;
+	struct adapter *back; /* for acknowledgements; NULL: none is needed */
+	struct ipc_label next; /* to be acknowledged, or to be received */
+};
+
+/** The name of the way back. */
+static inline const char *
+ipc_back(const char *name)
 {
-	int error = a->ops->send(a, msg, IPC_PATIENCE);
+	static char text[ADAPTER_NAME_MAX + 8];
+
+	snprintf(text, sizeof(text), "%s-back", name);
+	return text;
+}
+
+/** Create or attach what carries a file; ends if that fails. */
+static inline struct ipc_link
+ipc_join(struct adapter *a, const char *name, unsigned roles,
+	 int (*join)(struct adapter *, const struct adapter_config *))
+{
+	const char *what = roles == ADAPTER_SENDER ? "create" : "attach";
+	struct adapter_config config = { .name = name, .roles = roles };
+	struct ipc_link l = { .a = a };
+	int error = join(a, &config);
 
 	if (error)
-		ipc_fail(a, "send", error);
+		ipc_fail(a, what, error);
+	if (!(a->ops->caps & ADAPTER_LOSSY))
+		return l;
+	l.back = adapter_new(a->ops);
+	if (!l.back)
+		ipc_fail(a, what, -ENOMEM);
+	config.name = ipc_back(name);
+	config.roles = adapter_opposite(roles);
+	config.message_size = sizeof(struct ipc_label);
+	error = join(l.back, &config);
+	if (error)
+		ipc_fail(l.back, what, error);
+	if (roles == ADAPTER_SENDER)
+		l.next.producer = adapter_self();
+	else
+		l.next.consumer = adapter_self();
+	return l;
+}
+
+static inline void
+ipc_part(struct ipc_link *l)
+{
+	adapter_free(l->back);
+	adapter_free(l->a);
+}
+
+static inline bool
+ipc_same(struct adapter_process a, struct adapter_process b)
+{
+	return a.pid == b.pid && a.start == b.start;
+}
+
+static inline bool
+ipc_gone(struct ipc_link *l, struct adapter_process p)
+{
+	return p.pid && !adapter_alive(l->a, p);
+}
+
+/** Is the message acknowledged before it is time to send it again? Who does
+ * so first is the consumer from then on. */
+static inline bool
+ipc_acknowledged(struct ipc_link *l)
+{
+	int64_t deadline = adapter_deadline(IPC_RESEND);
+	struct ipc_label ack;
+	struct adapter_msg msg = { .data = &ack, .capacity = sizeof(ack) };
+
+	while (l->back->ops->recv(l->back, &msg, adapter_left(deadline)) == 0) {
+		if (msg.length != sizeof(ack) || ack.number != l->next.number ||
+		    !ipc_same(ack.producer, l->next.producer))
+			continue; /* repeated, or of another transfer */
+		if (!l->next.consumer.pid)
+			l->next.consumer = ack.consumer;
+		if (ipc_same(ack.consumer, l->next.consumer))
+			return true;
+	}
+	return false;
+}
+
+/** Send it, and again if need be. Has room for a label at its end. */
+static inline void
+ipc_send(struct ipc_link *l, struct adapter_msg *msg)
+{
+	int64_t deadline = adapter_deadline(IPC_PATIENCE);
+	bool gone;
+	int error;
+
+	if (l->back) {
+		memcpy((char *)msg->data + msg->length, &l->next,
+		       sizeof(l->next));
+		msg->length += sizeof(l->next);
+	}
+	do { /* gone is asked first: what it said before is heard */
+		gone = ipc_gone(l, l->next.consumer);
+		error = l->a->ops->send(l->a, msg, IPC_PATIENCE);
+		if (l->back && ipc_acknowledged(l))
+			error = 0;
+		else if (l->back && !error)
+			error = gone			 ? -EPIPE
+				: adapter_left(deadline) ? -EAGAIN
+							 : -ETIMEDOUT;
+	} while (error == -EAGAIN);
+	if (error)
+		ipc_fail(l->a, "send", error);
+	l->next.number++;
+}
+
+/** Take the label off, and acknowledge what is or was the next. -EAGAIN: it is
+ * not the next. */
+static inline int
+ipc_accept(struct ipc_link *l, struct adapter_msg *msg)
+{
+	struct ipc_label label;
+	struct adapter_msg ack = { .data = &label, .length = sizeof(label) };
+	int error;
+
+	if (msg->length <= sizeof(label))
+		return -EAGAIN;
+	msg->length -= sizeof(label);
+	memcpy(&label, (char *)msg->data + msg->length, sizeof(label));
+	if (!l->next.producer.pid ||
+	    !ipc_same(label.producer, l->next.producer))
+		return -EAGAIN;
+	if (label.consumer.pid && !ipc_same(label.consumer, l->next.consumer))
+		return -EBUSY;
+	if (label.number > l->next.number)
+		return -EAGAIN;
+	label.consumer = l->next.consumer;
+	error = l->back->ops->send(l->back, &ack, IPC_PATIENCE);
+	if (error || label.number < l->next.number)
+		return error ? error : -EAGAIN; /* the ack was lost */
+	l->next.number++;
+	return 0;
+}
+
+/** The next message; each once, and in order. */
+static inline int
+ipc_receive(struct ipc_link *l, struct adapter_msg *msg, int64_t timeout_ns)
+{
+	int64_t deadline = adapter_deadline(timeout_ns);
+	int error;
+
+	if (!l->back)
+		return l->a->ops->recv(l->a, msg, timeout_ns);
+	for (;;) {
+		error = l->a->ops->recv(l->a, msg, IPC_RESEND);
+		if (!l->next.producer.pid)
+			l->next.producer =
+				adapter_guard_read(&ipc_names[0].guard, l->a)
+					.maker;
+		if (!error)
+			error = ipc_accept(l, msg);
+		if (error != -EAGAIN && error != -ETIMEDOUT)
+			return error;
+		if (ipc_gone(l, l->next.producer))
+			return -EPIPE;
+		if (!adapter_left(deadline))
+			return -ETIMEDOUT;
+	}
+}
+
+/** All has been taken. The producer must know it, too, but who was last to say
+ * something never knows whether that was lost: so not for long. */
+static inline void
+ipc_end_received(struct ipc_link *l, struct adapter_msg *msg)
+{
+	int error = 0;
+
+	if (l->back)
+		ipc_receive(l, msg, IPC_LINGER);
+	else if (ipc_count)
+		error = adapter_guard_done(&ipc_names[0].guard,
+					   &ipc_names[0].a);
+	if (error)
+		ipc_fail(l->a, "the end", error);
 }
 
 /** Who has made the name keeps it until the consumer has said that it is done:
- * sent is not received. Related processes have none. */
+ * sent is not received, unless acknowledged. Related processes have none. */
 static inline void
-ipc_wait_for_consumer(void)
+ipc_wait_for_consumer(struct ipc_link *l)
 {
 	int64_t deadline = adapter_deadline(IPC_PATIENCE), step = 0;
 	struct ipc_name *n = ipc_names;
 
-	while (ipc_count && !adapter_guard_read(&n->guard, &n->a).done)
+	while (!l->back && ipc_count &&
+	       !adapter_guard_read(&n->guard, &n->a).done)
 		if (adapter_backoff(&n->a, &step, deadline))
 			ipc_fail(&n->a, "end", -ETIMEDOUT);
 }
 
 /** Send all that fd gives until its end, and wait until it has been taken. */
 static inline void
-ipc_send_file(struct adapter *a, int fd)
+ipc_send_file(struct ipc_link *l, int fd)
 {
-	struct adapter_msg msg = ipc_buffer(a);
-	bool padded = a->ops->caps & ADAPTER_FIXED_SIZE;
-	size_t most = a->limits.message.value, length;
+	struct adapter_msg msg = ipc_buffer(l->a);
+	bool padded = l->a->ops->caps & ADAPTER_FIXED_SIZE;
+	size_t label = l->back ? sizeof(struct ipc_label) : 0;
+	size_t most = l->a->limits.message.value - label, length;
 	uint8_t *data = (uint8_t *)msg.data;
 	struct ipc_end end;
 	uint64_t sent = 0;
@@ -347,23 +542,23 @@ ipc_send_file(struct adapter *a, int fd)
 	while ((length = ipc_read(fd, data + 1, most - 1)) > 0) {
 		msg.length = padded ? most : length + 1;
 		data[0] = (uint8_t)(msg.length - 1 - length);
-		ipc_send(a, &msg);
+		ipc_send(l, &msg);
 		sent += length;
 	}
 	end = ipc_end(sent);
 	memcpy(data, &end, sizeof(end));
 	msg.length = sizeof(end);
-	ipc_send(a, &msg);
-	ipc_wait_for_consumer();
+	ipc_send(l, &msg);
+	ipc_wait_for_consumer(l);
 	printf("sent %" PRIu64 " bytes\n", sent);
 	free(msg.data);
 }
 
 /** Write what ipc_send_file sends to fd. */
 static inline void
-ipc_receive_file(struct adapter *a, int fd)
+ipc_receive_file(struct ipc_link *l, int fd)
 {
-	struct adapter_msg msg = ipc_buffer(a);
+	struct adapter_msg msg = ipc_buffer(l->a);
 	const uint8_t *data = (const uint8_t *)msg.data;
 	uint64_t received = 0;
 	struct ipc_end end;
@@ -371,25 +566,21 @@ ipc_receive_file(struct adapter *a, int fd)
 	int error;
 
 	for (;;) {
-		error = a->ops->recv(a, &msg, IPC_PATIENCE);
+		error = ipc_receive(l, &msg, IPC_PATIENCE);
 		if (error)
-			ipc_fail(a, "receive", error);
+			ipc_fail(l->a, "receive", error);
 		if (data[0] == IPC_END)
 			break;
 		if (data[0] >= msg.length)
-			ipc_fail(a, "receive", -EBADMSG);
+			ipc_fail(l->a, "receive", -EBADMSG);
 		length = msg.length - 1 - data[0];
 		ipc_write(fd, data + 1, length);
 		received += length;
 	}
 	end = ipc_end(received);
 	if (msg.length != sizeof(end) || memcmp(data, &end, sizeof(end)) != 0)
-		ipc_fail(a, "the end", -EBADMSG);
-	error = ipc_count ? adapter_guard_done(&ipc_names[0].guard,
-					       &ipc_names[0].a)
-			  : 0;
-	if (error)
-		ipc_fail(a, "the end", error);
+		ipc_fail(l->a, "the end", -EBADMSG);
+	ipc_end_received(l, &msg);
 	printf("received %" PRIu64 " bytes\n", received);
 	free(msg.data);
 }

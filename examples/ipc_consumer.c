@@ -12,7 +12,7 @@
 static const char *
 unfit(const struct adapter_ops *ops)
 {
-	const char *why = ipc_unfit_for_files(ops);
+	const char *why = ipc_missing(ops);
 
 	if (!why && (ops->caps & ADAPTER_FORK_ONLY))
 		why = "related processes only: ipc_producer starts its own "
@@ -23,9 +23,9 @@ unfit(const struct adapter_ops *ops)
 int
 main(int argc, char **argv)
 {
-	struct adapter_config config = { .roles = ADAPTER_RECEIVER };
+	struct ipc_link link;
 	struct adapter *a;
-	int fd, error;
+	int fd;
 
 	if (argc == 2 && strcmp(argv[1], "--list") == 0)
 		return ipc_list(unfit);
@@ -38,11 +38,8 @@ main(int argc, char **argv)
 	fd = open(argv[4], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
 		ipc_fail(NULL, argv[4], -errno);
-	config.name = argv[3];
-	error = ipc_attach(a, &config);
-	if (error)
-		ipc_fail(a, "attach", error);
-	ipc_receive_file(a, fd);
-	adapter_free(a);
+	link = ipc_join(a, argv[3], ADAPTER_RECEIVER, ipc_attach);
+	ipc_receive_file(&link, fd);
+	ipc_part(&link);
 	return close(fd) ? 1 : 0;
 }

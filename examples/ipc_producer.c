@@ -36,8 +36,9 @@ open_or_fail(const char *path, int flags)
 
 /** The consumer's half, for a mechanism that only a child inherits. */
 static void
-start_consumer(struct adapter *a, const char *copy)
+start_consumer(struct ipc_link *l, const char *copy)
 {
+	struct adapter *a = l->a;
 	pid_t child = fork();
 	int error;
 
@@ -48,14 +49,14 @@ start_consumer(struct adapter *a, const char *copy)
 		ipc_fail(a, "after fork", error);
 	if (child == 0) {
 		ipc_receive_file(
-			a, open_or_fail(copy, O_WRONLY | O_CREAT | O_TRUNC));
-		adapter_free(a);
+			l, open_or_fail(copy, O_WRONLY | O_CREAT | O_TRUNC));
+		ipc_part(l);
 		exit(0);
 	}
 }
 
 /** Whatever has this name, and whoever uses it. */
-static int
+static void
 remove_name(struct adapter *a, const char *name)
 {
 	struct ipc_name *n = ipc_enter(a, name);
@@ -65,39 +66,40 @@ remove_name(struct adapter *a, const char *name)
 		error = ipc_made(n); /* nothing: so that its guard goes, too */
 	if (error)
 		ipc_fail(a, name, error);
-	adapter_free(a);
-	return 0;
 }
 
 int
 main(int argc, char **argv)
 {
-	struct adapter_config config = { .roles = ADAPTER_SENDER };
-	bool related;
+	struct ipc_link link;
 	struct adapter *a;
-	int fd, error, status = 0;
+	int fd, status = 0;
+	bool related;
 
 	if (argc == 2 && strcmp(argv[1], "--list") == 0)
-		return ipc_list(ipc_unfit_for_files);
+		return ipc_list(ipc_missing);
 	if (argc != 5 || strcmp(argv[1], "-m") != 0) {
 		fprintf(stderr, "usage: ipc_producer --list | -m MECHANISM "
 				"NAME FILE | -m MECHANISM FILE COPY |\n"
 				"       -m MECHANISM -u NAME\n");
 		return 64;
 	}
-	a = ipc_choose(argv[2], ipc_unfit_for_files);
+	a = ipc_choose(argv[2], ipc_missing);
 	related = a->ops->caps & ADAPTER_FORK_ONLY;
-	if (strcmp(argv[3], "-u") == 0 && !related)
-		return remove_name(a, argv[4]);
+	if (strcmp(argv[3], "-u") == 0 && !related) {
+		remove_name(a, argv[4]);
+		if (a->ops->caps & ADAPTER_LOSSY)
+			remove_name(a, ipc_back(argv[4]));
+		adapter_free(a);
+		return 0;
+	}
 	fd = open_or_fail(argv[related ? 3 : 4], O_RDONLY);
-	config.name = related ? NULL : argv[3];
-	error = ipc_create(a, &config);
-	if (error)
-		ipc_fail(a, "create", error);
+	link = ipc_join(a, related ? NULL : argv[3], ADAPTER_SENDER,
+			ipc_create);
 	if (related)
-		start_consumer(a, argv[4]);
-	ipc_send_file(a, fd);
-	adapter_free(a);
+		start_consumer(&link, argv[4]);
+	ipc_send_file(&link, fd);
+	ipc_part(&link);
 	if (related)
 		wait(&status);
 	return status ? 1 : 0;
