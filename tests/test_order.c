@@ -1453,6 +1453,30 @@ push_to_another(void)
 }
 
 static void
+announce_meanwhile(void)
+{
+	any->notice->data |= SHMRING__WAITS;
+}
+
+/* Who comes between the waker's compare-and-swap and its system call may be
+ * called in the place of who waited before, of whom the word has to tell. */
+static void
+tell_of_who_is_not_called(void)
+{
+	make(SLOTS);
+	uint32_t *data = &any->notice->data;
+
+	*data = SHMRING__WAITS;
+	sleepers = 1;
+	arm(&at_wake, NULL, announce_meanwhile);
+	push_one();
+	sleepers = 0;
+	ok(*data & SHMRING__MORE, "others may sleep still");
+	*data &= ~SHMRING__CALLS;
+	leave();
+}
+
+static void
 let_time_pass(void)
 {
 	clock_ns = sleep_until;
@@ -1999,6 +2023,7 @@ main(void)
 	wait_for_who_may_be_stopped();
 	wait_for_several_who_are_stopped();
 	tell_of_one_or_more();
+	tell_of_who_is_not_called();
 	ask_for_the_next_slot();
 	nap_beside_the_others();
 	sleep_long_when_heard();
