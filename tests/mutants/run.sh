@@ -29,6 +29,7 @@ enter() {
 	export BUILD=$tree/build
 	mkdir -p "$tree/include"
 	cp -r "$root/tests" "$root/Makefile" "$tree" || exit 1
+	cp -r "$root/include/package" "$tree/include" || exit 1
 	cp "$root/include/shmring.h" "$header"
 }
 
