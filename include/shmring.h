@@ -1529,10 +1529,11 @@ shmring__spsc_hold(struct shmring *r, uint64_t count)
  *           load attn: DOUBT    A8     A := f
  *           load S              A5
  *           load A again        A4
- *     DOUBT stays until head has passed the position (shmring__reclaim_all), so who
- *     sees a late phase sees DOUBT. If its load of S sees LIVE(f), then its
- *     second load of A sees f, or helps. Impossible: a message is read at a
- *     void position, and again where its writer pushed it anew.
+ *     DOUBT stays until head has passed the position, for which
+ *     shmring__reclaim_all looks; so who sees a late phase sees DOUBT. If its
+ *     load of S sees LIVE(f), then its second load of A sees f, or helps.
+ *     Impossible: a message is read at a void position, and again where its
+ *     writer pushed it anew.
  * (retain)  late owner                 anybody
  *           A := phase          R4     S := VOIDING(f <= phase)
  *           load S              A5     S := WRITER or READER     R5
@@ -1541,9 +1542,9 @@ shmring__spsc_hold(struct shmring *r, uint64_t count)
  *     stored, then the slot is retained for this owner and no other: only
  *     who is uncovered loses it. Impossible: two use a slot at once.
  * (recover) claimer of p               who recovers x, which shows p, too
- *           status := LIVE      R7     load cursor: beyond p     A4
+ *           status := LIVE      R7     load cursor: beyond p     A9
  *           intent := p         R6     load S, then A: unfinished
- *           CAS cursor                 load all lines: uncovered A6, A7
+ *           CAS cursor          R9     load all lines: uncovered A6, A7
  *           A := next phase     R4     load A: unchanged
  *           intent := q         R6     CAS S from the word judged
  *     If the cursor is beyond p, then the loads of the lines see the claimer
@@ -1648,7 +1649,7 @@ shmring__heavy(struct shmring *r)
 		return 1;
 	for (uint32_t i = 0; i < r->geometry.participants; i++) {
 		struct shmring__line *x = &r->lines[i];
-		if ((SHMRING__LOAD(&x->status, ACQUIRE) & 255) ==
+		if (shmring__state_of(SHMRING__LOAD(&x->status, ACQUIRE)) ==
 			    SHMRING__LIVE && /* A7 */
 		    !(SHMRING__LOAD(&x->flags, RELAXED) & SHMRING__FENCED))
 			return 0;
@@ -4005,7 +4006,6 @@ shmring__patient_until(const struct shmring *r, int side)
 	    patience <= INT64_MAX / SHMRING__MORE_PATIENCE) {
 		/* hint */
 		uint64_t head = SHMRING__LOAD(r->head, RELAXED);
-		/* hint */
 		uint64_t a = SHMRING__LOAD(shmring__a(r, head), RELAXED);
 		if (a >> r->length_bits == shmring__phase(r, head, 1))
 			patience *= SHMRING__MORE_PATIENCE;
