@@ -258,13 +258,15 @@ model_futex_wake(uint32_t *word, int count)
  * participant, which whoever dies lets go, and the question whether a process
  * still exists. The descriptor of a process is its pid.
  */
-#define MODEL_LOCKS 4
-static uint32_t model_locks[MODEL_LOCKS]; /* who holds it, or 0 */
+#define MODEL_LOCKS 4 /* of participants; as many again, of who opens */
+static uint32_t model_locks[2 * MODEL_LOCKS]; /* who holds it, or 0 */
 
 static inline int
 model_lock(struct flock *lock, uint32_t fd, int take)
 {
-	uint32_t *holder = &model_locks[lock->l_start & (MODEL_LOCKS - 1)];
+	int opens = (lock->l_start & 4096 /* SHMRING__OPENER */) != 0;
+	uint32_t *holder = &model_locks[(lock->l_start & (MODEL_LOCKS - 1)) +
+					opens * MODEL_LOCKS];
 	uint32_t seen = __atomic_load_n(holder, __ATOMIC_ACQUIRE);
 	int held = seen && seen != fd &&
 		   !__atomic_load_n(&model_dead[seen], __ATOMIC_ACQUIRE);
