@@ -34,11 +34,7 @@ static int64_t clock_ns = 1; /* it stands: nobody loses patience */
 #include "ring.h"
 #undef __atomic_load_n
 #undef __atomic_compare_exchange_n
-
-#define SLOTS 8
-#define SIDES 2 /* handles of each role */
-
-static struct shmring writer[SIDES], reader[SIDES], *const any = &reader[0];
+#include "steps.h"
 
 /* Once: what the step does itself is not interrupted. */
 static void
@@ -57,41 +53,6 @@ arm(struct edge *edge, const void *place, void (*step)(void))
 {
 	edge->place = place;
 	edge->step = step;
-}
-
-static void
-make(uint32_t slots)
-{
-	struct shmring_config config = { .mode = SHMRING_MPMC,
-					 .slots = slots,
-					 .slot_size = 8,
-					 .participants = 2 * SIDES,
-					 .roles = SHMRING_CONSUMER };
-
-	if (shmring_create_memfd(&reader[0], &config))
-		bail("no ring");
-	ring_dup(&reader[1], any, SHMRING_CONSUMER);
-	for (int i = 0; i < SIDES; i++)
-		ring_dup(&writer[i], any, SHMRING_PRODUCER);
-}
-
-static uint64_t
-state(uint64_t p)
-{
-	return *shmring__s_of(any, p);
-}
-
-static int
-attention(uint64_t bits)
-{
-	return (any->notice->attn & bits) != 0;
-}
-
-static void
-is_state(uint64_t p, uint64_t sp, uint64_t kind, const char *what)
-{
-	is_int(state(p) & ~(uint64_t)SHMRING__S_COUNT, shmring__s(sp, kind),
-	       "%s", what);
 }
 
 /* The ring has all its slots; then it goes. */
@@ -135,26 +96,6 @@ reserve(struct shmring *ring, uint64_t number)
 }
 
 static void
-push_some(struct shmring *ring, uint64_t from, uint64_t to)
-{
-	int wrong = 0;
-
-	for (uint64_t i = from; i <= to; i++)
-		wrong += push_number(ring, i) != 0;
-	is_int(wrong, 0, "push %" PRIu64 " to %" PRIu64, from, to);
-}
-
-static void
-pop_some(struct shmring *ring, int64_t from, int64_t to)
-{
-	int wrong = 0;
-
-	for (int64_t i = from; i <= to; i++)
-		wrong += pop_number(ring) != i;
-	is_int(wrong, 0, "pop %" PRId64 " to %" PRId64, from, to);
-}
-
-static void
 doubt_writer(uint64_t p)
 {
 	shmring__doubt(any, p, shmring__phase(any, p, 1), 0);
@@ -174,12 +115,6 @@ die(struct shmring *ring, int side)
 
 	x->status = shmring__status(x->status, shmring__roles_of(x->status),
 				    SHMRING__RECOV);
-}
-
-static uint32_t
-number_of(const struct shmring *ring, int side)
-{
-	return (uint32_t)(ring->line[side] - ring->lines);
 }
 
 static int

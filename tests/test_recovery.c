@@ -30,12 +30,9 @@ static int64_t clock_ns = 1; /* it stands: nobody loses patience */
 #undef __atomic_load_n
 #undef __atomic_compare_exchange_n
 #undef __atomic_fetch_add
+#include "steps.h"
 
-#define SLOTS 8
-#define SIDES 2 /* handles of each role */
-
-static struct shmring writer[SIDES], reader[SIDES], third;
-static struct shmring *const any = &reader[0];
+static struct shmring third;
 
 /* Once: what the step does itself is not interrupted. */
 static void
@@ -66,37 +63,6 @@ perish(void)
 	longjmp(grave, 1);
 }
 
-static void
-make(uint32_t slots)
-{
-	struct shmring_config config = { .mode = SHMRING_MPMC,
-					 .slots = slots,
-					 .slot_size = 8,
-					 .participants = 2 * SIDES,
-					 .roles = SHMRING_CONSUMER };
-
-	if (shmring_create_memfd(&reader[0], &config))
-		bail("no ring");
-	ring_dup(&reader[1], any, SHMRING_CONSUMER);
-	for (int i = 0; i < SIDES; i++)
-		ring_dup(&writer[i], any, SHMRING_PRODUCER);
-}
-
-static int
-attention(uint64_t bits)
-{
-	return (any->notice->attn & bits) != 0;
-}
-
-static void
-is_state(uint64_t p, uint64_t f, uint64_t kind, const char *what)
-{
-	uint64_t s = *shmring__s_of(any, p);
-
-	is_int(s & ~(uint64_t)SHMRING__S_COUNT, shmring__s(f, kind), "%s",
-	       what);
-}
-
 /* The ring has all its slots, and attn becomes calm; then it goes. */
 static void
 leave(void)
@@ -125,26 +91,6 @@ leave(void)
 }
 
 static void
-push_some(struct shmring *ring, uint64_t from, uint64_t to)
-{
-	int wrong = 0;
-
-	for (uint64_t i = from; i <= to; i++)
-		wrong += push_number(ring, i) != 0;
-	is_int(wrong, 0, "push %" PRIu64 " to %" PRIu64, from, to);
-}
-
-static void
-pop_some(struct shmring *ring, int64_t from, int64_t to)
-{
-	int wrong = 0;
-
-	for (int64_t i = from; i <= to; i++)
-		wrong += pop_number(ring) != i;
-	is_int(wrong, 0, "pop %" PRId64 " to %" PRId64, from, to);
-}
-
-static void
 reserve(struct shmring *ring, uint64_t number)
 {
 	void *place = shmring_reserve(ring, sizeof(number));
@@ -168,12 +114,6 @@ is_marked(struct shmring *ring, int64_t expected)
 {
 	is_int(pop_number(ring), expected, "message %" PRId64, expected);
 	is_int(shmring_redelivered(ring), 1, "is marked");
-}
-
-static uint32_t
-number_of(const struct shmring *ring, int side)
-{
-	return (uint32_t)(ring->line[side] - ring->lines);
 }
 
 static int

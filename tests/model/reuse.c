@@ -8,43 +8,15 @@
  */
 #define MODEL_THREADS 3
 #define MODEL_LINES 2
-#include "ring.h"
+#include "crew.h"
 
-#ifndef VICTIM
-#define VICTIM SHMRING_PRODUCER
-#endif
 #ifndef DIE
 #define DIE MODEL_UNCLAIMED
 #endif
 
-enum { OLD, LOST, NEW, MESSAGES };
+enum { OLD, LOST, NEW };
 
 static struct shmring *victim, *recoverer, *successor;
-static uint64_t arrived[MESSAGES];
-static uint64_t pushed[MESSAGES];
-
-static int
-put(struct shmring *ring, uint64_t message)
-{
-	int error = shmring_push(ring, &message, sizeof(message));
-
-	MODEL_ASSERT(!error || error == -EAGAIN);
-	pushed[message] += !error;
-	return !error;
-}
-
-static int
-take(struct shmring *ring)
-{
-	uint64_t message = 0;
-	ssize_t size = shmring_pop(ring, &message, sizeof(message));
-
-	if (size == -EAGAIN)
-		return 0;
-	MODEL_ASSERT(size == sizeof(message) && message < MESSAGES);
-	arrived[message]++;
-	return 1;
-}
 
 static void *
 dying(void *unused)
@@ -108,15 +80,14 @@ main(void)
 	__VERIFIER_thread_t third = model_start(following);
 	model_join(second);
 	model_join(third);
-	if (!successor->line[VICTIM == SHMRING_PRODUCER ? SHMRING__WRITE
-							: SHMRING__READ])
+	if (!successor->line[SIDE])
 		MODEL_ASSERT(succeed());
 	MODEL_ASSERT(shmring__state_of(successor->lines[0].status) ==
 		     SHMRING__LIVE);
 
 	for (int i = 0; i <= SLOTS; i++)
 		take(recoverer);
-	for (int i = 0; i < MESSAGES; i++)
+	for (int i = 0; i < CREW_MESSAGES; i++)
 		MODEL_ASSERT(arrived[i] == pushed[i]);
 	for (int i = 0; i < SLOTS; i++)
 		MODEL_ASSERT(put(recoverer, NEW));

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * steps.h - the handles of one MPMC ring, all of this thread, to whom the tests
+ * of single steps let things happen; include it after ring.h
+ */
+#ifndef TESTS_STEPS_H
+#define TESTS_STEPS_H
+
+#define SLOTS 8
+#define SIDES 2 /* handles of each role */
+
+static struct shmring writer[SIDES], reader[SIDES], *const any = &reader[0];
+
+TAP_FUNCTION void
+make(uint32_t slots)
+{
+	struct shmring_config config = { .mode = SHMRING_MPMC,
+					 .slots = slots,
+					 .slot_size = 8,
+					 .participants = 2 * SIDES,
+					 .roles = SHMRING_CONSUMER };
+
+	if (shmring_create_memfd(&reader[0], &config))
+		bail("no ring");
+	ring_dup(&reader[1], any, SHMRING_CONSUMER);
+	for (int i = 0; i < SIDES; i++)
+		ring_dup(&writer[i], any, SHMRING_PRODUCER);
+}
+
+TAP_FUNCTION int
+attention(uint64_t bits)
+{
+	return (any->notice->attn & bits) != 0;
+}
+
+TAP_FUNCTION void
+is_state(uint64_t p, uint64_t f, uint64_t kind, const char *what)
+{
+	uint64_t s = *shmring__s_of(any, p);
+
+	is_int(s & ~(uint64_t)SHMRING__S_COUNT, shmring__s(f, kind), "%s",
+	       what);
+}
+
+TAP_FUNCTION void
+push_some(struct shmring *ring, uint64_t from, uint64_t to)
+{
+	int wrong = 0;
+
+	for (uint64_t i = from; i <= to; i++)
+		wrong += push_number(ring, i) != 0;
+	is_int(wrong, 0, "push %" PRIu64 " to %" PRIu64, from, to);
+}
+
+TAP_FUNCTION void
+pop_some(struct shmring *ring, int64_t from, int64_t to)
+{
+	int wrong = 0;
+
+	for (int64_t i = from; i <= to; i++)
+		wrong += pop_number(ring) != i;
+	is_int(wrong, 0, "pop %" PRId64 " to %" PRId64, from, to);
+}
+
+TAP_FUNCTION uint32_t
+number_of(const struct shmring *ring, int side)
+{
+	return (uint32_t)(ring->line[side] - ring->lines);
+}
+
+#endif /* TESTS_STEPS_H */
