@@ -400,7 +400,7 @@ static inline bool
 ipc_acknowledged(struct ipc_link *l)
 {
 	int64_t deadline = adapter_deadline(IPC_RESEND);
-	struct ipc_label ack;
+	struct ipc_label ack = { 0 };
 	struct adapter_msg msg = { .data = &ack, .capacity = sizeof(ack) };
 
 	while (l->back->ops->recv(l->back, &msg, adapter_left(deadline)) == 0) {
