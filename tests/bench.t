@@ -133,17 +133,19 @@ EOF
 
 strace -f -o "$tmp/trace" true 2>/dev/null
 can_trace=$?
+cpu=$(sed -n 's/^Cpus_allowed_list:[[:space:]]*\([0-9]*\).*/\1/p' \
+	/proc/self/status)
 for mechanism in pipe unix_stream posix_mq shmring-spsc shmring-mpmc; do
 	if [ $can_trace != 0 ]; then
 		skip "no strace: calls of $mechanism are not counted again"
 		continue
 	fi
-	case $mechanism in # small rings: both sides have to sleep often
-	shmring-*) depth="--depth 16" ;;
-	*) depth= ;;
+	case $mechanism in # small rings on one CPU: each side has to sleep
+	shmring-*) sleepy="--depth 16 --cpu-send $cpu --cpu-recv $cpu" ;;
+	*) sleepy= ;;
 	esac
 	# shellcheck disable=SC2086
-	$limit strace -f -o "$tmp/trace" "$bench" -m $mechanism $depth \
+	$limit strace -f -o "$tmp/trace" "$bench" -m $mechanism $sleepy \
 		--mode throughput --wait block -s 64 -n 5000 -w 1ns -r 1 \
 		--timeout 50s --format csv -o "$tmp/csv" >"$tmp/output" 2>&1
 	said=$(awk -v mechanism=$mechanism -f "$tmp/calls.awk" \
