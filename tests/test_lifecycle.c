@@ -931,7 +931,8 @@ static void
 refuse_more_than_there_is(void)
 {
 	struct appetite appetite = { 1u << 30, -ENOSPC };
-	uint64_t memory = shmring__figure("/proc/meminfo", "MemAvailable:");
+	uint64_t memory =
+		shmring__read_number("/proc/meminfo", "MemAvailable:");
 	int status = child_run(create_beyond, &appetite);
 
 	if (status == CANNOT) {
