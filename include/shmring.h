@@ -790,6 +790,33 @@ struct shmring { /* private: one participant, in its own memory */
  * All calls into it; none changes errno, failures are negative errnos.
  * ------------------------------------------------------------------------ */
 
+/* The kernel's names, for which libc wants _GNU_SOURCE, or newer headers. */
+#define SHMRING__FUTEX_WAKE_SHARED 1
+#define SHMRING__FUTEX_WAIT_BITSET_SHARED 9
+#define SHMRING__PIDFD_OPEN 434 /* the same number on all machines */
+#define SHMRING__MEMBARRIER_GLOBAL_EXPEDITED 2
+#define SHMRING__MEMBARRIER_REGISTER_GLOBAL_EXPEDITED 4
+#define SHMRING__MADV_HUGEPAGE 14
+#define SHMRING__MADV_WIPEONFORK 18 /* Linux 4.14 */
+#define SHMRING__MADV_COLLAPSE 25 /* Linux 6.1 */
+#define SHMRING__F_OFD_GETLK 36
+#define SHMRING__F_OFD_SETLK 37
+#define SHMRING__F_ADD_SEALS 1033
+#define SHMRING__F_GET_SEALS 1034
+#define SHMRING__F_SEAL_SEAL 1
+#define SHMRING__F_SEAL_SHRINK 2
+#define SHMRING__F_SEAL_GROW 4
+#define SHMRING__MFD_CLOEXEC 1
+#define SHMRING__MFD_ALLOW_SEALING 2
+#define SHMRING__MFD_HUGETLB 4
+#define SHMRING__MFD_HUGE_2MB (21 << 26)
+#define SHMRING__AT_EMPTY_PATH 0x1000
+#define SHMRING__O_TMPFILE (020000000 | O_DIRECTORY)
+#define SHMRING__RENAME_EXCHANGE 2
+#define SHMRING__IN_CREATE 0x100
+#define SHMRING__IN_MOVED_TO 0x80
+#define SHMRING__TMPFS_MAGIC 0x01021994
+
 SHMRING__COLD long
 shmring__os(long number, long a, long b, long c, long d, long e, long f)
 {
@@ -839,7 +866,7 @@ shmring__futex_wait(uint32_t *word, uint32_t value, int64_t until)
 {
 	struct timespec time = shmring__timespec(until);
 	long result = shmring__os(SYS_futex, (long)word,
-				  9 /* FUTEX_WAIT_BITSET, shared */,
+				  SHMRING__FUTEX_WAIT_BITSET_SHARED,
 				  (long)value, (long)&time, 0, -1);
 	if (result == 0 || result == -EAGAIN || result == -EINTR ||
 	    result == -ETIMEDOUT)
@@ -850,11 +877,9 @@ shmring__futex_wait(uint32_t *word, uint32_t value, int64_t until)
 SHMRING__COLD long
 shmring__futex_wake(uint32_t *word, int count)
 {
-	return shmring__os(SYS_futex, (long)word, 1 /* FUTEX_WAKE, shared */,
+	return shmring__os(SYS_futex, (long)word, SHMRING__FUTEX_WAKE_SHARED,
 			   count, 0, 0, 0);
 }
-
-#define SHMRING__MEMBARRIER 2 /* GLOBAL_EXPEDITED; + 2 registers for it */
 
 /* 0 if every registered thread has passed a full fence since the call. */
 SHMRING__COLD int
@@ -862,8 +887,9 @@ shmring__membarrier(struct shmring *ring)
 {
 	(void)ring;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* F5 */
-	return (int)shmring__os(SYS_membarrier, SHMRING__MEMBARRIER, 0, 0, 0, 0,
-				0);
+	return (int)shmring__os(SYS_membarrier,
+				SHMRING__MEMBARRIER_GLOBAL_EXPEDITED, 0, 0, 0,
+				0, 0);
 }
 
 #if !defined(_GNU_SOURCE)
@@ -955,7 +981,7 @@ shmring__process_gone(uint32_t pid, uint64_t start)
 	if (shmring__os(SYS_kill, (long)pid, 0, 0, 0, 0, 0) == -ESRCH)
 		return 1;
 	int fd = shmring__above_stdio(
-		shmring__os(434 /* pidfd_open */, (long)pid, 0, 0, 0, 0, 0));
+		shmring__os(SHMRING__PIDFD_OPEN, (long)pid, 0, 0, 0, 0, 0));
 	int64_t now = shmring__start_time(pid);
 	/* pid used again? */
 	int gone = start && now >= 0 && (uint64_t)now != start;
@@ -983,8 +1009,6 @@ shmring__byte(short type, uint32_t index)
 	return lock;
 }
 
-#define SHMRING__GETLK 36 /* F_OFD_GETLK */
-#define SHMRING__SETLK 37 /* F_OFD_SETLK */
 #define SHMRING__OPENER 4096 /* + a line's: who is about to take it */
 #define SHMRING__REPLACER 65536 /* the byte of who may rename the segment */
 
@@ -992,8 +1016,8 @@ SHMRING__COLD int
 shmring__lock(int fd, short type, uint32_t index)
 {
 	struct flock lock = shmring__byte(type, index);
-	return (int)shmring__os(SYS_fcntl, fd, SHMRING__SETLK, (long)&lock, 0,
-				0, 0);
+	return (int)shmring__os(SYS_fcntl, fd, SHMRING__F_OFD_SETLK,
+				(long)&lock, 0, 0, 0);
 }
 
 /* Whether another open file holds the byte; also if that cannot be told. Asks
@@ -1005,8 +1029,8 @@ SHMRING__COLD int
 shmring__locked(int fd, uint32_t index)
 {
 	struct flock lock = shmring__byte(F_RDLCK, index);
-	return shmring__os(SYS_fcntl, fd, SHMRING__GETLK, (long)&lock, 0, 0,
-			   0) != 0 ||
+	return shmring__os(SYS_fcntl, fd, SHMRING__F_OFD_GETLK, (long)&lock, 0,
+			   0, 0) != 0 ||
 	       lock.l_type != F_UNLCK;
 }
 
@@ -1049,10 +1073,10 @@ shmring__reserve_pages(uint64_t length, uint64_t page, unsigned char **start)
 SHMRING__COLD int
 shmring__collapse(unsigned char *at, uint64_t length)
 {
-	shmring__os(SYS_madvise, (long)at, (long)length, 14 /* MADV_HUGEPAGE */,
+	shmring__os(SYS_madvise, (long)at, (long)length, SHMRING__MADV_HUGEPAGE,
 		    0, 0, 0);
 	long error = shmring__os(SYS_madvise, (long)at, (long)length,
-				 25 /* MADV_COLLAPSE, Linux 6.1 */, 0, 0, 0);
+				 SHMRING__MADV_COLLAPSE, 0, 0, 0);
 	return error == -EINVAL ? -EOPNOTSUPP : (int)error;
 }
 
@@ -2622,8 +2646,10 @@ shmring__attach(struct shmring *r)
 	uint32_t roles = r->roles & SHMRING_BOTH;
 	if (r->mode == SHMRING_SPSC)
 		return shmring__attach_spsc(r, roles);
-	r->fenced = shmring__os(SYS_membarrier, SHMRING__MEMBARRIER * 2, 0, 0,
-				0, 0, 0) != 0; /* register */
+	/* register */
+	r->fenced = shmring__os(SYS_membarrier,
+				SHMRING__MEMBARRIER_REGISTER_GLOBAL_EXPEDITED,
+				0, 0, 0, 0, 0) != 0;
 	for (uint32_t i = 0; i < r->geometry.participants; i++)
 		if (shmring__lock_line(r, i) == 0) {
 			shmring__take_line(r, i, roles);
@@ -2948,7 +2974,7 @@ shmring__watch_forks(struct shmring *r)
 		return (int)page;
 	r->canary = (struct shmring__canary *)page;
 	if (shmring__os(SYS_madvise, page, SHMRING__CANARY,
-			18 /* MADV_WIPEONFORK */, 0, 0, 0))
+			SHMRING__MADV_WIPEONFORK, 0, 0, 0))
 		return -ENOSYS;
 	r->canary->alive = 1;
 	return 0;
@@ -3112,7 +3138,7 @@ shmring__link(int fd, const char *path)
 				 (long)path, AT_SYMLINK_FOLLOW, 0);
 	if (error == -ENOENT)
 		error = shmring__os(SYS_linkat, fd, (long)"", AT_FDCWD,
-				    (long)path, 0x1000 /* AT_EMPTY_PATH */, 0);
+				    (long)path, SHMRING__AT_EMPTY_PATH, 0);
 	return error == -ENOENT ? -ENXIO : shmring__refused(error);
 }
 
@@ -3275,7 +3301,7 @@ shmring__affordable(int fd, uint64_t total)
 	if (system.f_blocks && /* 0: without bounds */
 	    total / (uint64_t)system.f_bsize > system.f_bavail)
 		return -ENOSPC;
-	if (system.f_type != 0x01021994 /* TMPFS_MAGIC */ || total < 1u << 20)
+	if (system.f_type != SHMRING__TMPFS_MAGIC || total < 1u << 20)
 		return 0;
 	uint64_t machine =
 		shmring__read_number("/proc/meminfo", "MemAvailable:");
@@ -3511,7 +3537,7 @@ SHMRING__COLD int
 shmring__exchange(const char *one, const char *other)
 {
 	long error = shmring__os(SYS_renameat2, AT_FDCWD, (long)one, AT_FDCWD,
-				 (long)other, 2 /* RENAME_EXCHANGE */, 0);
+				 (long)other, SHMRING__RENAME_EXCHANGE, 0);
 	/* Where there is no such thing (tmpfs has it since Linux 3.15), nothing
 	 * else would be safe: between unlink and link the name is anybody's. */
 	return error == -EINVAL ? -ENOSYS : (int)error;
@@ -3587,8 +3613,7 @@ SHMRING__COLD int
 shmring__open_unnamed(void)
 {
 	int fd = shmring__open_path(SHMRING_DIRECTORY,
-				    020000000 | O_DIRECTORY /* O_TMPFILE */ |
-					    O_RDWR);
+				    SHMRING__O_TMPFILE | O_RDWR);
 	if (fd == -EOPNOTSUPP)
 		return -EISDIR; /* as kernels say that have none at all */
 	return fd == -ENOENT ? -ENOTDIR : shmring__refused(fd);
@@ -3664,10 +3689,10 @@ shmring_create_memfd(struct shmring *ring, const struct shmring_config *config)
 	int error = shmring__init_header(&header, config);
 	if (error)
 		return error;
-	long huge = 4 | 21 << 26; /* MFD_HUGETLB | MFD_HUGE_2MB */
+	long huge = SHMRING__MFD_HUGETLB | SHMRING__MFD_HUGE_2MB;
 	int pass = shmring__above_stdio(
 		shmring__os(SYS_memfd_create, (long)"shmring",
-			    3 /* MFD_CLOEXEC | MFD_ALLOW_SEALING */ |
+			    SHMRING__MFD_CLOEXEC | SHMRING__MFD_ALLOW_SEALING |
 				    (header.flags & SHMRING_HUGETLB ? huge : 0),
 			    0, 0, 0, 0));
 	if (pass < 0)
@@ -3676,9 +3701,11 @@ shmring_create_memfd(struct shmring *ring, const struct shmring_config *config)
 	if (error == -ENOSPC && (header.flags & SHMRING_HUGETLB))
 		error = -ENOMEM; /* no huge pages are reserved */
 	if (!error)
-		error = (int)shmring__os(SYS_fcntl, pass,
-					 1033 /* F_ADD_SEALS */,
-					 7 /* SEAL, SHRINK, GROW */, 0, 0, 0);
+		error = (int)shmring__os(SYS_fcntl, pass, SHMRING__F_ADD_SEALS,
+					 SHMRING__F_SEAL_SEAL |
+						 SHMRING__F_SEAL_SHRINK |
+						 SHMRING__F_SEAL_GROW,
+					 0, 0, 0);
 	/* The one we pass on must not carry our locks. */
 	int fd = error ? error : shmring__reopen(pass, SHMRING_BOTH);
 	error = fd < 0 ? fd
@@ -3718,10 +3745,11 @@ shmring_open_fd(struct shmring *ring, int fd, unsigned roles)
 	if (!roles)
 		return -EDOM;
 	long seals =
-		shmring__os(SYS_fcntl, fd, 1034 /* F_GET_SEALS */, 0, 0, 0, 0);
+		shmring__os(SYS_fcntl, fd, SHMRING__F_GET_SEALS, 0, 0, 0, 0);
 	if (seals == -EBADF)
 		return -EBADF;
-	if (seals < 0 || (seals & 6) != 6 /* SHRINK, GROW */)
+	if (seals < 0 || !(seals & SHMRING__F_SEAL_SHRINK) ||
+	    !(seals & SHMRING__F_SEAL_GROW))
 		return -EPERM;
 	fd = shmring__reopen(fd, roles);
 	return fd < 0 ? fd : shmring__join(ring, fd, roles);
@@ -3802,10 +3830,10 @@ shmring__watch_names(struct shmring__open_wait *v)
 	v->inotify = shmring__above_stdio(shmring__os(
 		SYS_inotify_init1, O_CLOEXEC | O_NONBLOCK, 0, 0, 0, 0, 0));
 	if (v->inotify >= 0)
-		v->watch = (int)shmring__os(SYS_inotify_add_watch, v->inotify,
-					    (long)SHMRING_DIRECTORY,
-					    0x180 /* IN_CREATE, IN_MOVED_TO */,
-					    0, 0, 0);
+		v->watch = (int)shmring__os(
+			SYS_inotify_add_watch, v->inotify,
+			(long)SHMRING_DIRECTORY,
+			SHMRING__IN_CREATE | SHMRING__IN_MOVED_TO, 0, 0, 0);
 }
 
 /* Until a name comes, or for so long. */

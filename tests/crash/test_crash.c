@@ -50,7 +50,7 @@ static long ask_the_kernel(long number, long a, long b, long c, long d, long e,
 static long
 ask_the_kernel(long number, long a, long b, long c, long d, long e, long f)
 {
-	if (blind && number == SYS_fcntl && b == SHMRING__GETLK) {
+	if (blind && number == SYS_fcntl && b == SHMRING__F_OFD_GETLK) {
 		errno = EPERM;
 		return -1;
 	}
