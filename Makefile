@@ -162,7 +162,7 @@ $(BUILD)/cxx/%.o: tests/test_header.c include/shmring.h tests/tap.h Makefile
 		-x $(if $(findstring ++,$*),c++,c) -std=$(word 2,$(subst _, ,$*)) \
 		-O$(word 3,$(subst _, ,$*)) -Iinclude $(WARNINGS) -c $< -o $@
 
-FORMATTED = $(wildcard include/*.h include/*/*.h $(foreach directory,\
+FORMATTED = $(wildcard include/*.h include/*/*.h include/*/*/*.h $(foreach directory,\
 	tests tests/* examples bench bench/*,$(directory)/*.[ch] $(directory)/*.cc))
 lint: ## clang-format, cppcheck, clang-tidy, shellcheck
 	@$(call need,clang-format); clang-format --dry-run -Werror $(FORMATTED)

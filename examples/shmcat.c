@@ -24,7 +24,7 @@
  *		knows that it is not.
  */
 #include <shmring.h>
-#include <adapters/room.h>
+#include <adapters/common/room.h>
 #include <ctype.h>
 #include <getopt.h>
 #include <sysexits.h>
