@@ -47,7 +47,7 @@ C_ALL = -std=c11 $(WARNINGS) $(SANITIZE_$(SANITIZE)) $(CFLAGS)
 CXX_ALL = $(WARNINGS) $(SANITIZE_$(SANITIZE)) $(CXXFLAGS)
 
 # One program a source file; scripts (*.t) are run as they are.
-EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
+EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c examples/*/*.c))
 TEST_PROGRAMS := $(patsubst %,$(BUILD)/%,$(basename \
 	$(wildcard tests/test_*.c tests/test_*.cc tests/*/test_*.c)))
 TESTS ?= $(TEST_PROGRAMS) $(wildcard tests/*.t)
@@ -95,7 +95,7 @@ $(BUILD)/bench/system.c.o: CPPFLAGS += -DBENCH_FLAGS='"$(CFLAGS)"' \
 	-DBENCH_COMMIT='"$(shell git rev-parse --short HEAD 2>/dev/null)"'
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
-demo: $(BUILD)/examples/shmcat ## stream a large file through both engines (DEMO_INPUT=)
+demo: $(BUILD)/examples/tools/shmcat ## stream a large file through both engines (DEMO_INPUT=)
 	@examples/demo.sh $(DEMO_INPUT)
 check: all ## build all, run every test
 	@PROVEFLAGS='$(PROVEFLAGS)' tests/run.sh -e '$(RUNNER)' $(TESTS)
@@ -162,19 +162,19 @@ $(BUILD)/cxx/%.o: tests/test_header.c include/shmring.h tests/tap.h Makefile
 		-x $(if $(findstring ++,$*),c++,c) -std=$(word 2,$(subst _, ,$*)) \
 		-O$(word 3,$(subst _, ,$*)) -Iinclude $(WARNINGS) -c $< -o $@
 
-FORMATTED = $(wildcard include/*.h include/*/*.h $(foreach directory,\
-	tests tests/* examples bench bench/*,$(directory)/*.[ch] $(directory)/*.cc))
+FORMATTED = $(wildcard include/*.h include/*/*.h include/*/*/*.h $(foreach directory,\
+	tests tests/* examples examples/* bench bench/*,$(directory)/*.[ch] $(directory)/*.cc))
 lint: ## clang-format, cppcheck, clang-tidy, shellcheck
 	@$(call need,clang-format); clang-format --dry-run -Werror $(FORMATTED)
 	@$(call need,cppcheck); cppcheck --quiet --error-exitcode=1 --std=c11 \
 		--inline-suppr --enable=warning,performance,portability \
 		-Iinclude -Itests -D_GNU_SOURCE -D__LP64__ -D__x86_64__ -D__linux__ -DMAP_ANONYMOUS=32 \
-		$(wildcard examples/*.c tests/test_*.c bench/*.c)
-	@$(call need,clang-tidy); printf '%s\n' $(wildcard examples/*.c) \
+		$(wildcard examples/*.c examples/*/*.c tests/test_*.c bench/*.c)
+	@$(call need,clang-tidy); printf '%s\n' $(wildcard examples/*.c examples/*/*.c) \
 		tests/test_header.c | xargs -P2 -I@ clang-tidy --quiet \
 		@ -- -std=c11 -Iinclude -Itests $(SYSTEM) -D_GNU_SOURCE 2>/dev/null
 	@$(call need,shellcheck); shellcheck -x .ci/run examples/*.sh \
-		examples/completion/* \
+		examples/tools/completion/* \
 		$(wildcard tests/*.t tests/*.sh tests/*/*.sh bench/*.sh)
 format: ## clang-format -i
 	@clang-format -i $(FORMATTED)

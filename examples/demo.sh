@@ -6,7 +6,7 @@
 # usage: demo.sh [FILE]    (by default cc1, or libc.a); BUILD=build CC=cc
 set -eu
 
-shmcat=${BUILD:-build}/examples/shmcat
+shmcat=${BUILD:-build}/examples/tools/shmcat
 cc=${CC:-cc}
 input=${1:-$($cc -print-prog-name=cc1)}
 # clang has no cc1, but like every C compiler a C library

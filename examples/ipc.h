@@ -8,7 +8,7 @@
 #define IPC_H
 
 #include <adapters/all.h>
-#include <adapters/guard.h>
+#include <adapters/common/guard.h>
 
 #define IPC_PATIENCE (10 * ADAPTER_SECOND) /* for a peer that does nothing */
 

@@ -16,6 +16,18 @@ says()
 says "received: hello" quickstart
 says "60 frames of 8294404 bytes shown" zero_copy
 says "12 * 12 = 144" request_reply
+$limit "$examples/pingpong" 2000 >"$tmp/output" 2>&1
+is "$? $(sed 's/[0-9][0-9]*/N/g' "$tmp/output")" \
+	"0 N round trips, each answer right: min N, median N, pN N ns" \
+	"pingpong"
+is "$(tr -cs '0-9' ' ' <"$tmp/output" | awk '$1 == 2000 && 0 < $2 &&
+	$2 <= $3 && $3 <= $5 && $4 == 99 { print "yes" }')" yes \
+	"its times are in order"
+# One that answers wrongly is caught.
+sed 's/ball = ~ball/ball = ball ^ 1/' examples/pingpong.c >"$tmp/pingpong.c"
+${CC:-cc} -Iinclude "$tmp/pingpong.c" -o "$tmp/pingpong" &&
+	$limit "$tmp/pingpong" 2000 >"$tmp/output" 2>&1
+is "$? $(cat "$tmp/output")" "1 a wrong answer" "pingpong sees a wrong answer"
 says "10000 jobs, 1 of 5 workers killed: 0 lost, 1 redelivered" work_queue
 
 $limit "$examples/consumer" "$ring" >"$tmp/consumer" 2>&1 &

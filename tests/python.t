@@ -200,8 +200,8 @@ shmring.unlink(name)
 END
 
 # Python and C
-if [ -x "$examples/shmcat" ]; then
-	printf 'from C\n' | $limit "$examples/shmcat" -l -w "$ring" &
+if [ -x "$tools/shmcat" ]; then
+	printf 'from C\n' | $limit "$tools/shmcat" -l -w "$ring" &
 	python "what shmcat writes" <<'END'
 with shmring.open(name, shmring.CONSUMER, 30) as ring:
     assert list(ring) == [b"scat\1\0\1\0", b"from C\n", b""]

@@ -4,7 +4,7 @@
 # shellcheck source=tests/tap.sh
 . tests/tap.sh
 
-shmcat="$limit $examples/shmcat"
+shmcat="$limit $tools/shmcat"
 cc1=$(${CC:-cc} -print-prog-name=cc1)
 input=$tmp/input
 head -c 5000000 "$cc1" >"$input" 2>/dev/null
@@ -19,7 +19,7 @@ start()
 	rm -f "$tmp/$name.status" "$tmp/$name.pid"
 	{ # the shell gives what runs in the background another stdin
 		(
-			"$examples/shmcat" -t 60 "$@" <&8 2>"$tmp/$name.errors" &
+			"$tools/shmcat" -t 60 "$@" <&8 2>"$tmp/$name.errors" &
 			echo $! >"$tmp/$name.pid"
 			wait $!
 			echo $? >"$tmp/$name.status"
@@ -108,11 +108,11 @@ exits 73 "-u of a ring that is not there" -u "$ring"
 
 # Who waits, and for whom, is told on a terminal.
 if command -v script >/dev/null; then
-	$limit script -qec "$examples/shmcat -w $ring -t 1.5 </dev/null" \
+	$limit script -qec "$tools/shmcat -w $ring -t 1.5 </dev/null" \
 		/dev/null >"$tmp/terminal" </dev/null 2>&1
 	is "$(grep -c ': waiting for a reader' "$tmp/terminal")" 1 \
 		"a terminal is told for whom a writer waits"
-	$limit script -qec "$examples/shmcat -r $ring -t 1.5" \
+	$limit script -qec "$tools/shmcat -r $ring -t 1.5" \
 		/dev/null >"$tmp/terminal" </dev/null 2>&1
 	is "$(grep -c ': waiting for a writer' "$tmp/terminal")" 1 \
 		"a terminal is told for whom a reader waits"
@@ -160,7 +160,7 @@ wait_for test -e "/dev/shm$ring"
 kill -TERM "$(cat "$tmp/writer.pid")"
 is "$(status_of writer)" 143 "SIGTERM ends a writer that waits"
 gone "and it has removed what it made" "$ring"
-$limit timeout --foreground -s INT 0.3 "$examples/shmcat" -w "$ring" </dev/null
+$limit timeout --foreground -s INT 0.3 "$tools/shmcat" -w "$ring" </dev/null
 gone "SIGINT: it has removed what it made" "$ring"
 
 start writer -w "$ring" <"$input"
@@ -392,7 +392,7 @@ refused()
 	name=$2
 	capacity=$3
 	shift 3
-	echo text | $limit "$@" "$examples/shmcat" -w "$ring" -s 1M \
+	echo text | $limit "$@" "$tools/shmcat" -w "$ring" -s 1M \
 		-c "$capacity" -t 1 >/dev/null 2>"$tmp/stderr"
 	status=$?
 	if [ $status = 77 ]; then

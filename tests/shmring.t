@@ -4,7 +4,7 @@
 # shellcheck source=tests/tap.sh
 . tests/tap.sh
 
-program=$examples/shmring
+program=$tools/shmring
 shmring="$limit $program"
 lines=$tmp/lines # fills rings and empties them; see below
 shm=/dev/shm
@@ -256,12 +256,12 @@ for c in $commands; do
 	grep -o -e '--[a-z-]*' "$tmp/help" >"$tmp/names"
 	while read -r o; do
 		grep -q -e "$(echo "$o" | sed 's/-/\\\\-/g')" \
-			examples/man/shmring.1 || missing="$missing man:$o"
-		grep -q -e "$o" examples/completion/shmring ||
+			examples/tools/man/shmring.1 || missing="$missing man:$o"
+		grep -q -e "$o" examples/tools/completion/shmring ||
 			missing="$missing completion:$o"
 	done <"$tmp/names"
-	grep -q "^\.SS $c" examples/man/shmring.1 || missing="$missing man:$c"
-	grep -q "$c" examples/completion/shmring ||
+	grep -q "^\.SS $c" examples/tools/man/shmring.1 || missing="$missing man:$c"
+	grep -q "$c" examples/tools/completion/shmring ||
 		missing="$missing completion:$c"
 done
 is "$missing" "" "each command has its help, and is in the man page and in the completion, with all options"

@@ -6,6 +6,7 @@
 # must begin with $ring, files belong into $tmp; both are removed.
 
 examples=${BUILD:-build}/examples
+tools=$examples/tools
 ring=/tap-$$
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/shmring-tap.XXXXXX") || exit 1
 tests=0

@@ -20,8 +20,8 @@
  * A mechanism is one header. It offers the operations below as static inline
  * functions named adapter_<mechanism>_<operation>, to be called directly where
  * speed counts, and a const table of them, to choose the mechanism at run time.
- * What mechanisms have in common is in endpoint.h, waiting.h, names.h, process.h
- * and others, for who writes one; this file is for who uses them.
+ * What mechanisms have in common is below common/, for who writes one; this
+ * file is for who uses them.
  *
  * Messages are whole: never truncated, never merged, at least one byte long.
  * Operations return 0 or a negative errno, as those of the ring do:

@@ -17,6 +17,18 @@
  * between claiming an element and committing it, the receivers never get past
  * that element, and every other sender spins in commit for ever; an SPSC ring
  * has no such moment.
+ *
+ * System calls, in order:
+ *
+ *	create	shm_open, fchmod, posix_fallocate, mmap; without a name
+ *		memfd_create
+ *	attach	shm_open, fstat, mmap
+ *	send	none
+ *	receive	none
+ *	wait	nanosleep, again and again; in between: is the peer alive?
+ *		(syscall: pidfd_open, poll)
+ *	woken	by nobody
+ *	close	munmap, close, shm_unlink
  */
 #ifndef ADAPTER_CK_RING_H
 #define ADAPTER_CK_RING_H
@@ -25,7 +37,8 @@
 
 #ifdef HAVE_CK
 
-#include "shared.h"
+#include "common/buffer.h"
+#include "common/shared.h"
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wpedantic"

@@ -14,14 +14,25 @@
  * if another one comes later, recv works again. Without a receiver send
  * returns -EPIPE. Limits as for pipes: many senders up to PIPE_BUF a frame.
  * The name stays after a crash until unlink.
+ *
+ * System calls, in order:
+ *
+ *	create	mkfifo, open, flock (a second receiver), fcntl (F_SETPIPE_SZ)
+ *	attach	open; again after nanosleep, until a receiver has it open
+ *	send	writev (pipe.h)
+ *	receive	read (pipe.h)
+ *	wait	ppoll; without a limit in writev or read
+ *	woken	by the kernel, at the other side's read or write
+ *	close	close, unlink
  */
 #ifndef ADAPTER_FIFO_H
 #define ADAPTER_FIFO_H
 
-#include "names.h"
+#include "common/path.h"
 #include "pipe.h"
 
 #include <sys/file.h>
+#include <sys/stat.h>
 
 struct adapter_fifo {
 	struct adapter base;
@@ -82,7 +93,7 @@ adapter_fifo_begin(struct adapter *a, const struct adapter_config *config)
 	struct adapter_fifo *f = (struct adapter_fifo *)a;
 	int error = adapter_pipe_begin(a, config);
 
-	adapter_stream_clear(&f->stream, ADAPTER_STREAM_PIPE);
+	adapter_stream_clear(&f->stream, &adapter_pipe_bytes);
 	if (error)
 		return error;
 	f->size = adapter_pipe_size(a, config->depth);

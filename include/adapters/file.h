@@ -22,13 +22,28 @@
  * All survives a restart of both sides; of the machine, what fsync (or time)
  * had brought to the disk. Nobody is told that a peer has gone. inotify sees
  * what happens on this machine only, not a network file system's other users.
+ *
+ * System calls, in order:
+ *
+ *	create	open, posix_fallocate, pwrite, fchmod, link; receivers:
+ *		inotify_init1, inotify_add_watch
+ *	attach	open, pread, and the same of inotify
+ *	send	fcntl (F_OFD_SETLKW: common/regular.h), pread (the end),
+ *		pwritev, pwrite (the new end), fcntl (F_UNLCK)
+ *	receive	read (forget events: common/watch.h), fcntl, pread (the end),
+ *		fcntl, pread
+ *	wait	ppoll (inotify); senders: in fcntl
+ *	woken	by the kernel, at a sender's pwrite
+ *	close	close, unlink
  */
 #ifndef ADAPTER_FILE_H
 #define ADAPTER_FILE_H
 
-#include "regular.h"
-#include "stream.h"
-#include "watch.h"
+#include "common/frames.h"
+#include "common/regular.h"
+#include "common/watch.h"
+
+#include <sys/uio.h>
 
 #define ADAPTER_FILE_MESSAGE 65536
 
@@ -36,14 +51,14 @@ struct adapter_file {
 	struct adapter base;
 	int fd, notify;
 	uint64_t position; /* to read next */
-	struct adapter_stream stream; /* what was read ahead */
+	struct adapter_frames frames; /* what was read ahead */
 };
 
 static inline int
 adapter_file_limits(struct adapter_limits *limits)
 {
 	*limits = (struct adapter_limits){
-		.message = { "INT32_MAX - frame header", ADAPTER_STREAM_MAX },
+		.message = { "INT32_MAX - frame header", ADAPTER_FRAME_MAX },
 		.tag = { "UINT32_MAX", UINT32_MAX },
 	};
 	return 0;
@@ -54,7 +69,7 @@ adapter_file_close(struct adapter *a)
 {
 	struct adapter_file *f = (struct adapter_file *)a;
 
-	adapter_stream_close(a, &f->stream);
+	adapter_frames_end(&f->frames);
 	adapter_close_fd(a, &f->notify);
 	adapter_close_fd(a, &f->fd);
 	a->open = false;
@@ -68,7 +83,6 @@ adapter_file_begin(struct adapter *a, const struct adapter_config *config)
 
 	f->fd = f->notify = -1;
 	f->position = ADAPTER_REGULAR_HEADER;
-	adapter_stream_clear(&f->stream, ADAPTER_STREAM_PIPE);
 	a->limits.depth.name = NULL; /* whatever was asked for, it holds more */
 	return error;
 }
@@ -83,10 +97,10 @@ adapter_file_opened(struct adapter *a, int fd)
 	f->fd = fd;
 	if (fd < 0 || a->roles == ADAPTER_SENDER)
 		return fd < 0 ? fd : 0;
-	if (a->limits.message.value > ADAPTER_STREAM_MAX)
+	if (a->limits.message.value > ADAPTER_FRAME_MAX)
 		error = -EPROTO;
 	else
-		error = adapter_stream_buffers(a, &f->stream);
+		error = adapter_frames_begin(a, &f->frames);
 	return error ? error : adapter_watch(a, fd, &f->notify);
 }
 
@@ -166,7 +180,6 @@ static inline int
 adapter_file_fill(struct adapter *a)
 {
 	struct adapter_file *f = (struct adapter_file *)a;
-	struct adapter_stream *s = &f->stream;
 	uint64_t end = 0;
 	size_t room;
 	ssize_t n;
@@ -183,14 +196,14 @@ adapter_file_fill(struct adapter *a)
 		return error ? error : unlocked;
 	if (end <= f->position)
 		return -EAGAIN;
-	room = adapter_stream_room(s);
+	room = adapter_frames_room(&f->frames);
 	if (room > end - f->position)
 		room = end - f->position;
-	n = ADAPTER_SYS(a, pread(f->fd, s->unread + s->unread_end, room,
+	n = ADAPTER_SYS(a, pread(f->fd, f->frames.unread + f->frames.end, room,
 				 (off_t)f->position));
 	if (n < 0)
 		return adapter_error(a);
-	s->unread_end += (size_t)n;
+	f->frames.end += (size_t)n;
 	f->position += (uint64_t)n;
 	return n ? 0 : -EBADMSG; /* somebody has truncated the file */
 }
@@ -203,23 +216,30 @@ adapter_file_recv(struct adapter *a, struct adapter_msg *msg,
 	int64_t deadline = adapter_deadline(timeout_ns);
 	int error = adapter_check_recv(a, msg);
 	struct adapter_frame frame;
+	int ready = 0;
 
-	while (!error && adapter_stream_ready(a, &f->stream, &frame) == 0) {
+	while (!error &&
+	       !(ready = adapter_frames_ready(a, &f->frames, &frame))) {
 		error = adapter_file_fill(a);
 		if (error == -EAGAIN)
 			error = adapter_poll(a, f->notify, POLLIN, deadline);
 	}
-	return error ? error : adapter_stream_recv(a, &f->stream, msg, 0);
+	if (error || ready < 0)
+		return error ? error : ready;
+	adapter_frames_take(&f->frames, &frame, msg);
+	return 0;
 }
 
 static inline int
 adapter_file_pollfd(struct adapter *a, struct pollfd *out)
 {
 	struct adapter_file *f = (struct adapter_file *)a;
-	int ready = adapter_stream_pollfd(a, &f->stream, out);
+	struct adapter_frame frame;
 
-	out->fd = f->notify;
-	return ready;
+	if (!(a->roles & ADAPTER_RECEIVER))
+		return -EBADF;
+	*out = (struct pollfd){ .fd = f->notify, .events = POLLIN };
+	return adapter_frames_ready(a, &f->frames, &frame) != 0;
 }
 
 static const struct adapter_ops adapter_file_ops = {

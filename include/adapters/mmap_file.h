@@ -22,12 +22,23 @@
  * (-EBUSY). Nobody is told that a peer has gone; it may come back. Another
  * process that truncates the file brings SIGBUS upon those who have it mapped;
  * so keep it where only the trusted can write.
+ *
+ * System calls, in order:
+ *
+ *	create	open, posix_fallocate, fcntl (F_OFD_SETLK), pwrite, fchmod,
+ *		link, mmap
+ *	attach	open, pread, fstat, fcntl, mmap
+ *	send	none: two stores behind the data
+ *	receive	none
+ *	wait	nanosleep, again and again
+ *	woken	by nobody
+ *	close	msync, munmap, close, unlink
  */
 #ifndef ADAPTER_MMAP_FILE_H
 #define ADAPTER_MMAP_FILE_H
 
-#include "buffer.h"
-#include "regular.h"
+#include "common/buffer.h"
+#include "common/regular.h"
 
 #include <sys/mman.h>
 

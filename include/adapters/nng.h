@@ -20,6 +20,17 @@
  *
  * Before 1.6 the library never closes the two descriptors behind pollfd
  * (nanomsg/nng#1640): do not poll many endpoints one after the other.
+ *
+ * System calls, in order:
+ *
+ *	create	nng_pair0_open, nng_pipe_notify, nng_listen; the number:
+ *		open, write, link
+ *	attach	open, read, nng_dial
+ *	send	nng_msg_alloc, nng_sendmsg
+ *	receive	nng_recvmsg, nng_msg_free
+ *	wait	nng_recvmsg itself, on a condition variable
+ *	woken	by the library's thread
+ *	close	nng_close, unlink
  */
 #ifndef ADAPTER_NNG_H
 #define ADAPTER_NNG_H
@@ -28,7 +39,8 @@
 
 #ifdef HAVE_NNG
 
-#include "nng_socket.h"
+#include "common/descriptors.h"
+#include "common/nng_socket.h"
 
 #define ADAPTER_NNG_DEPTH 128
 #define ADAPTER_NNG_DEPTH_MAX 8192 /* the library's own limit of a queue */

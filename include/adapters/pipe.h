@@ -19,11 +19,22 @@
  *
  * A write to a pipe without readers raises SIGPIPE; create turns that off for
  * the process, if it has not chosen otherwise, and send returns -EPIPE.
+ *
+ * System calls, in order:
+ *
+ *	create	pipe2, fcntl (F_SETPIPE_SZ); after fork: open (an end of its
+ *		own in /proc/self/fd), close (of the others)
+ *	send	writev
+ *	receive	read
+ *	wait	ppoll; without a limit in writev or read (fcntl: O_NONBLOCK)
+ *	woken	by the kernel, at the other side's read or write
+ *	close	close
  */
 #ifndef ADAPTER_PIPE_H
 #define ADAPTER_PIPE_H
 
-#include "stream.h"
+#include "common/sigpipe.h"
+#include "common/stream.h"
 
 #include <limits.h>
 
@@ -35,21 +46,47 @@ struct adapter_pipe {
 	int ends[2][2]; /* [0]: to the child, [1]: to the parent; read, write */
 };
 
-static inline void
-adapter_ignore_sigpipe(void)
+/** A pipe knows no per-call flag as sockets do: keep O_NONBLOCK as needed. */
+static inline int
+adapter_pipe_mode(struct adapter *a, int fd, bool *is, bool nonblocking)
 {
-	struct sigaction action;
-
-	if (sigaction(SIGPIPE, NULL, &action) == 0 &&
-	    action.sa_handler == SIG_DFL)
-		signal(SIGPIPE, SIG_IGN);
+	if (*is == nonblocking)
+		return 0;
+	if (ADAPTER_SYS(a, fcntl(fd, F_SETFL, nonblocking ? O_NONBLOCK : 0)))
+		return -1;
+	*is = nonblocking;
+	return 0;
 }
+
+static inline ssize_t
+adapter_pipe_write(struct adapter *a, struct adapter_stream *s,
+		   struct iovec *parts, int count, bool now)
+{
+	if (adapter_pipe_mode(a, s->out, &s->out_nonblocking, now))
+		return -1;
+	return ADAPTER_SYS(a, writev(s->out, parts, count));
+}
+
+static inline ssize_t
+adapter_pipe_read(struct adapter *a, struct adapter_stream *s, void *to,
+		  size_t size, bool now)
+{
+	if (adapter_pipe_mode(a, s->in, &s->in_nonblocking, now))
+		return -1;
+	return ADAPTER_SYS(a, read(s->in, to, size));
+}
+
+static const struct adapter_bytes adapter_pipe_bytes = {
+	.write = adapter_pipe_write,
+	.read = adapter_pipe_read,
+	.untaken = FIONREAD,
+};
 
 static inline int
 adapter_pipe_limits(struct adapter_limits *limits)
 {
 	*limits = (struct adapter_limits){
-		.message = { "INT32_MAX - frame header", ADAPTER_STREAM_MAX },
+		.message = { "INT32_MAX - frame header", ADAPTER_FRAME_MAX },
 		.bytes = { "fs.pipe-max-size",
 			   adapter_sysctl("fs/pipe-max-size", 1 << 20) },
 		.tag = { "UINT32_MAX", UINT32_MAX },
@@ -121,7 +158,7 @@ adapter_pipe_create(struct adapter *a, const struct adapter_config *config)
 	struct adapter_pipe *p = (struct adapter_pipe *)a;
 	int i, size = 0, error = adapter_pipe_begin(a, config);
 
-	adapter_stream_clear(&p->stream, ADAPTER_STREAM_PIPE);
+	adapter_stream_clear(&p->stream, &adapter_pipe_bytes);
 	memset(p->ends, -1, sizeof(p->ends));
 	if (!error && config->name)
 		error = -ENOTSUP;

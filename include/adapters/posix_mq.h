@@ -19,13 +19,25 @@
  * mq_timedsend and mq_timedreceive wait until a moment of CLOCK_REALTIME, which
  * somebody may set meanwhile. So only a moment long past is passed to them, to
  * try once, and ppoll waits, since on Linux a queue is a descriptor.
+ *
+ * System calls, in order:
+ *
+ *	create	mq_open, fchmod
+ *	attach	mq_open, mq_getattr
+ *	send	mq_timedsend
+ *	receive	mq_timedreceive
+ *	wait	ppoll; without a limit in the call itself
+ *	woken	by the kernel, at the other side's call
+ *	close	close, mq_unlink
  */
 #ifndef ADAPTER_POSIX_MQ_H
 #define ADAPTER_POSIX_MQ_H
 
-#include "names.h"
+#include "common/descriptors.h"
+#include "common/waiting.h"
 
 #include <mqueue.h>
+#include <sys/stat.h>
 
 struct adapter_posix_mq {
 	struct adapter base;

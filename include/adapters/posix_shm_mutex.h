@@ -25,11 +25,24 @@
  *
  * They wait by CLOCK_MONOTONIC; the default is the wall clock, which can be
  * set. A killed peer is noticed while waiting, within 100 ms.
+ *
+ * System calls, in order:
+ *
+ *	create	shm_open, fchmod, posix_fallocate, mmap, pthread_mutex_init,
+ *		pthread_cond_init; without a name memfd_create
+ *	attach	shm_open, fstat, mmap
+ *	send	pthread_mutex_lock, pthread_cond_signal, pthread_mutex_unlock:
+ *		no system call unless somebody sleeps
+ *	receive	pthread_mutex_lock, pthread_cond_signal, pthread_mutex_unlock
+ *	wait	pthread_cond_timedwait (a futex), 100 ms at a time; in between:
+ *		is the peer alive? (syscall: pidfd_open, poll)
+ *	woken	by pthread_cond_signal
+ *	close	munmap, close, shm_unlink
  */
 #ifndef ADAPTER_POSIX_SHM_MUTEX_H
 #define ADAPTER_POSIX_SHM_MUTEX_H
 
-#include "shared.h"
+#include "common/shared_buffer.h"
 
 #include <pthread.h>
 
@@ -125,6 +138,7 @@ static const struct adapter_layout adapter_posix_shm_mutex_layout = {
 	.message = ADAPTER_BUFFER_MESSAGE,
 	.depth = ADAPTER_BUFFER_DEPTH,
 	.offset = sizeof(struct adapter_posix_shm_mutex),
+	.size = adapter_shm_buffer_size,
 	.init = adapter_posix_shm_mutex_init,
 	.after = adapter_posix_shm_mutex_joined,
 };

@@ -22,11 +22,23 @@
  * whole or not at all, and received twice at most by a killed receiver's
  * successor. sem_timedwait would wait by the wall clock, which can be set;
  * sem_clockwait (glibc 2.30) takes CLOCK_MONOTONIC.
+ *
+ * System calls, in order:
+ *
+ *	create	shm_open, fchmod, posix_fallocate, mmap, sem_init; without a
+ *		name memfd_create
+ *	attach	shm_open, fstat, mmap
+ *	send	sem_trywait, sem_post: no system call unless somebody sleeps
+ *	receive	sem_trywait, sem_post: the same
+ *	wait	sem_clockwait (a futex), 100 ms at a time; in between: is the
+ *		peer alive? (syscall: pidfd_open, poll)
+ *	woken	by the other side's sem_post
+ *	close	munmap, close, shm_unlink
  */
 #ifndef ADAPTER_POSIX_SHM_SEM_H
 #define ADAPTER_POSIX_SHM_SEM_H
 
-#include "shared.h"
+#include "common/shared_buffer.h"
 
 #include <semaphore.h>
 
@@ -59,6 +71,7 @@ static const struct adapter_layout adapter_posix_shm_sem_layout = {
 	.message = ADAPTER_BUFFER_MESSAGE,
 	.depth = ADAPTER_BUFFER_DEPTH,
 	.offset = sizeof(struct adapter_posix_shm_sem),
+	.size = adapter_shm_buffer_size,
 	.init = adapter_posix_shm_sem_init,
 };
 

@@ -18,11 +18,24 @@
  * A killed sender takes to its grave what was not read yet; it is counted in
  * a->lost. One that closes writes it to the end of the segment's file instead.
  * Peers look for each other's death every 100 ms while waiting.
+ *
+ * System calls, in order:
+ *
+ *	create	shm_open, posix_fallocate, mmap, sem_init (posix_shm_sem.h);
+ *		mmap (the memory)
+ *	attach	shm_open, fstat, mmap
+ *	send	sem_trywait, sem_post (posix_shm_sem.h); once before: prctl
+ *		(PR_SET_PTRACER)
+ *	receive	sem_trywait, sem_post (posix_shm_sem.h); between them:
+ *		process_vm_readv (common/vm_memory.h)
+ *	wait	sem_clockwait (a futex), 100 ms at a time
+ *	woken	by the other side's sem_post
+ *	close	pwrite (what was not read), munmap, close, shm_unlink
  */
 #ifndef ADAPTER_PROCESS_VM_H
 #define ADAPTER_PROCESS_VM_H
 
-#include "vm_ring.h"
+#include "common/vm_ring.h"
 
 static const struct adapter_ops adapter_process_vm_ops;
 

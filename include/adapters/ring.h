@@ -14,11 +14,21 @@
  * A killed peer is noticed within 100 ms while waiting, a message that was
  * sent is never lost with its sender; see the guarantees in shmring.h. What
  * was sent stays until the name is unlinked or the machine restarts.
+ *
+ * System calls, in order:
+ *
+ *	create	shmring_create; without a name shmring_create_memfd
+ *	attach	shmring_open
+ *	send	shmring_push: no system call unless somebody sleeps
+ *	receive	shmring_pop: the same
+ *	wait	shmring_push_wait, shmring_pop_wait: spin, then futex
+ *	woken	by the other side's futex
+ *	close	shmring_close, shmring_unlink
  */
 #ifndef ADAPTER_RING_H
 #define ADAPTER_RING_H
 
-#include "ring_segment.h"
+#include "common/ring_segment.h"
 
 static inline int
 adapter_shmring_send(struct adapter *a, const struct adapter_msg *msg,

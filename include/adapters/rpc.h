@@ -18,6 +18,19 @@
  * to be fetched. A killed peer is noticed at once.
  *
  * The library's own system calls are not counted in a->syscalls.
+ *
+ * System calls, in order:
+ *
+ *	create	socket, bind, listen, pthread_create; then accept4, poll,
+ *		svc_fd_create, svc_register; the number: open, write,
+ *		link
+ *	attach	open, read, socket, connect, clnt_vc_create
+ *	send	clnt_call (common/rpc_client.h); the server waits with
+ *		pthread_cond_timedwait (common/rpc_server.h)
+ *	receive	clnt_call (common/rpc_client.h); the server the same
+ *	wait	clnt_call itself, for the reply
+ *	woken	by the kernel, when the reply has come
+ *	close	clnt_destroy; the server: pthread_join, close, unlink
  */
 #ifndef ADAPTER_RPC_H
 #define ADAPTER_RPC_H
@@ -26,10 +39,11 @@
 
 #ifdef HAVE_TIRPC
 
-#include "library.h"
-#include "pipe.h"
-#include "rpc_client.h"
-#include "socket.h"
+#include "common/connect.h"
+#include "common/descriptors.h"
+#include "common/library.h"
+#include "common/rpc_client.h"
+#include "common/sigpipe.h"
 
 #include <sys/un.h>
 

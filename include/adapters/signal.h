@@ -18,11 +18,23 @@
  *
  * A killed peer is found by looking (members.h); the segment also holds the
  * counts. What a killed sender sent arrives.
+ *
+ * System calls, in order:
+ *
+ *	create	pthread_sigmask, shm_open, fchmod, posix_fallocate, mmap;
+ *		without a name memfd_create
+ *	attach	shm_open, fstat, mmap
+ *	send	syscall (pidfd_send_signal: common/realtime.h)
+ *	receive	sigtimedwait; without a limit too, 100 ms at a time
+ *	wait	sigtimedwait; senders: nanosleep, again and again
+ *	woken	by the kernel, when a signal is queued
+ *	close	munmap, close, sigtimedwait (what is left), pthread_sigmask,
+ *		shm_unlink
  */
 #ifndef ADAPTER_SIGNAL_H
 #define ADAPTER_SIGNAL_H
 
-#include "signal_segment.h"
+#include "common/signal_segment.h"
 
 #include <sys/signalfd.h>
 

@@ -21,11 +21,21 @@
  * Queues have no names but numbers, told in a file; they outlive all
  * processes, see ipcs(1), until unlink (IPC_RMID) or a restart of the machine.
  * Nobody is told that a peer has gone; that the queue was removed gives -EPIPE.
+ *
+ * System calls, in order:
+ *
+ *	create	msgget, msgctl (IPC_SET); the number: open, write, link
+ *	attach	open, read, msgctl (IPC_STAT)
+ *	send	msgsnd
+ *	receive	msgrcv
+ *	wait	nanosleep, again and again; without a limit in the call itself
+ *	woken	by the kernel, if in the call
+ *	close	msgctl (IPC_RMID), unlink
  */
 #ifndef ADAPTER_SYSV_MSG_H
 #define ADAPTER_SYSV_MSG_H
 
-#include "sysv.h"
+#include "common/sysv.h"
 
 #include <limits.h>
 #include <sys/msg.h>

@@ -23,11 +23,22 @@
  * stays until the last process detaches; the set goes at once, and who still
  * waits on it gets -EPIPE. A process killed within create leaves an object that
  * only ipcrm(1) removes; so there is no use without a name.
+ *
+ * System calls, in order:
+ *
+ *	create	shmget, shmat, semget, semctl, semop; the numbers: open, write,
+ *		link
+ *	attach	open, read, shmat, semop
+ *	send	semop (enter), semop (leave)
+ *	receive	semop (enter), semop (leave)
+ *	wait	semtimedop; without a limit in semop
+ *	woken	by the kernel, at the other side's semop
+ *	close	shmdt, semop; unlink: shmctl, semctl (IPC_RMID)
  */
 #ifndef ADAPTER_SYSV_SHM_H
 #define ADAPTER_SYSV_SHM_H
 
-#include "sysv_segment.h"
+#include "common/sysv_segment.h"
 
 static inline int
 adapter_sysv_shm_limits(struct adapter_limits *limits)

@@ -15,12 +15,48 @@
  * A killed peer: the kernel ends the connection, -EPIPE. If the machine or the
  * network fails instead, TCP notices only after minutes, unless keep-alive is
  * set. Accepted is not received: some megabytes fit into the two sockets.
+ *
+ * System calls, in order:
+ *
+ *	create	socket, bind, getsockname, setsockopt (TCP_NODELAY), listen;
+ *		at the first use accept4; the port: open, write, link
+ *	attach	open, read, socket, setsockopt, connect, getsockopt (SO_ERROR)
+ *	send	sendmsg
+ *	receive	recv
+ *	wait	ppoll; without a limit in the call itself
+ *	woken	by the kernel, when the data or room for it has come
+ *	close	close, unlink
  */
 #ifndef ADAPTER_TCP_H
 #define ADAPTER_TCP_H
 
-#include "inet.h"
-#include "socket_stream.h"
+#include "common/inet.h"
+#include "common/socket_stream.h"
+
+#include <netinet/tcp.h>
+
+static inline ssize_t
+adapter_tcp_write(struct adapter *a, struct adapter_stream *s,
+		  struct iovec *parts, int count, bool now)
+{
+	struct msghdr m = { .msg_iov = parts, .msg_iovlen = (size_t)count };
+
+	return ADAPTER_SYS(a, sendmsg(s->out, &m,
+				      MSG_NOSIGNAL | (now ? MSG_DONTWAIT : 0)));
+}
+
+static inline ssize_t
+adapter_tcp_read(struct adapter *a, struct adapter_stream *s, void *to,
+		 size_t size, bool now)
+{
+	return ADAPTER_SYS(a, recv(s->in, to, size, now ? MSG_DONTWAIT : 0));
+}
+
+static const struct adapter_bytes adapter_tcp_bytes = {
+	.write = adapter_tcp_write,
+	.read = adapter_tcp_read,
+	.untaken = SIOCOUTQ,
+};
 
 static inline int
 adapter_tcp_nodelay(struct adapter *a, int fd)
@@ -38,8 +74,7 @@ adapter_tcp_create(struct adapter *a, const struct adapter_config *config)
 {
 	struct adapter_socket *s = (struct adapter_socket *)a;
 	uint64_t port = 0;
-	int error = adapter_socket_begin(a, config, SOCK_STREAM,
-					 ADAPTER_SOCKET_MESSAGE);
+	int error = adapter_socket_stream_begin(a, config, &adapter_tcp_bytes);
 
 	if (!error && !config->name)
 		error = -EINVAL;
@@ -71,7 +106,7 @@ adapter_tcp_connect(struct adapter *a, uint64_t port, int64_t deadline)
 			  0)));
 	if (fd < 0)
 		return adapter_error(a);
-	adapter_socket_use((struct adapter_socket *)a, fd);
+	((struct adapter_socket *)a)->fd = fd;
 	error = adapter_tcp_nodelay(a, fd);
 	if (!error)
 		error = adapter_socket_room(a, fd);
@@ -91,8 +126,7 @@ adapter_tcp_attach(struct adapter *a, const struct adapter_config *config,
 {
 	int64_t deadline = adapter_deadline(timeout_ns);
 	uint64_t port;
-	int error = adapter_socket_begin(a, config, SOCK_STREAM,
-					 ADAPTER_SOCKET_MESSAGE);
+	int error = adapter_socket_stream_begin(a, config, &adapter_tcp_bytes);
 
 	if (!error)
 		error = adapter_find_number(a, config->name, &port, deadline);
@@ -107,15 +141,15 @@ static const struct adapter_ops adapter_tcp_ops = {
 	.caps = ADAPTER_STREAM | ADAPTER_FRAMED | ADAPTER_BIDIR |
 		ADAPTER_NAMED | ADAPTER_POLLABLE | ADAPTER_TIMED |
 		ADAPTER_PEER_DEATH | ADAPTER_TAGS,
-	.size = sizeof(struct adapter_socket),
+	.size = sizeof(struct adapter_socket_stream),
 	.create = adapter_tcp_create,
 	.attach = adapter_tcp_attach,
 	.send = adapter_socket_stream_send,
 	.recv = adapter_socket_stream_recv,
 	.limits = adapter_socket_stream_limits,
-	.close = adapter_socket_close,
+	.close = adapter_socket_stream_close,
 	.unlink = adapter_unlink_path,
-	.pollfd = adapter_socket_pollfd,
+	.pollfd = adapter_socket_stream_pollfd,
 };
 
 #endif

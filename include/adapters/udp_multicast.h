@@ -12,11 +12,24 @@
  * counts in `lost`, for up to 16 senders apart), and what is sent before a
  * receiver joins does not reach it. Neither side is told that the other has
  * died.
+ *
+ * System calls, in order:
+ *
+ *	create	socket, setsockopt (SO_REUSEADDR), bind, getsockname; the
+ *		group and port: open, write, link
+ *	attach	open, read, socket, bind; receivers: setsockopt
+ *		(IP_ADD_MEMBERSHIP); senders: setsockopt
+ *		(IP_MULTICAST_IF, IP_MULTICAST_TTL), connect
+ *	send	sendmsg (common/packet.h)
+ *	receive	recvmsg (common/packet.h)
+ *	wait	ppoll; without a limit in the call itself
+ *	woken	by the kernel, at a sender's call
+ *	close	close, unlink
  */
 #ifndef ADAPTER_UDP_MULTICAST_H
 #define ADAPTER_UDP_MULTICAST_H
 
-#include "inet.h"
+#include "udp.h"
 
 /** Join the group, or send to it; port 0 chooses one. */
 static inline int
@@ -64,7 +77,7 @@ adapter_udp_multicast_create(struct adapter *a,
 	/* Of this process alone: nobody else's datagrams come to the port. */
 	uint32_t group = UINT32_C(239) << 24 | ((uint32_t)getpid() & 0xffffff);
 	uint64_t port = 0;
-	int error = adapter_socket_begin(a, config, SOCK_DGRAM, 0);
+	int error = adapter_packet_begin(a, config, SOCK_DGRAM, 0);
 
 	if (!error)
 		error = config->name
@@ -82,7 +95,7 @@ adapter_udp_multicast_attach(struct adapter *a,
 			     int64_t timeout_ns)
 {
 	uint64_t where, port;
-	int error = adapter_socket_begin(a, config, SOCK_DGRAM, 0);
+	int error = adapter_packet_begin(a, config, SOCK_DGRAM, 0);
 
 	if (!error)
 		error = adapter_find_number(a, config->name, &where,
@@ -101,13 +114,13 @@ static const struct adapter_ops adapter_udp_multicast_ops = {
 	.caps = ADAPTER_NAMED | ADAPTER_POLLABLE | ADAPTER_TIMED |
 		ADAPTER_LOSSY | ADAPTER_MANY_SENDERS | ADAPTER_BROADCAST |
 		ADAPTER_TAGS,
-	.size = sizeof(struct adapter_socket),
+	.size = sizeof(struct adapter_packets),
 	.create = adapter_udp_multicast_create,
 	.attach = adapter_udp_multicast_attach,
 	.send = adapter_packet_send,
 	.recv = adapter_packet_recv,
-	.limits = adapter_inet_packet_limits,
-	.close = adapter_socket_close,
+	.limits = adapter_udp_limits,
+	.close = adapter_packet_close,
 	.unlink = adapter_unlink_path,
 	.pollfd = adapter_socket_pollfd,
 };

@@ -17,16 +17,28 @@
  * One sender, one receiver; frames and the receiving side are those of
  * stream.h. A killed peer is noticed at once; what was sent stays readable, as
  * the pipe keeps the pages.
+ *
+ * System calls, in order:
+ *
+ *	create	pipe2, fcntl (F_SETPIPE_SZ), mmap (the ring of pages)
+ *	send	vmsplice
+ *	receive	read (pipe.h)
+ *	wait	ppoll; without a limit in the call itself
+ *	woken	by the kernel, at the other side's call
+ *	close	close, munmap
  */
 #ifndef ADAPTER_VMSPLICE_H
 #define ADAPTER_VMSPLICE_H
 
 #include "pipe.h"
 
+#include <sys/mman.h>
+
 struct adapter_vmsplice {
 	struct adapter base;
 	struct adapter_stream stream; /* .unsent is the ring of pages */
 	int ends[2]; /* until after_fork */
+	char *pages; /* the ring, or NULL */
 	size_t page, size; /* bytes of one page, of the ring */
 	size_t next; /* offset of the next message */
 };
@@ -37,7 +49,7 @@ adapter_vmsplice_limits(struct adapter_limits *limits)
 	uint64_t most = adapter_sysctl("fs/pipe-max-size", 1 << 20);
 
 	*limits = (struct adapter_limits){
-		.message = { "INT32_MAX - frame header", ADAPTER_STREAM_MAX },
+		.message = { "INT32_MAX - frame header", ADAPTER_FRAME_MAX },
 		.depth = { "pages of fs.pipe-max-size",
 			   most / (uint64_t)sysconf(_SC_PAGESIZE) },
 		.bytes = { "fs.pipe-max-size", most },
@@ -46,12 +58,34 @@ adapter_vmsplice_limits(struct adapter_limits *limits)
 	return 0;
 }
 
+/** The pipe takes pages of ours; they are read as from any pipe. */
+static inline ssize_t
+adapter_vmsplice_write(struct adapter *a, struct adapter_stream *s,
+		       struct iovec *parts, int count, bool now)
+{
+	return ADAPTER_SYS(a, vmsplice(s->out, parts, (size_t)count,
+				       now ? SPLICE_F_NONBLOCK : 0));
+}
+
+static const struct adapter_bytes adapter_vmsplice_bytes = {
+	.write = adapter_vmsplice_write,
+	.read = adapter_pipe_read,
+	.untaken = FIONREAD,
+};
+
 static inline void
 adapter_vmsplice_close(struct adapter *a)
 {
 	struct adapter_vmsplice *v = (struct adapter_vmsplice *)a;
+	struct adapter_stream *s = &v->stream;
 
-	adapter_stream_close(a, &v->stream);
+	adapter_stream_drain(a, s, adapter_deadline(ADAPTER_SECOND));
+	s->unsent_start = s->unsent_end = 0;
+	s->unsent = NULL; /* the ring, which is not of malloc */
+	adapter_stream_close(a, s);
+	if (v->pages)
+		ADAPTER_SYS(a, munmap(v->pages, v->size));
+	v->pages = NULL;
 	adapter_close_fd(a, &v->ends[0]);
 	adapter_close_fd(a, &v->ends[1]);
 	a->open = false;
@@ -76,19 +110,18 @@ adapter_vmsplice_memory(struct adapter *a)
 				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 	if (pages == MAP_FAILED)
 		return adapter_error(a);
-	v->stream.unsent = (char *)pages;
-	v->stream.unsent_mapped = v->size;
-	return adapter_stream_buffers(a, &v->stream);
+	v->stream.unsent = v->pages = (char *)pages;
+	return adapter_frames_begin(a, &v->stream.frames);
 }
 
 static inline int
 adapter_vmsplice_create(struct adapter *a, const struct adapter_config *config)
 {
 	struct adapter_vmsplice *v = (struct adapter_vmsplice *)a;
-	int error = adapter_begin(a, config, ADAPTER_STREAM_READ, 0);
+	int error = adapter_begin(a, config, ADAPTER_FRAMES_READ, 0);
 
 	adapter_ignore_sigpipe();
-	adapter_stream_clear(&v->stream, ADAPTER_STREAM_SPLICE);
+	adapter_stream_clear(&v->stream, &adapter_vmsplice_bytes);
 	v->ends[0] = v->ends[1] = -1;
 	v->page = (size_t)sysconf(_SC_PAGESIZE);
 	if (!error && config->name)
@@ -208,21 +241,20 @@ adapter_vmsplice_peek(struct adapter *a, struct adapter_msg *msg,
 		error = adapter_stream_next(a, s, &frame, deadline);
 	if (error)
 		return error;
-	msg->data = s->unread + s->unread_start + sizeof(frame);
-	msg->length = frame.length;
-	msg->tag = frame.tag;
+	adapter_frames_show(&s->frames, &frame, msg);
 	return 0;
 }
 
 static inline int
 adapter_vmsplice_release(struct adapter *a)
 {
-	struct adapter_stream *s = &((struct adapter_vmsplice *)a)->stream;
+	struct adapter_frames *f =
+		&((struct adapter_vmsplice *)a)->stream.frames;
 	struct adapter_frame frame;
 
-	if (adapter_stream_ready(a, s, &frame) != 1)
+	if (adapter_frames_ready(a, f, &frame) != 1)
 		return -EINVAL;
-	s->unread_start += sizeof(frame) + frame.length;
+	adapter_frames_skip(f, &frame);
 	return 0;
 }
 

@@ -18,6 +18,17 @@
  * close waits until the peer's library has all, or the peer is gone; if both
  * sides do both, a second at most. A killed receiver loses what its library
  * held.
+ *
+ * System calls, in order:
+ *
+ *	create	zmq_ctx_new, zmq_socket, zmq_socket_monitor, zmq_bind; the
+ *		number: open, write, link
+ *	attach	open, read, zmq_connect
+ *	send	zmq_msg_init_size, zmq_msg_send
+ *	receive	zmq_msg_recv
+ *	wait	zmq_poll (common/zmq_socket.h), poll in the library
+ *	woken	by the library's thread, which writes to an eventfd
+ *	close	zmq_close, zmq_ctx_term, unlink
  */
 #ifndef ADAPTER_ZMQ_H
 #define ADAPTER_ZMQ_H
@@ -26,7 +37,7 @@
 
 #ifdef HAVE_ZMQ
 
-#include "zmq_socket.h"
+#include "common/zmq_socket.h"
 
 #define ADAPTER_ZMQ_DEPTH 1000 /* the library's own default */
 

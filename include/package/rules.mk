@@ -5,11 +5,11 @@
 VERSION := $(subst $() ,.,$(shell sed -n \
 	's/^\#define SHMRING_VERSION_[MP].* //p' include/shmring.h))
 INSTALLED = $(DESTDIR)$(PREFIX)
-# Tools of the examples; each with its man page and completion.
-TOOLS := $(basename $(notdir $(wildcard examples/shmcat.c examples/shmring.c)))
+# Each tool with its man page and completion.
+TOOLS := $(basename $(notdir $(wildcard examples/tools/*.c)))
 FILL = sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|'
 
-install: $(TOOLS:%=$(BUILD)/examples/%) ## header, adapters and tools into PREFIX
+install: $(TOOLS:%=$(BUILD)/examples/tools/%) ## header, adapters and tools into PREFIX
 	install -d $(addprefix $(INSTALLED)/,bin include lib/pkgconfig \
 		lib/cmake/shmring share/man/man1 \
 		share/bash-completion/completions)
@@ -19,10 +19,10 @@ install: $(TOOLS:%=$(BUILD)/examples/%) ## header, adapters and tools into PREFI
 		include/*/*/*.h)); do install -D -m 644 include/$$header \
 		$(INSTALLED)/include/shmring/$$header || exit; done
 	for tool in $(TOOLS); do \
-		test ! -e examples/man/$$tool.1 || install -m 644 \
-		examples/man/$$tool.1 $(INSTALLED)/share/man/man1 || exit; \
-		test ! -e examples/completion/$$tool || install -m 644 \
-		examples/completion/$$tool \
+		test ! -e examples/tools/man/$$tool.1 || install -m 644 \
+		examples/tools/man/$$tool.1 $(INSTALLED)/share/man/man1 || exit; \
+		test ! -e examples/tools/completion/$$tool || install -m 644 \
+		examples/tools/completion/$$tool \
 		$(INSTALLED)/share/bash-completion/completions || exit; \
 	done
 	$(FILL) include/package/shmring.pc.in \

@@ -6,6 +6,7 @@
 #ifndef ADAPTER_ZMQ_SOCKET_H
 #define ADAPTER_ZMQ_SOCKET_H
 
+#include "descriptors.h"
 #include "library.h"
 
 #include <zmq.h>

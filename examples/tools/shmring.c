@@ -2,7 +2,7 @@
  *
  * shmring - look at rings in shared memory, and tidy up after the dead
  *
- *	cc -O2 -Iinclude examples/shmring.c -o shmring
+ *	cc -O2 -Iinclude examples/tools/shmring.c -o shmring
  *	./shmring list
  *
  * Who only looks (list, show, top, dump, check, record --observe) maps the

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * shared.h - endpoints that are a segment of shared memory (segment.h) with a
- * list of those who take part (members.h), and most often the bounded buffer of
- * buffer.h behind what the mechanism waits by.
+ * list of those who take part (members.h); with a bounded buffer behind what
+ * the mechanism waits by, see shared_buffer.h.
  */
 #ifndef ADAPTER_SHARED_H
 #define ADAPTER_SHARED_H
 
-#include "buffer.h"
 #include "members.h"
+
+struct adapter_buffer; /* of buffer.h, for those who have one */
 
 /* What a mechanism keeps in its segments, and what it does to them. */
 struct adapter_layout {
 	size_t message, depth; /* the defaults */
-	size_t offset; /* bytes before the buffer; 0: there is none, but ... */
-	/* ... bytes in all for what is in a->limits; 0 if that is unsound. */
+	size_t offset; /* bytes before the buffer, if there is one */
+	/* Bytes in all for what is in a->limits; 0 if that is unsound. */
 	size_t (*size)(struct adapter *a);
 	/* Each may be NULL: */
 	int (*init)(struct adapter *a); /* set up, else zeros */
@@ -71,15 +72,6 @@ adapter_shm_begin(struct adapter *a, const struct adapter_config *config,
 	return error;
 }
 
-static inline size_t
-adapter_shm_size(struct adapter *a)
-{
-	const struct adapter_layout *layout = ((struct adapter_shm *)a)->layout;
-
-	return layout->size ? layout->size(a)
-			    : adapter_buffer_size(a, layout->offset);
-}
-
 /** Where the buffer is, once the segment is mapped. */
 static inline void
 adapter_shm_place(struct adapter *a)
@@ -96,7 +88,7 @@ adapter_shm_create(struct adapter *a, const struct adapter_config *config,
 {
 	struct adapter_shm *m = (struct adapter_shm *)a;
 	int error = adapter_shm_begin(a, config, layout);
-	size_t size = error ? 0 : adapter_shm_size(a);
+	size_t size = error ? 0 : layout->size(a);
 
 	if (!error && size == 0)
 		error = -EINVAL;
@@ -130,7 +122,7 @@ adapter_shm_attach(struct adapter *a, const struct adapter_config *config,
 	if (error)
 		return adapter_done(a, error);
 	adapter_shm_place(a);
-	size = adapter_shm_size(a);
+	size = layout->size(a);
 	error = size && size <= m->segment.size ? adapter_shm_join(a) : -EPROTO;
 	return adapter_done(a, error);
 }
@@ -142,20 +134,6 @@ adapter_shm_after_fork(struct adapter *a, bool child)
 		return 0;
 	a->roles = adapter_opposite(a->roles);
 	return adapter_shm_join(a);
-}
-
-/** Wait until the buffer is empty. */
-static inline int
-adapter_shm_flush(struct adapter *a, int64_t timeout_ns)
-{
-	struct adapter_shm *m = (struct adapter_shm *)a;
-	struct adapter_wait w = adapter_wait_for(timeout_ns);
-	int error = 0;
-
-	while (!error && !adapter_buffer_empty(m->buffer))
-		error = adapter_members_wait(a, &m->segment, ADAPTER_RECEIVER,
-					     &w);
-	return error;
 }
 
 #endif

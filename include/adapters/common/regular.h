@@ -11,8 +11,11 @@
 #ifndef ADAPTER_REGULAR_H
 #define ADAPTER_REGULAR_H
 
-#include "names.h"
+#include "path.h"
 #include "room.h"
+#include "waiting.h"
+
+#include <sys/stat.h>
 
 #define ADAPTER_REGULAR_MAGIC UINT64_C(0x3172657470616461) /* "adapter1" */
 #define ADAPTER_REGULAR_HEADER 64 /* what the mechanism stores follows */

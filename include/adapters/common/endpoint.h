@@ -6,7 +6,7 @@
 #ifndef ADAPTER_ENDPOINT_H
 #define ADAPTER_ENDPOINT_H
 
-#include "adapter.h"
+#include "../adapter.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -192,32 +192,6 @@ adapter_close_fd(struct adapter *a, int *fd)
 	if (*fd >= 0)
 		ADAPTER_SYS(a, close(*fd));
 	*fd = -1;
-}
-
-/**
- * Can so many more descriptors be opened? 0, or -EMFILE with its limit. Some
- * libraries abort if not, and some calls say EMFILE of other limits.
- */
-static inline int
-adapter_descriptors_left(struct adapter *a, int count)
-{
-	int fd = adapter_fd(
-		ADAPTER_SYS(a, open("/dev/null", O_RDONLY | O_CLOEXEC)));
-	int error = fd < 0 ? adapter_error(a) : 0;
-
-	if (!error && count > 1)
-		error = adapter_descriptors_left(a, count - 1);
-	adapter_close_fd(a, &fd);
-	return error;
-}
-
-/** Which limit an EMFILE means: that of descriptors, or this one. */
-static inline int
-adapter_refuse_emfile(struct adapter *a, const char *name, uint64_t value)
-{
-	int error = adapter_descriptors_left(a, 1);
-
-	return error ? error : adapter_refuse(a, -EMFILE, name, value);
 }
 
 /** The roles of the side opposite to roles. */

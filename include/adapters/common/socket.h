@@ -6,28 +6,17 @@
  *
  * Connected types (stream, seqpacket): the creator listens, the other side
  * connects; the creator accepts in its first operation and then closes the
- * listening socket, so there is one peer. Datagrams: the other side announces
- * itself with an empty packet; a creator that sends, or wants one peer only,
- * connects to whom it hears first.
+ * listening socket, so there is one peer.
  */
 #ifndef ADAPTER_SOCKET_H
 #define ADAPTER_SOCKET_H
 
-#include "names.h"
-#include "stream.h"
+#include "connect.h"
 
 #include <limits.h>
 
-#define ADAPTER_SOCKET_SENDERS 16 /* whose losses one receiver counts */
-
-struct adapter_socket_sender {
-	uint16_t port; /* 0: nobody */
-	uint32_t next; /* sequence number */
-};
-
 struct adapter_socket {
 	struct adapter base;
-	struct adapter_stream stream; /* SOCK_STREAM only, else unused */
 	int type; /* SOCK_STREAM, ... */
 	/* What the buffers must hold: messages of that many bytes; 0: one, and
 	   as many as there happens to be room for. */
@@ -35,11 +24,6 @@ struct adapter_socket {
 	int listener; /* until the peer has come */
 	int fd; /* of the peer, or -1 */
 	int pair[2]; /* until after_fork: parent, child */
-	bool meet; /* datagrams: take the first as peer */
-	bool descriptor_next; /* a packet with one was received */
-	int descriptor; /* which; -1: there was no room */
-	uint32_t sent; /* sequence number of packets */
-	struct adapter_socket_sender senders[ADAPTER_SOCKET_SENDERS];
 };
 
 static inline void
@@ -47,23 +31,11 @@ adapter_socket_close(struct adapter *a)
 {
 	struct adapter_socket *s = (struct adapter_socket *)a;
 
-	if (s->stream.out < 0)
-		adapter_close_fd(a, &s->fd);
-	adapter_stream_close(a, &s->stream);
+	adapter_close_fd(a, &s->fd);
 	adapter_close_fd(a, &s->listener);
 	adapter_close_fd(a, &s->pair[0]);
 	adapter_close_fd(a, &s->pair[1]);
-	adapter_close_fd(a, &s->descriptor);
 	a->open = false;
-}
-
-/** The descriptor to talk to the peer with. */
-static inline void
-adapter_socket_use(struct adapter_socket *s, int fd)
-{
-	s->fd = fd;
-	if (s->type == SOCK_STREAM)
-		s->stream.in = s->stream.out = fd;
 }
 
 /** Refuse a size of buffer (SO_SNDBUF, SO_RCVBUF) that the system trims. */
@@ -118,12 +90,11 @@ adapter_socket_room(struct adapter *a, int fd)
 static inline void
 adapter_socket_clear(struct adapter_socket *s, int type)
 {
-	adapter_stream_clear(&s->stream, ADAPTER_STREAM_SOCKET);
 	s->type = type;
-	s->listener = s->fd = s->pair[0] = s->pair[1] = s->descriptor = -1;
+	s->listener = s->fd = s->pair[0] = s->pair[1] = -1;
 }
 
-/** Begin create or attach; room for the frames of a stream. */
+/** Begin create or attach. */
 static inline int
 adapter_socket_begin(struct adapter *a, const struct adapter_config *config,
 		     int type, size_t message_size)
@@ -134,49 +105,26 @@ adapter_socket_begin(struct adapter *a, const struct adapter_config *config,
 	adapter_socket_clear(s, type);
 	s->depth = config->depth;
 	s->largest = a->limits.message.value;
-	if (!error && type == SOCK_STREAM)
-		error = adapter_stream_buffers(a, &s->stream);
 	return error;
 }
 
-/** The creator's peer: accept it, or hear of it, until the deadline. */
+/** Who listens must have met its peer before anything can flow. */
 static inline int
-adapter_socket_peer(struct adapter *a, int64_t deadline)
+adapter_socket_accept(struct adapter *a, int64_t deadline)
 {
 	struct adapter_socket *s = (struct adapter_socket *)a;
-	struct sockaddr_storage from;
-	socklen_t length = sizeof(from);
-	int fd, error;
+	int error;
 
 	while (s->listener >= 0) {
-		fd = adapter_fd(ADAPTER_SYS(
+		s->fd = adapter_fd(ADAPTER_SYS(
 			a, accept4(s->listener, NULL, NULL, SOCK_CLOEXEC)));
-		if (fd >= 0) {
-			adapter_socket_use(s, fd);
+		if (s->fd >= 0) {
 			adapter_close_fd(a, &s->listener);
-			return adapter_socket_room(a, fd);
+			return adapter_socket_room(a, s->fd);
 		}
 		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
 			return adapter_error(a);
 		error = adapter_poll(a, s->listener, POLLIN, deadline);
-		if (error)
-			return error;
-	}
-	while (s->meet) {
-		if (ADAPTER_SYS(
-			    a, recvfrom(s->fd, NULL, 0, MSG_PEEK | MSG_DONTWAIT,
-					(struct sockaddr *)&from, &length)) >=
-		    0) {
-			if (ADAPTER_SYS(a,
-					connect(s->fd, (struct sockaddr *)&from,
-						length)))
-				return adapter_error(a);
-			s->meet = false;
-			return 0;
-		}
-		if (errno != EAGAIN && errno != EINTR)
-			return adapter_error(a);
-		error = adapter_poll(a, s->fd, POLLIN, deadline);
 		if (error)
 			return error;
 	}
@@ -190,8 +138,6 @@ adapter_socket_pollfd(struct adapter *a, struct pollfd *out)
 
 	if (!(a->roles & ADAPTER_RECEIVER))
 		return -EBADF;
-	if (s->listener < 0 && s->type == SOCK_STREAM)
-		return adapter_stream_pollfd(a, &s->stream, out);
 	*out = (struct pollfd){ .fd = s->listener >= 0 ? s->listener : s->fd,
 				.events = POLLIN };
 	return 0;
@@ -202,33 +148,11 @@ adapter_socket_after_fork(struct adapter *a, bool child)
 {
 	struct adapter_socket *s = (struct adapter_socket *)a;
 
-	adapter_socket_use(s, s->pair[child]);
+	s->fd = s->pair[child];
 	s->pair[child] = -1;
 	adapter_close_fd(a, &s->pair[!child]);
 	if (child)
 		a->roles = adapter_opposite(a->roles);
-	return 0;
-}
-
-/** Connect fd, and again until somebody listens or the deadline comes. */
-static inline int
-adapter_socket_connect(struct adapter *a, int fd, const void *address,
-		       socklen_t length, int64_t deadline)
-{
-	int64_t step = 0;
-
-	while (ADAPTER_SYS(
-		a, connect(fd, (const struct sockaddr *)address, length))) {
-		int why = errno;
-
-		if (why == EINPROGRESS)
-			return adapter_poll(a, fd, POLLOUT, deadline);
-		if (why != ENOENT && why != ECONNREFUSED && why != EAGAIN &&
-		    why != EINTR)
-			return adapter_error(a);
-		if (adapter_backoff(a, &step, deadline))
-			return deadline ? -ETIMEDOUT : -why;
-	}
 	return 0;
 }
 

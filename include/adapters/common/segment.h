@@ -12,13 +12,15 @@
 #ifndef ADAPTER_SEGMENT_H
 #define ADAPTER_SEGMENT_H
 
-#include "names.h"
 #include "process.h"
 #include "room.h"
+#include "waiting.h"
 
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #define ADAPTER_MEMBERS 64
+#define ADAPTER_SEGMENT_PATH (ADAPTER_NAME_MAX + 32)
 
 struct adapter_member {
 	uint32_t roles;
@@ -49,21 +51,21 @@ adapter_segment_clear(struct adapter_segment *s)
 
 /** "/<name>.<suffix>", so that all mechanisms may have one of that name. */
 static inline int
-adapter_segment_name(char path[ADAPTER_PATH_MAX], const char *name,
+adapter_segment_name(char path[ADAPTER_SEGMENT_PATH], const char *name,
 		     const char *suffix)
 {
 	size_t length = name ? strlen(name) : 0;
 
 	if (length == 0 || length >= ADAPTER_NAME_MAX || strchr(name, '/'))
 		return -EINVAL;
-	snprintf(path, ADAPTER_PATH_MAX, "/%s.%s", name, suffix);
+	snprintf(path, ADAPTER_SEGMENT_PATH, "/%s.%s", name, suffix);
 	return 0;
 }
 
 static inline int
 adapter_segment_unlink(const struct adapter_ops *ops, const char *name)
 {
-	char path[ADAPTER_PATH_MAX];
+	char path[ADAPTER_SEGMENT_PATH];
 	int error = adapter_segment_name(path, name, ops->name);
 
 	if (error)
@@ -117,7 +119,7 @@ adapter_segment_create(struct adapter *a, struct adapter_segment *s,
 		       size_t size)
 {
 	mode_t permissions = adapter_permissions(config);
-	char path[ADAPTER_PATH_MAX];
+	char path[ADAPTER_SEGMENT_PATH];
 	int error = 0;
 
 	adapter_segment_clear(s);
@@ -192,7 +194,7 @@ static inline int
 adapter_segment_attach(struct adapter *a, struct adapter_segment *s,
 		       const char *name, const char *suffix, int64_t deadline)
 {
-	char path[ADAPTER_PATH_MAX];
+	char path[ADAPTER_SEGMENT_PATH];
 	int64_t step = 0;
 	int error = adapter_segment_name(path, name, suffix);
 

@@ -6,7 +6,7 @@
 #ifndef ADAPTER_RPC_MESSAGE_H
 #define ADAPTER_RPC_MESSAGE_H
 
-#include "adapter.h"
+#include "../adapter.h"
 
 #include <rpc/rpc.h>
 

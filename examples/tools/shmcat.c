@@ -2,7 +2,7 @@
  *
  * shmcat - carry a byte stream, or lines, through rings in shared memory
  *
- *	cc -O2 -Iinclude examples/shmcat.c -o shmcat
+ *	cc -O2 -Iinclude examples/tools/shmcat.c -o shmcat
  *	./shmcat -w /ring <file & ./shmcat -r /ring >copy
  *
  * A ring of ours carries one stream. Its name is where writers and readers
@@ -24,7 +24,7 @@
  *		knows that it is not.
  */
 #include <shmring.h>
-#include <adapters/room.h>
+#include <adapters/common/room.h>
 #include <ctype.h>
 #include <getopt.h>
 #include <sysexits.h>

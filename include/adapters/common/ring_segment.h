@@ -7,7 +7,7 @@
 #define ADAPTER_RING_SEGMENT_H
 
 #include "segment.h"
-#include "../shmring.h"
+#include "shmring.h"
 
 #define ADAPTER_SHMRING_MESSAGE 4096
 #define ADAPTER_SHMRING_DEPTH 1024
@@ -110,7 +110,7 @@ static inline int
 adapter_shmring_create(struct adapter *a, const struct adapter_config *config)
 {
 	struct shmring *ring = adapter_shmring(a);
-	char path[ADAPTER_PATH_MAX];
+	char path[ADAPTER_SEGMENT_PATH];
 	int error = adapter_begin(a, config, ADAPTER_SHMRING_MESSAGE,
 				  ADAPTER_SHMRING_DEPTH);
 	struct shmring_config shape =
@@ -133,7 +133,7 @@ static inline int
 adapter_shmring_attach(struct adapter *a, const struct adapter_config *config,
 		       int64_t timeout_ns)
 {
-	char path[ADAPTER_PATH_MAX];
+	char path[ADAPTER_SEGMENT_PATH];
 	int error = adapter_begin(a, config, ADAPTER_SHMRING_MESSAGE,
 				  ADAPTER_SHMRING_DEPTH);
 
@@ -165,7 +165,7 @@ adapter_shmring_after_fork(struct adapter *a, bool child)
 static inline int
 adapter_shmring_unlink(const struct adapter_ops *ops, const char *name)
 {
-	char path[ADAPTER_PATH_MAX];
+	char path[ADAPTER_SEGMENT_PATH];
 	int error = adapter_segment_name(path, name, ops->name);
 
 	return error ? error : shmring_unlink(path);

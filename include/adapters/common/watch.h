@@ -6,7 +6,7 @@
 #ifndef ADAPTER_WATCH_H
 #define ADAPTER_WATCH_H
 
-#include "endpoint.h"
+#include "descriptors.h"
 
 #include <sys/inotify.h>
 

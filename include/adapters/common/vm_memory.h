@@ -7,7 +7,7 @@
 #ifndef ADAPTER_VM_MEMORY_H
 #define ADAPTER_VM_MEMORY_H
 
-#include "shared.h"
+#include "shared_buffer.h"
 
 #include <sys/prctl.h>
 #include <sys/uio.h>

@@ -6,11 +6,11 @@
 #ifndef ADAPTER_INET_H
 #define ADAPTER_INET_H
 
-#include "packet.h"
+#include "names.h"
+#include "socket.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 
 static inline struct sockaddr_in
 adapter_inet_address(uint32_t host, uint64_t port)
@@ -44,20 +44,6 @@ adapter_inet_bind(struct adapter *a, int type, uint32_t host, uint64_t *port)
 	}
 	*port = ntohs(address.sin_port);
 	return fd;
-}
-
-/** The limits of a UDP datagram. */
-static inline int
-adapter_inet_packet_limits(struct adapter_limits *limits)
-{
-	*limits = (struct adapter_limits){
-		.message = { "65507 (UDP) - packet header",
-			     65507 - sizeof(struct adapter_packet) },
-		.bytes = { "net.core.rmem_max",
-			   adapter_sysctl("net/core/rmem_max", 212992) },
-		.tag = { "UINT32_MAX", UINT32_MAX },
-	};
-	return 0;
 }
 
 #endif

@@ -6,7 +6,7 @@
 #ifndef ADAPTER_VM_RING_H
 #define ADAPTER_VM_RING_H
 
-#include "posix_shm_sem.h"
+#include "../posix_shm_sem.h"
 #include "vm_memory.h"
 
 #include <limits.h>
