@@ -15,6 +15,7 @@
 #include <ctype.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <malloc.h>
 
 #include "shmbridge_common.h"
 #include "shmbridge_nats.h"
@@ -299,6 +300,9 @@ main(int argc, char **argv)
 		fail(EX_OSERR, "%s", strerror(ENOMEM));
 	for (int i = 0; i < count; i++)
 		name_bridge(&bridges[i], argv[optind + i]);
+	/* The library allocates each message: keep their pages. */
+	mallopt(M_MMAP_THRESHOLD, 32 << 20);
+	mallopt(M_TRIM_THRESHOLD, 256 << 20);
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);

@@ -10,6 +10,7 @@
 #include <sys/file.h>
 #include <sysexits.h>
 
+#define TOLD 32 /* so many messages of the stream tell what is in it */
 #define TICK_NS INT64_C(200000000) /* between two looks whether to stop */
 
 static struct {

@@ -25,7 +25,7 @@
 #define BATCH 1024 /* messages asked for at once */
 #define BATCH_BYTES (8 << 20) /* or as many of the longest as fit here */
 #define ASK_S 30 /* the server forgets what we asked for after that */
-#define PURGE_NS INT64_C(1000000000)
+#define PURGE_NS INT64_C(200000000) /* not more often */
 
 #define NOTE_MAGIC "shmbrdg1"
 
@@ -192,7 +192,7 @@ follow_reader(struct in *in)
 	in->mark = in->note->at[in->note->which & 1];
 }
 
-/* The last message stays: it tells the other bridge what is in the stream. */
+/* The last ones stay: they tell the other bridge what is in the stream. */
 static void
 purge(struct in *in)
 {
@@ -202,8 +202,8 @@ purge(struct in *in)
 	jsErrCode code = 0;
 	natsStatus s;
 
-	if (keep >= in->next)
-		keep = in->next - 1;
+	if (keep + TOLD > in->next)
+		keep = in->next > TOLD ? in->next - TOLD : 0;
 	if (!option.purge || keep <= in->purged ||
 	    now - in->purge_time < PURGE_NS)
 		return;

@@ -46,11 +46,19 @@ on_error(natsConnection *connection, natsSubscription *subscription,
 	(void)closure;
 }
 
+/* The URL, without a password. */
+static const char *
+server(void)
+{
+	const char *at = strrchr(option.server, '@');
+
+	return at ? at + 1 : option.server;
+}
+
 static __attribute__((noreturn)) void
 fail_connect(natsStatus status)
 {
-	const char *url = option.server;
-	unsigned line;
+	const char *url = server();
 
 	if (status == NATS_NO_SERVER || status == NATS_TIMEOUT)
 		fail(EX_UNAVAILABLE,
@@ -66,7 +74,11 @@ fail_connect(natsStatus status)
 		fail(EX_UNAVAILABLE, "%s: wants TLS: --tls", url);
 	if (status == NATS_SECURE_CONNECTION_WANTED)
 		fail(EX_UNAVAILABLE, "%s: has no TLS", url);
-	fail(EX_UNAVAILABLE, "%s: %s", url, nats_GetLastError(&line));
+	if (status == NATS_SSL_ERROR)
+		fail(EX_UNAVAILABLE,
+		     "%s: TLS fails: %s (--tls-ca=FILE vouches for the server)",
+		     url, nats_GetLastError(NULL));
+	fail(EX_UNAVAILABLE, "%s: %s", url, nats_GetLastError(NULL));
 }
 
 static natsStatus
@@ -99,8 +111,7 @@ make_options(struct bridge *b, int at_once)
 	if (s == NATS_OK)
 		s = set_security(options);
 	if (s != NATS_OK)
-		fail(EX_CONFIG, "%s: %s", option.server,
-		     nats_GetLastError(NULL));
+		fail(EX_CONFIG, "%s: %s", server(), nats_GetLastError(NULL));
 	natsOptions_SetSendAsap(options, at_once);
 	natsOptions_SetName(options, "shmbridge");
 	natsOptions_SetErrorHandler(options, on_error, NULL);
@@ -138,8 +149,7 @@ connect_bridge(struct bridge *b, int at_once)
 	snprintf(all, sizeof(all), "%s.>", b->inbox);
 	s = natsConnection_SubscribeSync(&b->replies, b->connection, all);
 	if (s != NATS_OK || !b->js)
-		fail(EX_UNAVAILABLE, "%s: %s", option.server,
-		     natsStatus_GetText(s));
+		fail(EX_UNAVAILABLE, "%s: %s", server(), natsStatus_GetText(s));
 	/* What is on its way to us is limited by what we asked for. */
 	natsSubscription_SetPendingLimits(b->replies, -1, -1);
 }
@@ -155,8 +165,7 @@ next_reply(struct bridge *b, int64_t milliseconds)
 	if (s == NATS_OK)
 		return reply;
 	if (s != NATS_TIMEOUT && natsConnection_IsClosed(b->connection))
-		fail(EX_NOPERM, "%s: the server refuses us by now",
-		     option.server);
+		fail(EX_NOPERM, "%s: the server refuses us by now", server());
 	return NULL;
 }
 
@@ -188,8 +197,7 @@ may_pass(struct bridge *b, natsStatus status, int code)
 				   "waits for it"
 				 : "--create makes it");
 	if (code == CODE_DISABLED_FOR_ACCOUNT)
-		fail(EX_NOPERM, "%s: this account has no JetStream",
-		     option.server);
+		fail(EX_NOPERM, "%s: this account has no JetStream", server());
 	natsConnection_GetLastError(b->connection, &last);
 	if (last && strstr(last, "ermissions"))
 		fail(EX_NOPERM, "%s: %s: the user needs the right to it",
@@ -202,7 +210,7 @@ may_pass(struct bridge *b, natsStatus status, int code)
 		fail(EX_UNAVAILABLE,
 		     "%s: JetStream is not enabled: nats-server -js -sd "
 		     "DIRECTORY",
-		     option.server);
+		     server());
 	fail(EX_UNAVAILABLE, "%s: %s, %d: %s", b->stream,
 	     natsStatus_GetText(status), code, nats_GetLastError(NULL));
 }

@@ -26,7 +26,7 @@
 
 #define WINDOW 2048 /* messages under way, at most */
 #define WINDOW_BYTES (8 << 20) /* the same; the last one may exceed it */
-#define HANDLES 32 /* MPMC: messages under way */
+#define HANDLES TOLD /* MPMC: messages under way */
 #define ACKNOWLEDGE 64 /* ask after so many messages, or so many bytes */
 #define ACKNOWLEDGE_BYTES (256 << 10)
 #define ANSWER_NS INT64_C(5000000000) /* no answer for so long: doubt */
@@ -51,6 +51,7 @@ struct out {
 	uint64_t base;
 	unsigned generation; /* of the chain; answers to older ones are void */
 	int doubt;
+	int probing; /* nothing of this chain has been confirmed */
 	unsigned reconnects;
 	int64_t heard; /* when the server last answered */
 	int64_t patience; /* ms, to wait for an answer beside new messages */
@@ -207,8 +208,9 @@ publish_one(struct out *o, const struct held *held, uint64_t after, int ask)
 	natsMsg *message = NULL;
 	natsStatus s;
 
-	snprintf(reply, sizeof(reply), "%s.%u.%" PRIu64, o->b->inbox,
-		 o->generation, after + 1);
+	if (ask)
+		snprintf(reply, sizeof(reply), "%s.%u.%" PRIu64, o->b->inbox,
+			 o->generation, after + 1);
 	snprintf(id, sizeof(id), "%s-%" PRIx64, o->id, held->position);
 	snprintf(expected, sizeof(expected), "%" PRIu64, after);
 	s = natsMsg_Create(&message, o->b->subject, ask ? reply : NULL,
@@ -230,22 +232,25 @@ publish_one(struct out *o, const struct held *held, uint64_t after, int ask)
 }
 
 /* Send what we hold, as far as the window allows, and ask for an answer at the
- * end of it at the latest. */
+ * end of it at the latest. A new chain begins with one message, answered: if it
+ * is refused, then for a reason of its own, such as a full stream. */
 static void
 publish(struct out *o)
 {
-	if (o->sent == o->count || o->flying >= WINDOW_BYTES)
+	size_t end = o->probing ? 1 : o->count;
+
+	if (o->sent >= end || !o->count || o->flying >= WINDOW_BYTES)
 		return;
 	if (!o->sent)
 		o->heard = now_ns();
 	o->patience = 1;
-	while (o->sent < o->count && o->flying < WINDOW_BYTES) {
+	while (o->sent < end && o->flying < WINDOW_BYTES) {
 		const struct held *held = &o->held[o->sent];
 		int ask;
 
 		o->flying += held->size;
 		o->unasked_bytes += held->size;
-		ask = o->sent + 1 == o->count || o->flying >= WINDOW_BYTES ||
+		ask = o->sent + 1 == end || o->flying >= WINDOW_BYTES ||
 		      ++o->unasked >= ACKNOWLEDGE ||
 		      o->unasked_bytes >= ACKNOWLEDGE_BYTES;
 		if (ask)
@@ -275,6 +280,7 @@ acknowledge(struct out *o, uint64_t sequence)
 		bytes += o->held[i].size;
 	release(o, 0, count);
 	o->base = o->acknowledged = sequence;
+	o->probing = 0;
 	o->sent -= count;
 	o->flying -= bytes;
 	atomic_fetch_add(&o->b->messages, count);
@@ -313,13 +319,16 @@ take_answer(struct out *o, natsMsg *answer)
 		return;
 	}
 	o->doubt = 1;
-	/* Somebody was faster: ask. Else it is full, or a message is too long
-	 * for it, or it is gone: tell, and do not ask at once. */
-	if (code == CODE_WRONG_LAST_SEQUENCE)
+	/* All behind one that was refused is out of place. Else the first one
+	 * says why: it is full, or a message is too long for it, or it is gone.
+	 */
+	if (code == CODE_WRONG_LAST_SEQUENCE && !o->probing)
 		return;
-	if (code && code != o->refused)
-		say(o->b, "%s: stores nothing for now: %s", o->b->stream, text);
-	o->refused = code;
+	if (code != CODE_WRONG_LAST_SEQUENCE && code != o->refused) {
+		say(o->b, "%s: stores nothing for now: %s", o->b->stream,
+		    *text ? text : "gone, or out of reach");
+		o->refused = code;
+	}
 	pause_ms(100);
 }
 
@@ -421,6 +430,7 @@ ask(struct out *o)
 	o->sent = o->flying = o->unasked = o->unasked_bytes = 0;
 	o->generation++;
 	o->doubt = 0;
+	o->probing = 1;
 	o->heard = now_ns();
 }
 

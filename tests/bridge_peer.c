@@ -7,6 +7,9 @@
  *		bytes or, if that is 0, of 8 to 200; waits until all are taken
  *	consume RING COUNT [HOLD]	takes that many different ones and
  *		checks them; after each HOLD sleeps a millisecond
+ *	halfway URL STREAM RING COUNT	does what a bridge has done that dies
+ *		before any answer comes: the first half of COUNT messages are
+ *		in the stream, all are in the ring
  *	publish URL COUNT SIZE	the same number to a stream of their own by
  *		the library's own asynchronous call, for comparison
  */
@@ -160,29 +163,74 @@ consume(int arguments, char **argument)
 }
 
 #if HAVE_NATS
+static jsCtx *
+connect_to(const char *url, const char *stream, const char *subject)
+{
+	static natsConnection *connection;
+	jsCtx *js = NULL;
+	jsStreamConfig config;
+	natsStatus s = natsConnection_ConnectTo(&connection, url);
+
+	jsStreamConfig_Init(&config);
+	config.Name = stream;
+	config.Subjects = &subject;
+	config.SubjectsLen = 1;
+	config.Duplicates = 100000000;
+	if (s == NATS_OK)
+		s = natsConnection_JetStream(&js, connection, NULL);
+	if (s == NATS_OK)
+		s = js_AddStream(NULL, js, &config, NULL, NULL);
+	if (s != NATS_OK)
+		fail(url, natsStatus_GetText(s));
+	return js;
+}
+
+static int
+halfway(char **argument)
+{
+	size_t count = strtoull(argument[3], NULL, 10);
+	char subject[128], name[80];
+	unsigned char id[16];
+	struct iovec messages[64];
+	struct shmring ring;
+	jsPubOptions options;
+	jsCtx *js;
+	uint64_t position;
+	natsStatus s = NATS_OK;
+
+	snprintf(subject, sizeof(subject), "shmring.%s", argument[1]);
+	js = connect_to(argument[0], argument[1], subject);
+	if (shmring_open(&ring, argument[2], SHMRING_CONSUMER, -1) ||
+	    shmring_peek_n(&ring, messages, count) != (ssize_t)count)
+		fail("halfway", "the messages are not in the ring");
+	shmring_id(&ring, id);
+	for (int i = 0; i < 16; i++)
+		snprintf(name + 2 * i, 3, "%02x", id[i]);
+	position = shmring_position(&ring, SHMRING_CONSUMER);
+	for (size_t i = 0; i < count / 2 && s == NATS_OK; i++) {
+		snprintf(name + 32, 20, "-%" PRIx64, position);
+		position += (messages[i].iov_len + 15) & ~UINT64_C(7);
+		jsPubOptions_Init(&options);
+		options.MsgId = name;
+		s = js_Publish(NULL, js, subject, messages[i].iov_base,
+			       (int)messages[i].iov_len, &options, NULL);
+	}
+	if (s != NATS_OK)
+		fail("halfway", natsStatus_GetText(s));
+	kill(getpid(), SIGKILL);
+	return 0;
+}
+
 static int
 publish(char **argument)
 {
 	long count = strtol(argument[1], NULL, 10);
 	size_t size = strtoull(argument[2], NULL, 10);
-	const char *subjects[] = { "bare" };
-	jsStreamConfig config;
-	natsConnection *connection = NULL;
-	jsOptions options;
-	jsCtx *js = NULL;
+	jsCtx *js = connect_to(argument[0], "bare", "bare");
 	void *data = calloc(1, size + 1);
+	natsStatus s = NATS_OK;
 	int64_t start;
-	natsStatus s = natsConnection_ConnectTo(&connection, argument[0]);
 
-	jsOptions_Init(&options);
-	jsStreamConfig_Init(&config);
-	config.Name = "bare";
-	config.Subjects = subjects;
-	config.SubjectsLen = 1;
-	if (s == NATS_OK)
-		s = natsConnection_JetStream(&js, connection, &options);
-	if (s == NATS_OK)
-		s = js_AddStream(NULL, js, &config, NULL, NULL);
 	start = now_ns();
 	for (long i = 0; i < count && s == NATS_OK; i++)
 		s = js_PublishAsync(js, "bare", data, (int)size, NULL);
@@ -194,8 +242,6 @@ publish(char **argument)
 		(double)count * 1e9 / (double)(now_ns() - start));
 	js_DeleteStream(js, "bare", NULL, NULL);
 	free(data);
-	jsCtx_Destroy(js);
-	natsConnection_Destroy(connection);
 	return 0;
 }
 #endif
@@ -208,6 +254,8 @@ main(int argc, char **argv)
 	if (argc >= 4 && !strcmp(argv[1], "consume"))
 		return consume(argc - 2, argv + 2);
 #if HAVE_NATS
+	if (argc == 6 && !strcmp(argv[1], "halfway"))
+		return halfway(argv + 2);
 	if (argc == 5 && !strcmp(argv[1], "publish"))
 		return publish(argv + 2);
 #endif
