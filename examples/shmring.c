@@ -235,11 +235,11 @@ walk(struct view *v, uint64_t limit, int print, uint64_t *last, uint64_t keep)
 
 	v->impatient = 1; /* what is still being written is not there */
 	while (!stop && count < limit &&
-	       shmring__ahead(v->end, v->position) > 0) {
+	       shmring__distance(v->end, v->position) > 0) {
 		got = view_next(v);
 		if (got <= 0)
 			break;
-		if (shmring__ahead(v->end, v->at) <= 0)
+		if (shmring__distance(v->end, v->at) <= 0)
 			break;
 		if (last)
 			last[count % keep] = v->at;
@@ -438,7 +438,7 @@ reason_to_keep(const struct look *look)
 static int
 remove_unused(struct look *look)
 {
-	return shmring__sweep(look->path, 1);
+	return shmring__remove_temporary(look->path, 1);
 }
 
 static int
@@ -495,10 +495,10 @@ recover(struct look *look)
 	if (!result)
 		result = shmring__map_all(&r, 0);
 	if (!result) {
-		shmring__aim(&r);
+		shmring__set_pointers(&r);
 		result = shmring__recover_all(&r);
 	}
-	shmring__let_go(&r);
+	shmring__unmap(&r);
 	return result;
 }
 

@@ -159,7 +159,7 @@ check_line(struct findings *f, const struct look *look, uint32_t i)
 		uint64_t cursor = SHMRING__LOAD(
 			side == SHMRING__READ ? r->head : r->tail, ACQUIRE);
 		if (intent[side] != SHMRING__NONE &&
-		    shmring__ahead(intent[side], cursor) > 0)
+		    shmring__distance(intent[side], cursor) > 0)
 			found(f,
 			      "participant %u: shows position %" PRIu64
 			      " that nobody has come to: damaged; remove "
@@ -267,7 +267,7 @@ check_chain(struct findings *f, struct look *look)
 		      "%" PRIu64 ", are too far apart: damaged; remove the "
 		      "ring",
 		      head, taken);
-	if (shmring__ahead(tail, head) > 0 && tail - head > capacity)
+	if (shmring__distance(tail, head) > 0 && tail - head > capacity)
 		found(f,
 		      "head %" PRIu64 " and tail %" PRIu64 " are further "
 		      "apart than the ring is large: damaged; remove the "
@@ -275,7 +275,7 @@ check_chain(struct findings *f, struct look *look)
 		      head, tail);
 	for (; p - head <= capacity; count++) {
 		header = SHMRING__LOAD(shmring__header_at(r, p), ACQUIRE);
-		if (shmring__ahead(SHMRING__LOAD(r->head, ACQUIRE), p) > 0)
+		if (shmring__distance(SHMRING__LOAD(r->head, ACQUIRE), p) > 0)
 			return; /* read and perhaps overwritten by now */
 		if (!header)
 			break;
@@ -294,7 +294,7 @@ check_chain(struct findings *f, struct look *look)
 		      "the records from position %" PRIu64 " on have no "
 		      "end: damaged; remove the ring",
 		      head);
-	else if (shmring__ahead(tail, p) > 0)
+	else if (shmring__distance(tail, p) > 0)
 		found(f,
 		      "no record at position %" PRIu64 ", but the producer "
 		      "has come to %" PRIu64 ": damaged; remove the ring",
@@ -318,7 +318,7 @@ check_slot(const struct look *look, uint64_t i, struct tally *t)
 	const struct shmring *r = &look->ring;
 	/* In this order: what was seen cannot be beyond tail. */
 	uint64_t s = SHMRING__LOAD(&r->states[i], ACQUIRE);
-	uint64_t a = SHMRING__LOAD(shmring__a(r, i), ACQUIRE);
+	uint64_t a = SHMRING__LOAD(shmring__phase_word(r, i), ACQUIRE);
 	uint64_t length = shmring__length_of(r, i, a);
 	uint64_t tail = SHMRING__LOAD(r->tail, ACQUIRE);
 	uint64_t phase = a >> r->length_bits, f = s >> 12;
@@ -329,7 +329,7 @@ check_slot(const struct look *look, uint64_t i, struct tally *t)
 	if (phase > 2 * turns || (!odd && (a & r->length_mask)) ||
 	    (odd && length > r->geometry.slot_size &&
 	     length != shmring__aborted(r))) {
-		if (SHMRING__LOAD(shmring__a(r, i), ACQUIRE) == a &&
+		if (SHMRING__LOAD(shmring__phase_word(r, i), ACQUIRE) == a &&
 		    !t->bad++) {
 			t->bad_at = i;
 			t->bad_a = a;
@@ -357,7 +357,7 @@ check_slots(struct findings *f, struct look *look)
 	struct tally t;
 
 	/* Tail is the later look: it may have gone on, head not beyond it. */
-	if (shmring__ahead(tail, head) < 0)
+	if (shmring__distance(tail, head) < 0)
 		found(f,
 		      "head %" PRIu64 " is beyond tail %" PRIu64
 		      ": damaged; remove the ring",

@@ -206,7 +206,7 @@ look_at(struct look *look, const char *name)
 	if (!look->error)
 		look->error = shmring__watch_forks(r);
 	if (!look->error)
-		shmring__aim(r);
+		shmring__set_pointers(r);
 	return look->error;
 }
 
@@ -215,7 +215,7 @@ look_away(struct look *look)
 {
 	free(look->people);
 	look->people = NULL;
-	shmring__let_go(&look->ring);
+	shmring__unmap(&look->ring);
 }
 
 /* ---- who takes part ---- */
@@ -497,7 +497,7 @@ look_at_all(struct looks *looks)
 			looks->count++;
 		else
 			free(look->people);
-		shmring__let_go(&look->ring);
+		shmring__unmap(&look->ring);
 	}
 	closedir(directory);
 	if (looks->count)

@@ -62,7 +62,7 @@ view_spsc(struct view *v)
 
 	for (int tries = 0; tries < VIEW_TRIES; tries++) {
 		uint64_t head = SHMRING__LOAD(r->head, ACQUIRE), header, size;
-		if (shmring__ahead(head, v->position) > 0) {
+		if (shmring__distance(head, v->position) > 0) {
 			v->missed += head - v->position;
 			v->position = head;
 		} else if (v->position - head > r->geometry.capacity) {
@@ -76,8 +76,8 @@ view_spsc(struct view *v)
 			       size);
 		/* The copy before the look that judges it. */
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-		if (shmring__ahead(SHMRING__LOAD(r->head, RELAXED),
-				   v->position) > 0)
+		if (shmring__distance(SHMRING__LOAD(r->head, RELAXED),
+				      v->position) > 0)
 			continue;
 		if (!header)
 			return 0;
@@ -85,7 +85,7 @@ view_spsc(struct view *v)
 			return -EBADMSG;
 		v->size = size;
 		v->at = v->position;
-		v->again = shmring__ahead(
+		v->again = shmring__distance(
 				   SHMRING__LOAD(shmring__doubtful(r), RELAXED),
 				   v->position) > 0;
 		v->position += shmring__record_size(size);
@@ -118,8 +118,8 @@ view_slot(struct view *v, uint64_t p)
 {
 	struct shmring *r = &v->look->ring;
 	uint64_t want = shmring__phase(r, p, 1);
-	uint64_t a = SHMRING__LOAD(shmring__a(r, p), ACQUIRE); /* A4 */
-	uint64_t s = SHMRING__LOAD(shmring__s_of(r, p), ACQUIRE); /* A5 */
+	uint64_t a = SHMRING__LOAD(shmring__phase_word(r, p), ACQUIRE); /* A4 */
+	uint64_t s = SHMRING__LOAD(shmring__state_word(r, p), ACQUIRE); /* A5 */
 	uint64_t phase = a >> r->length_bits, state = s & 7;
 
 	if (phase != want)
@@ -132,7 +132,7 @@ view_slot(struct view *v, uint64_t p)
 		memcpy(v->data, shmring__slot(r, p) + 8, v->size);
 	/* The copy before the look that judges it. */
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	if (SHMRING__LOAD(shmring__a(r, p), RELAXED) != a)
+	if (SHMRING__LOAD(shmring__phase_word(r, p), RELAXED) != a)
 		return SLOT_AGAIN;
 	/* Too late to count: its writer pushes it again, elsewhere. */
 	if (s >> 12 > want &&
@@ -142,7 +142,7 @@ view_slot(struct view *v, uint64_t p)
 		return SLOT_PASSED;
 	v->at = p;
 	v->again = state == SHMRING__S_ORPHAN;
-	if (shmring__ahead(v->first, p) > 0 && !v->again) {
+	if (shmring__distance(v->first, p) > 0 && !v->again) {
 		v->again = in_dead_hands(v->look, p);
 		if (!v->again && !v->in_hands)
 			return SLOT_PASSED;
@@ -161,10 +161,10 @@ view_mpmc(struct view *v)
 		int found;
 
 		tail = SHMRING__LOAD(r->tail, ACQUIRE);
-		if (shmring__ahead(tail, v->position) <= 0)
+		if (shmring__distance(tail, v->position) <= 0)
 			return 0;
 		if (tail - v->position > slots) { /* they went round */
-			if (shmring__ahead(tail, v->first) > 0 &&
+			if (shmring__distance(tail, v->first) > 0 &&
 			    tail - v->first > slots)
 				v->missed += tail - slots - v->position;
 			v->position = tail - slots;
@@ -179,7 +179,7 @@ view_mpmc(struct view *v)
 			return -EBADMSG;
 		/* Unseen, if it was unread when we came. */
 		v->missed += found == SLOT_PASSED &&
-			     shmring__ahead(v->position, v->first) >= 0;
+			     shmring__distance(v->position, v->first) >= 0;
 		v->position++;
 		if (found == SLOT_MESSAGE)
 			return 1;

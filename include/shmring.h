@@ -313,8 +313,8 @@ SHMRING_SCOPE int shmring_create_memfd(struct shmring *ring,
 SHMRING_SCOPE int shmring_open_fd(struct shmring *ring, int fd, unsigned roles);
 SHMRING_SCOPE int shmring_fd(const struct shmring *ring);
 /* Another handle on the same ring, for another thread or another role. -EBADF:
- * not open; -ESTALE: a parent process's, which seems to be here still as long as
- * we have its descriptor (close that, then open), or the ring was replaced;
+ * not open; -ESTALE: a parent process's, which seems to be here still as long
+ * as we have its descriptor (close that, then open), or the ring was replaced;
  * -ENXIO: no /proc; else as open. */
 SHMRING_SCOPE int shmring_dup(struct shmring *copy, const struct shmring *ring,
 			      unsigned roles);
@@ -552,7 +552,7 @@ shmring__cas(uint64_t *place, uint64_t from, uint64_t to)
 #define SHMRING__WATCHES 8u /* tell all of every step (flush) */
 #define SHMRING__CALLS 15u /* any that a wake-up answers */
 #define SHMRING__SLEEPY 16u /* they sleep at every turn: fence, then look */
-#define SHMRING__STIRS 31u /* any of these */
+#define SHMRING__NOTIFY 31u /* any of these */
 #define SHMRING__GENERATION 32u
 #define SHMRING__EPOCH (UINT32_C(1) << 26)
 #define SHMRING__GENERATIONS (SHMRING__EPOCH - SHMRING__GENERATION)
@@ -714,7 +714,7 @@ struct shmring__claim { /* a message in hands */
 	uint64_t position;
 	uint64_t size;
 	unsigned char *data;
-	int state;
+	int hold;
 };
 #define SHMRING__IDLE 0 /* states of a claim */
 #define SHMRING__HELD 1
@@ -746,7 +746,7 @@ struct shmring { /* private: one participant, in its own memory */
 	uint64_t usual; /* SPSC reader: size of the last record */
 	uint64_t *states; /* MPMC: S */
 	uint64_t stride;
-	uint64_t ahead; /* what is fetched; SPSC: bytes, MPMC: slots */
+	uint64_t fetch_ahead; /* what is fetched; SPSC: bytes, MPMC: slots */
 	uint32_t spsc; /* open, and that engine; else look for a canary first */
 	uint64_t length_mask; /* MPMC: of the length in A */
 	uint32_t mode, shift, length_bits;
@@ -789,6 +789,33 @@ struct shmring { /* private: one participant, in its own memory */
  *
  * All calls into it; none changes errno, failures are negative errnos.
  * ------------------------------------------------------------------------ */
+
+/* The kernel's names, for which libc wants _GNU_SOURCE, or newer headers. */
+#define SHMRING__FUTEX_WAKE_SHARED 1
+#define SHMRING__FUTEX_WAIT_BITSET_SHARED 9
+#define SHMRING__PIDFD_OPEN 434 /* the same number on all machines */
+#define SHMRING__MEMBARRIER_GLOBAL_EXPEDITED 2
+#define SHMRING__MEMBARRIER_REGISTER_GLOBAL_EXPEDITED 4
+#define SHMRING__MADV_HUGEPAGE 14
+#define SHMRING__MADV_WIPEONFORK 18 /* Linux 4.14 */
+#define SHMRING__MADV_COLLAPSE 25 /* Linux 6.1 */
+#define SHMRING__F_OFD_GETLK 36
+#define SHMRING__F_OFD_SETLK 37
+#define SHMRING__F_ADD_SEALS 1033
+#define SHMRING__F_GET_SEALS 1034
+#define SHMRING__F_SEAL_SEAL 1
+#define SHMRING__F_SEAL_SHRINK 2
+#define SHMRING__F_SEAL_GROW 4
+#define SHMRING__MFD_CLOEXEC 1
+#define SHMRING__MFD_ALLOW_SEALING 2
+#define SHMRING__MFD_HUGETLB 4
+#define SHMRING__MFD_HUGE_2MB (21 << 26)
+#define SHMRING__AT_EMPTY_PATH 0x1000
+#define SHMRING__O_TMPFILE (020000000 | O_DIRECTORY)
+#define SHMRING__RENAME_EXCHANGE 2
+#define SHMRING__IN_CREATE 0x100
+#define SHMRING__IN_MOVED_TO 0x80
+#define SHMRING__TMPFS_MAGIC 0x01021994
 
 SHMRING__COLD long
 shmring__os(long number, long a, long b, long c, long d, long e, long f)
@@ -839,7 +866,7 @@ shmring__futex_wait(uint32_t *word, uint32_t value, int64_t until)
 {
 	struct timespec time = shmring__timespec(until);
 	long result = shmring__os(SYS_futex, (long)word,
-				  9 /* FUTEX_WAIT_BITSET, shared */,
+				  SHMRING__FUTEX_WAIT_BITSET_SHARED,
 				  (long)value, (long)&time, 0, -1);
 	if (result == 0 || result == -EAGAIN || result == -EINTR ||
 	    result == -ETIMEDOUT)
@@ -850,11 +877,9 @@ shmring__futex_wait(uint32_t *word, uint32_t value, int64_t until)
 SHMRING__COLD long
 shmring__futex_wake(uint32_t *word, int count)
 {
-	return shmring__os(SYS_futex, (long)word, 1 /* FUTEX_WAKE, shared */,
+	return shmring__os(SYS_futex, (long)word, SHMRING__FUTEX_WAKE_SHARED,
 			   count, 0, 0, 0);
 }
-
-#define SHMRING__MEMBARRIER 2 /* GLOBAL_EXPEDITED; + 2 registers for it */
 
 /* 0 if every registered thread has passed a full fence since the call. */
 SHMRING__COLD int
@@ -862,8 +887,9 @@ shmring__membarrier(struct shmring *ring)
 {
 	(void)ring;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* F5 */
-	return (int)shmring__os(SYS_membarrier, SHMRING__MEMBARRIER, 0, 0, 0, 0,
-				0);
+	return (int)shmring__os(SYS_membarrier,
+				SHMRING__MEMBARRIER_GLOBAL_EXPEDITED, 0, 0, 0,
+				0, 0);
 }
 
 #if !defined(_GNU_SOURCE)
@@ -879,8 +905,8 @@ shmring__cpu(void)
 	return cpu < 0 ? 0 : (uint32_t)cpu + 1;
 }
 
-/* A descriptor just got, or its error. Never 0, 1 or 2: where these were closed,
- * whoever believes in them would read and write the ring. */
+/* A descriptor just got, or its error. Never 0, 1 or 2: where these were
+ * closed, whoever believes in them would read and write the ring. */
 SHMRING__COLD int
 shmring__above_stdio(long fd)
 {
@@ -955,7 +981,7 @@ shmring__process_gone(uint32_t pid, uint64_t start)
 	if (shmring__os(SYS_kill, (long)pid, 0, 0, 0, 0, 0) == -ESRCH)
 		return 1;
 	int fd = shmring__above_stdio(
-		shmring__os(434 /* pidfd_open */, (long)pid, 0, 0, 0, 0, 0));
+		shmring__os(SHMRING__PIDFD_OPEN, (long)pid, 0, 0, 0, 0, 0));
 	int64_t now = shmring__start_time(pid);
 	/* pid used again? */
 	int gone = start && now >= 0 && (uint64_t)now != start;
@@ -983,8 +1009,6 @@ shmring__byte(short type, uint32_t index)
 	return lock;
 }
 
-#define SHMRING__GETLK 36 /* F_OFD_GETLK */
-#define SHMRING__SETLK 37 /* F_OFD_SETLK */
 #define SHMRING__OPENER 4096 /* + a line's: who is about to take it */
 #define SHMRING__REPLACER 65536 /* the byte of who may rename the segment */
 
@@ -992,8 +1016,8 @@ SHMRING__COLD int
 shmring__lock(int fd, short type, uint32_t index)
 {
 	struct flock lock = shmring__byte(type, index);
-	return (int)shmring__os(SYS_fcntl, fd, SHMRING__SETLK, (long)&lock, 0,
-				0, 0);
+	return (int)shmring__os(SYS_fcntl, fd, SHMRING__F_OFD_SETLK,
+				(long)&lock, 0, 0, 0);
 }
 
 /* Whether another open file holds the byte; also if that cannot be told. Asks
@@ -1005,8 +1029,8 @@ SHMRING__COLD int
 shmring__locked(int fd, uint32_t index)
 {
 	struct flock lock = shmring__byte(F_RDLCK, index);
-	return shmring__os(SYS_fcntl, fd, SHMRING__GETLK, (long)&lock, 0, 0,
-			   0) != 0 ||
+	return shmring__os(SYS_fcntl, fd, SHMRING__F_OFD_GETLK, (long)&lock, 0,
+			   0, 0) != 0 ||
 	       lock.l_type != F_UNLCK;
 }
 
@@ -1049,10 +1073,10 @@ shmring__reserve_pages(uint64_t length, uint64_t page, unsigned char **start)
 SHMRING__COLD int
 shmring__collapse(unsigned char *at, uint64_t length)
 {
-	shmring__os(SYS_madvise, (long)at, (long)length, 14 /* MADV_HUGEPAGE */,
+	shmring__os(SYS_madvise, (long)at, (long)length, SHMRING__MADV_HUGEPAGE,
 		    0, 0, 0);
 	long error = shmring__os(SYS_madvise, (long)at, (long)length,
-				 25 /* MADV_COLLAPSE, Linux 6.1 */, 0, 0, 0);
+				 SHMRING__MADV_COLLAPSE, 0, 0, 0);
 	return error == -EINVAL ? -EOPNOTSUPP : (int)error;
 }
 
@@ -1100,7 +1124,7 @@ shmring__count(uint64_t *counter, uint64_t more)
 }
 
 static inline struct shmring__line *
-shmring__mine(const struct shmring *r)
+shmring__own_line(const struct shmring *r)
 {
 	return r->line[SHMRING__WRITE] ? r->line[SHMRING__WRITE]
 				       : r->line[SHMRING__READ];
@@ -1143,8 +1167,8 @@ shmring__wake(struct shmring *r, uint32_t *word, int all)
 			__atomic_compare_exchange_n(word, &next, next & ~more,
 						    0, __ATOMIC_RELAXED,
 						    __ATOMIC_RELAXED);
-		if (shmring__mine(r)) /* not while we attach */
-			shmring__count(&shmring__mine(r)->wakes, 1);
+		if (shmring__own_line(r)) /* not while we attach */
+			shmring__count(&shmring__own_line(r)->wakes, 1);
 		return;
 	}
 }
@@ -1166,7 +1190,7 @@ shmring__not_sleepy(uint32_t *word, uint32_t seen)
 
 /* Something was published and the word is not clear: wake who waits. */
 SHMRING__COLD void
-shmring__stir(struct shmring *r, uint32_t *word, int side)
+shmring__notify_word(struct shmring *r, uint32_t *word, int side)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* W1, for the SLEEPY */
 	uint32_t seen = SHMRING__LOAD(word, RELAXED); /* carried: W1 */
@@ -1180,34 +1204,34 @@ shmring__stir(struct shmring *r, uint32_t *word, int side)
 }
 
 SHMRING__COLD void
-shmring__announce_data(struct shmring *r)
+shmring__notify_data(struct shmring *r)
 {
-	shmring__stir(r, &r->notice->data, SHMRING__WRITE);
+	shmring__notify_word(r, &r->notice->data, SHMRING__WRITE);
 }
 
 /* After a publication: does anybody wait for it? */
 SHMRING__HOT void
-shmring__announce(struct shmring *r)
+shmring__notify(struct shmring *r)
 {
 	/* W1 */
 	if (SHMRING__RARELY(SHMRING__LOAD(&r->notice->data, SEQ_CST) &
-			    SHMRING__STIRS))
-		shmring__announce_data(r);
+			    SHMRING__NOTIFY))
+		shmring__notify_data(r);
 }
 
 SHMRING__COLD void
-shmring__announce_space(struct shmring *r)
+shmring__notify_space(struct shmring *r)
 {
-	shmring__stir(r, &r->notice->space, SHMRING__READ);
+	shmring__notify_word(r, &r->notice->space, SHMRING__READ);
 }
 
 /* No producer is left and a consumer has let go of a message: it may have been
  * the last one, which all who wait shall see. */
 SHMRING__COLD void
-shmring__announce_end(struct shmring *r)
+shmring__notify_end(struct shmring *r)
 {
 	/* W1 */
-	if (!(SHMRING__LOAD(&r->notice->data, SEQ_CST) & SHMRING__STIRS))
+	if (!(SHMRING__LOAD(&r->notice->data, SEQ_CST) & SHMRING__NOTIFY))
 		return;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* W1, for the SLEEPY */
 	/* carried: W1 */
@@ -1218,7 +1242,7 @@ shmring__announce_end(struct shmring *r)
 /* Change attn. Its version grows first, so that whoever wants to change a bit
  * by what it saw before either fails or sees our cause (R8). */
 SHMRING__COLD void
-shmring__attend(struct shmring *r, uint64_t set, uint64_t clear)
+shmring__change_attn(struct shmring *r, uint64_t set, uint64_t clear)
 {
 	uint64_t *attn = &r->notice->attn;
 	/* R8; seq_cst: before HEAVY, or whatever the caller does next */
@@ -1250,7 +1274,7 @@ shmring__refusal(const struct shmring *r, int side)
 		return r->poisoned;
 	if (!r->line[side])
 		return -EPERM;
-	if (r->held[side].state != SHMRING__IDLE)
+	if (r->held[side].hold != SHMRING__IDLE)
 		return -EBUSY;
 	return -EMSGSIZE;
 }
@@ -1275,7 +1299,7 @@ shmring__refusal(const struct shmring *r, int side)
  * writes, so that a successor goes on where a dead one stopped.
  * ------------------------------------------------------------------------ */
 
-/* Longer records than so many times `ahead` are not fetched ahead. */
+/* Longer records than so many times fetch_ahead are not fetched ahead. */
 #define SHMRING__FETCHED 16
 
 SHMRING__HOT uint64_t
@@ -1294,7 +1318,7 @@ shmring__header_at(const struct shmring *r, uint64_t position)
  * lazy, and reading the true head slows it down; so who spins leaves that alone
  * (lazy), but for a look now and then, and before it gives up or sleeps. */
 SHMRING__COLD int
-shmring__spsc_more(struct shmring *r, uint64_t tail, uint64_t need, int lazy)
+shmring__spsc_refresh(struct shmring *r, uint64_t tail, uint64_t need, int lazy)
 {
 	uint64_t capacity = r->geometry.capacity;
 	uint64_t limit = SHMRING__LOAD(r->taken, ACQUIRE) + capacity; /* A3 */
@@ -1311,13 +1335,13 @@ shmring__spsc_more(struct shmring *r, uint64_t tail, uint64_t need, int lazy)
 
 /* Room at tail for a message of size bytes. */
 SHMRING__HOT int
-shmring__spsc_room(struct shmring *r, uint64_t tail, size_t size,
-		   struct shmring__claim *claim, int lazy)
+shmring__spsc_reserve(struct shmring *r, uint64_t tail, size_t size,
+		      struct shmring__claim *claim, int lazy)
 {
 	/* and 8 bytes, for the next header to be cleared */
 	uint64_t need = shmring__record_size(size) + 8;
 	if (SHMRING__RARELY(r->credit - tail < need)) {
-		int error = shmring__spsc_more(r, tail, need, lazy);
+		int error = shmring__spsc_refresh(r, tail, need, lazy);
 		if (error)
 			return error;
 	}
@@ -1345,24 +1369,24 @@ shmring__spsc_fetch(const struct shmring *r, uint64_t position, uint64_t record,
 
 /* The payload is there: where the next record stands, its header cleared. */
 SHMRING__HOT uint64_t
-shmring__spsc_seal(struct shmring *r, const struct shmring__claim *claim,
+shmring__spsc_fill(struct shmring *r, const struct shmring__claim *claim,
 		   size_t size)
 {
 	uint64_t record = shmring__record_size(size);
 	uint64_t next = claim->position + record;
-	if (record / SHMRING__FETCHED < r->ahead &&
-	    r->credit - next >= r->ahead + record)
-		shmring__spsc_fetch(r, next + r->ahead, record, 1);
+	if (record / SHMRING__FETCHED < r->fetch_ahead &&
+	    r->credit - next >= r->fetch_ahead + record)
+		shmring__spsc_fetch(r, next + r->fetch_ahead, record, 1);
 	/* carried by R1 */
 	SHMRING__STORE(shmring__header_at(r, next), 0, RELAXED);
 	return next;
 }
 
 SHMRING__HOT void
-shmring__spsc_deliver(struct shmring *r, const struct shmring__claim *claim,
-		      size_t size)
+shmring__spsc_commit(struct shmring *r, const struct shmring__claim *claim,
+		     size_t size)
 {
-	uint64_t next = shmring__spsc_seal(r, claim, size);
+	uint64_t next = shmring__spsc_fill(r, claim, size);
 	/* R1: the payload and the cleared next header go before */
 	SHMRING__PUBLISH((uint64_t *)(void *)(claim->data - 8), size + 1);
 	SHMRING__STORE(r->tail, next, RELAXED); /* own */
@@ -1378,8 +1402,8 @@ shmring__spsc_unready(struct shmring *r, uint64_t header)
 }
 
 SHMRING__HOT int
-shmring__spsc_front(struct shmring *r, uint64_t head,
-		    struct shmring__claim *claim, size_t limit)
+shmring__spsc_acquire(struct shmring *r, uint64_t head,
+		      struct shmring__claim *claim, size_t limit)
 {
 	uint64_t *place = shmring__header_at(r, head);
 	uint64_t header = SHMRING__LOAD(place, ACQUIRE); /* A1 */
@@ -1394,12 +1418,13 @@ shmring__spsc_front(struct shmring *r, uint64_t head,
 }
 
 SHMRING__COLD void
-shmring__spsc_publish(struct shmring *r, uint64_t head)
+shmring__spsc_publish_taken(struct shmring *r, uint64_t head)
 {
 	SHMRING__PUBLISH(r->taken, head); /* R3: our reads go before */
 	r->published = head;
-	if (SHMRING__LOAD(&r->notice->space, SEQ_CST) & SHMRING__STIRS) /* W1 */
-		shmring__announce_space(r);
+	if (SHMRING__LOAD(&r->notice->space, SEQ_CST) &
+	    SHMRING__NOTIFY) /* W1 */
+		shmring__notify_space(r);
 }
 
 /* A message is being read: where the next one stands. */
@@ -1416,15 +1441,15 @@ shmring__spsc_next(struct shmring *r, const struct shmring__claim *claim)
 		__asm__("" : "+r"(usual));
 	}
 	uint64_t next = claim->position + usual;
-	if (usual / SHMRING__FETCHED < r->ahead)
-		shmring__spsc_fetch(r, next + r->ahead, usual, 0);
+	if (usual / SHMRING__FETCHED < r->fetch_ahead)
+		shmring__spsc_fetch(r, next + r->fetch_ahead, usual, 0);
 	return next;
 }
 
 /* All before head has been read. Tell the writer, now and then, or when it asks
  * for it, that it is free. */
 SHMRING__HOT void
-shmring__spsc_free(struct shmring *r, uint64_t head)
+shmring__spsc_release(struct shmring *r, uint64_t head)
 {
 	/* R2: after the copy, so that a successor sees it again rather than
 	 * never, and that a writer who looks here overwrites nothing */
@@ -1433,7 +1458,7 @@ shmring__spsc_free(struct shmring *r, uint64_t head)
 			    /* hint: who asks so sleeps shortly at first */
 			    (SHMRING__LOAD(&r->notice->space, RELAXED) &
 			     (SHMRING__WATCHES | SHMRING__PROMPT))))
-		shmring__spsc_publish(r, head);
+		shmring__spsc_publish_taken(r, head);
 }
 
 /* We may have so many in hands at once from now on. */
@@ -1499,12 +1524,12 @@ shmring__spsc_hold(struct shmring *r, uint64_t count)
  *                                              come round
  *
  * And who finishes it, if the one who moved dies or stops right there?
- *   LIVE, A < f  whoever looks at the slot: shmring__tidy
+ *   LIVE, A < f  whoever looks at the slot: shmring__help
  *   VOIDING      whoever it blocks, by his own clock (shmring__doubt), or who
  *                recovers; attn need not tell of it yet
  *   WRITER,      its owner; if that is dead, who recovers it or looks through
- *   READER       all slots: shmring__reclaim. Covered means: a LIVE participant
- *                shows the position, so it may be the owner
+ *   READER       all slots: shmring__reclaim_slot. Covered means: a LIVE
+ *                participant shows the position, so it may be the owner
  *   ORPHAN       who recovers the dead reader's line, or looks through all
  *                slots, raises the bit in attn again; who sees the bit adopts
  *
@@ -1530,7 +1555,7 @@ shmring__spsc_hold(struct shmring *r, uint64_t count)
  *           load S              A5
  *           load A again        A4
  *     DOUBT stays until head has passed the position, for which
- *     shmring__reclaim_all looks; so who sees a late phase sees DOUBT. If its
+ *     shmring__reclaim_slots looks; so who sees a late phase sees DOUBT. If its
  *     load of S sees LIVE(f), then its second load of A sees f, or helps.
  *     Impossible: a message is read at a void position, and again where its
  *     writer pushed it anew.
@@ -1577,7 +1602,7 @@ shmring__spsc_hold(struct shmring *r, uint64_t count)
 #endif
 
 SHMRING__HOT uint64_t
-shmring__s(uint64_t phase, uint64_t state)
+shmring__make_state(uint64_t phase, uint64_t state)
 {
 	return phase << 12 | state;
 }
@@ -1589,13 +1614,13 @@ shmring__slot(const struct shmring *r, uint64_t position)
 }
 
 SHMRING__HOT uint64_t *
-shmring__a(const struct shmring *r, uint64_t position)
+shmring__phase_word(const struct shmring *r, uint64_t position)
 {
 	return (uint64_t *)(void *)shmring__slot(r, position);
 }
 
 SHMRING__HOT uint64_t *
-shmring__s_of(const struct shmring *r, uint64_t position)
+shmring__state_word(const struct shmring *r, uint64_t position)
 {
 	return &r->states[position & r->mask];
 }
@@ -1609,7 +1634,7 @@ shmring__phase(const struct shmring *r, uint64_t position, int reader)
 
 /* Signed distance of two positions. */
 SHMRING__HOT int64_t
-shmring__ahead(uint64_t a, uint64_t b)
+shmring__distance(uint64_t a, uint64_t b)
 {
 	return (int64_t)(a - b);
 }
@@ -1623,7 +1648,7 @@ shmring__aborted(const struct shmring *r)
 
 /* WIDE: where the length of a slot's message stands. */
 SHMRING__HOT uint64_t *
-shmring__beside(const struct shmring *r, uint64_t position)
+shmring__length_word(const struct shmring *r, uint64_t position)
 {
 	return (uint64_t *)(void *)(shmring__slot(r, position) + r->stride - 8);
 }
@@ -1636,7 +1661,8 @@ shmring__length_of(const struct shmring *r, uint64_t position, uint64_t a)
 	/* A4; confirmed by the claim, or by what is loaded after it: the slot
 	 * still is this message's */
 	return SHMRING__RARELY(r->wide)
-		       ? SHMRING__LOAD(shmring__beside(r, position), ACQUIRE)
+		       ? SHMRING__LOAD(shmring__length_word(r, position),
+				       ACQUIRE)
 		       : a & r->length_mask;
 }
 
@@ -1667,9 +1693,9 @@ shmring__wake_both(struct shmring *r)
 
 /* S is LIVE(f): let A have come to f. Others may help, and be faster. */
 SHMRING__COLD void
-shmring__help(struct shmring *r, uint64_t p, uint64_t f)
+shmring__help_phase(struct shmring *r, uint64_t p, uint64_t f)
 {
-	uint64_t *word = shmring__a(r, p);
+	uint64_t *word = shmring__phase_word(r, p);
 	uint64_t a = SHMRING__LOAD(word, ACQUIRE); /* A4 */
 	if (a >> r->length_bits < f &&
 	    shmring__cas(word, a, f << r->length_bits)) /* R4 */
@@ -1688,20 +1714,20 @@ shmring__move(struct shmring *r, uint64_t p, uint64_t from, uint64_t state,
 	 * orphan may have come too early with it, and be stopped since. */
 	if ((from & 7) == SHMRING__S_ORPHAN) {
 		count = (count + 8) & SHMRING__S_COUNT;
-		shmring__attend(r, SHMRING__DOUBT, 0);
+		shmring__change_attn(r, SHMRING__DOUBT, 0);
 	}
 	if (state == SHMRING__S_ORPHAN)
-		shmring__attend(r, bits, 0);
-	if (!shmring__cas(shmring__s_of(r, p), from, /* R5 */
-			  shmring__s(f, state) | count))
+		shmring__change_attn(r, bits, 0);
+	if (!shmring__cas(shmring__state_word(r, p), from, /* R5 */
+			  shmring__make_state(f, state) | count))
 		return 0;
 	switch (state) {
 	case SHMRING__S_LIVE:
 		if ((from & 7) != SHMRING__S_VOIDING)
-			shmring__help(r, p, f);
+			shmring__help_phase(r, p, f);
 		break;
 	case SHMRING__S_ORPHAN: /* the bits may just have been cleared */
-		shmring__attend(r, bits, 0);
+		shmring__change_attn(r, bits, 0);
 		shmring__wake(r, &r->notice->data, 1);
 		break;
 	case SHMRING__S_WRITER:
@@ -1723,10 +1749,10 @@ SHMRING__COLD int
 shmring__decide(struct shmring *r, uint64_t p, uint64_t s, int dead)
 {
 	uint64_t phase = s >> 12;
-	shmring__attend(r, SHMRING__DOUBT, 0);
+	shmring__change_attn(r, SHMRING__DOUBT, 0);
 	if (!dead && !shmring__heavy(r))
 		return 0;
-	uint64_t a = SHMRING__LOAD(shmring__a(r, p), ACQUIRE); /* A4 */
+	uint64_t a = SHMRING__LOAD(shmring__phase_word(r, p), ACQUIRE); /* A4 */
 	if (a >> r->length_bits >= phase)
 		shmring__move(r, p, s, SHMRING__S_LIVE, phase);
 	else if (phase & 1)
@@ -1739,16 +1765,16 @@ shmring__decide(struct shmring *r, uint64_t p, uint64_t s, int dead)
 /* Finish what others left undone at a slot: a hand-back, a decision. Loads S
  * (A5), then A, in this order. 1: something changed, look again. */
 SHMRING__COLD int
-shmring__tidy(struct shmring *r, uint64_t p, uint64_t *s, uint64_t *a)
+shmring__help(struct shmring *r, uint64_t p, uint64_t *s, uint64_t *a)
 {
-	*s = SHMRING__LOAD(shmring__s_of(r, p), ACQUIRE); /* A5 */
-	*a = SHMRING__LOAD(shmring__a(r, p), ACQUIRE); /* A4 */
+	*s = SHMRING__LOAD(shmring__state_word(r, p), ACQUIRE); /* A5 */
+	*a = SHMRING__LOAD(shmring__phase_word(r, p), ACQUIRE); /* A4 */
 	uint64_t f = *s >> 12;
 	int reached = *a >> r->length_bits >= f;
 	switch (*s & 7) {
 	case SHMRING__S_LIVE:
 		if (!reached)
-			shmring__help(r, p, f);
+			shmring__help_phase(r, p, f);
 		return !reached;
 	case SHMRING__S_VOIDING:
 		if (reached)
@@ -1770,7 +1796,7 @@ shmring__settle(struct shmring *r, uint64_t p, uint64_t want)
 {
 	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
 		uint64_t s, a;
-		if (shmring__tidy(r, p, &s, &a))
+		if (shmring__help(r, p, &s, &a))
 			continue;
 		uint64_t f = s >> 12;
 		/* Open only for whom A still is as it was before S was read:
@@ -1789,8 +1815,8 @@ shmring__settle(struct shmring *r, uint64_t p, uint64_t want)
 		 * void it for this turn, too, once head has passed the last. */
 		uint64_t before = p - (r->mask + 1);
 		if (f != want || (want & 1) ||
-		    shmring__ahead(SHMRING__LOAD(r->head, ACQUIRE), before) <=
-			    0 || /* A9 */
+		    shmring__distance(SHMRING__LOAD(r->head, ACQUIRE),
+				      before) <= 0 || /* A9 */
 		    SHMRING__LOAD(r->tail, ACQUIRE) != p) /* A9 */
 			return SHMRING__STUCK;
 		shmring__move(r, p, s, s & 7, f + 2);
@@ -1821,12 +1847,13 @@ shmring__covered(const struct shmring *r, uint64_t p, int side)
  * or what a dead reader left unread becomes an orphan. Of an orphan is told
  * again: who made it may have died before it could. */
 SHMRING__COLD void
-shmring__reclaim(struct shmring *r, uint64_t slot, uint64_t s)
+shmring__reclaim_slot(struct shmring *r, uint64_t slot, uint64_t s)
 {
-	uint64_t a = SHMRING__LOAD(shmring__a(r, slot), ACQUIRE); /* A4 */
+	uint64_t a =
+		SHMRING__LOAD(shmring__phase_word(r, slot), ACQUIRE); /* A4 */
 	uint64_t phase = a >> r->length_bits, state = s & 7;
 	if (state == SHMRING__S_ORPHAN)
-		shmring__attend(r, SHMRING__DOUBT | SHMRING__ORPHAN, 0);
+		shmring__change_attn(r, SHMRING__DOUBT | SHMRING__ORPHAN, 0);
 	if (state != SHMRING__S_WRITER && state != SHMRING__S_READER)
 		return;
 	int side = state == SHMRING__S_WRITER ? SHMRING__WRITE : SHMRING__READ;
@@ -1835,7 +1862,7 @@ shmring__reclaim(struct shmring *r, uint64_t slot, uint64_t s)
 		return;
 	/* Its last store may have come after our load; then it is for next
 	 * time. */
-	if (SHMRING__LOAD(shmring__a(r, slot), ACQUIRE) != a) /* A4 */
+	if (SHMRING__LOAD(shmring__phase_word(r, slot), ACQUIRE) != a) /* A4 */
 		return;
 	shmring__move(r, slot, s,
 		      side == SHMRING__READ && (phase & 1) ? SHMRING__S_ORPHAN
@@ -1847,7 +1874,7 @@ shmring__reclaim(struct shmring *r, uint64_t slot, uint64_t s)
  * cleared only when no stopped owner can still need it: every slot is LIVE,
  * its phase has come, and head has passed what was void. */
 SHMRING__COLD void
-shmring__reclaim_all(struct shmring *r)
+shmring__reclaim_slots(struct shmring *r)
 {
 	uint64_t seen = SHMRING__LOAD(&r->notice->attn, ACQUIRE); /* A8 */
 	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE); /* A9 */
@@ -1857,15 +1884,16 @@ shmring__reclaim_all(struct shmring *r)
 		return;
 	for (uint64_t i = 0; i <= r->mask; i++) {
 		uint64_t s = SHMRING__LOAD(&r->states[i], ACQUIRE); /* A5 */
-		uint64_t a = SHMRING__LOAD(shmring__a(r, i), ACQUIRE); /* A4 */
+		uint64_t a = SHMRING__LOAD(shmring__phase_word(r, i),
+					   ACQUIRE); /* A4 */
 		uint64_t f = s >> 12;
 		if ((s & 7) != SHMRING__S_LIVE) {
-			shmring__reclaim(r, i, s);
+			shmring__reclaim_slot(r, i, s);
 			needed = 1;
 		} else if (a >> r->length_bits < f ||
 			   (f >= 2 &&
-			    shmring__ahead(head, ((f / 2 - 1) << r->shift) +
-							 i) <= 0)) {
+			    shmring__distance(head, ((f / 2 - 1) << r->shift) +
+							    i) <= 0)) {
 			needed = 1;
 		}
 	}
@@ -1892,8 +1920,9 @@ shmring__in_hands(const struct shmring *r)
 		shown[1] = SHMRING__LOAD(&x->adopts, ACQUIRE);
 		for (int k = 0; k < 2; k++)
 			if (shown[k] != SHMRING__NONE &&
-			    shmring__ahead(head, shown[k]) > 0 &&
-			    SHMRING__LOAD(shmring__a(r, shown[k]), ACQUIRE) >>
+			    shmring__distance(head, shown[k]) > 0 &&
+			    SHMRING__LOAD(shmring__phase_word(r, shown[k]),
+					  ACQUIRE) >>
 					    r->length_bits == /* A4 */
 				    shmring__phase(r, shown[k], 1))
 				return 1;
@@ -1902,7 +1931,8 @@ shmring__in_hands(const struct shmring *r)
 		return 0; /* A8: all slots are LIVE */
 	for (uint64_t i = 0; i <= r->mask; i++) {
 		uint64_t s = SHMRING__LOAD(&r->states[i], ACQUIRE); /* A5 */
-		uint64_t a = SHMRING__LOAD(shmring__a(r, i), ACQUIRE); /* A4 */
+		uint64_t a = SHMRING__LOAD(shmring__phase_word(r, i),
+					   ACQUIRE); /* A4 */
 		if ((s & 7) != SHMRING__S_LIVE && (a >> r->length_bits & 1) &&
 		    (s & 7) != SHMRING__S_WRITER)
 			return 1;
@@ -1933,19 +1963,19 @@ shmring__mpmc_care(struct shmring *r, uint64_t *cursor, uint64_t p,
 		      SHMRING__DOUBT)) /* A8 */
 			return phase == want ? 0 : -EAGAIN;
 		if (++r->settles > r->mask)
-			shmring__reclaim_all(r);
+			shmring__reclaim_slots(r);
 		verdict = shmring__settle(r, p, want);
 	}
 	if (verdict == SHMRING__VOID) {
-		/* Head does not overtake tail (A9): shmring__reclaim_all
+		/* Head does not overtake tail (A9): shmring__reclaim_slots
 		 * counts on it. */
 		if ((want & 1) &&
-		    shmring__ahead(SHMRING__LOAD(r->tail, ACQUIRE), p) <= 0)
+		    shmring__distance(SHMRING__LOAD(r->tail, ACQUIRE), p) <= 0)
 			return -EAGAIN;
 		shmring__cas(cursor, p, p + 1); /* R9 */
 	} else if (phase < want) {
 		/* unless we have just finished what others left (A4) */
-		return SHMRING__LOAD(shmring__a(r, p), ACQUIRE) >>
+		return SHMRING__LOAD(shmring__phase_word(r, p), ACQUIRE) >>
 				       r->length_bits < want
 			       ? -EAGAIN
 			       : 1;
@@ -1955,7 +1985,7 @@ shmring__mpmc_care(struct shmring *r, uint64_t *cursor, uint64_t p,
 
 /* Others were faster: leave the line to them for a while. */
 SHMRING__COLD void
-shmring__back_off(int tries)
+shmring__backoff(int tries)
 {
 	for (int i = 0; i < 1 << (tries < 6 ? tries : 6); i++)
 		SHMRING_PAUSE();
@@ -1971,7 +2001,8 @@ shmring__mpmc_claim(struct shmring *r, int side, size_t limit,
 	for (; *tries < SHMRING__TRIES; ++*tries) {
 		uint64_t p = SHMRING__LOAD(cursor, RELAXED); /* confirmed */
 		uint64_t want = shmring__phase(r, p, side == SHMRING__READ);
-		uint64_t a = SHMRING__LOAD(shmring__a(r, p), ACQUIRE); /* A4 */
+		uint64_t a = SHMRING__LOAD(shmring__phase_word(r, p),
+					   ACQUIRE); /* A4 */
 		SHMRING_LIGHT(r); /* A before attn */
 		if (SHMRING__RARELY(a >> r->length_bits != want ||
 				    (SHMRING__LOAD(&r->notice->attn, ACQUIRE) &
@@ -1999,15 +2030,16 @@ shmring__mpmc_claim(struct shmring *r, int side, size_t limit,
 		 * end */
 		SHMRING__STORE(&r->line[side]->intent[side], p, RELEASE);
 		if (SHMRING__RARELY(!shmring__cas(cursor, p, p + 1))) {
-			shmring__back_off(*tries);
+			shmring__backoff(*tries);
 			continue;
 		}
-		if (r->ahead) /* both sides write to it */
-			SHMRING__PREFETCH_WRITE(shmring__slot(r, p + r->ahead));
+		if (r->fetch_ahead) /* both sides write to it */
+			SHMRING__PREFETCH_WRITE(
+				shmring__slot(r, p + r->fetch_ahead));
 		claim->position = p;
 		claim->size = size;
 		claim->data = shmring__slot(r, p) + 8;
-		claim->state = SHMRING__HELD;
+		claim->hold = SHMRING__HELD;
 		return 0;
 	}
 	return shmring__no_claim(r, side, -EAGAIN);
@@ -2020,9 +2052,10 @@ shmring__retained(struct shmring *r, uint64_t p, uint64_t phase)
 {
 	uint64_t mine = phase & 1 ? SHMRING__S_WRITER : SHMRING__S_READER;
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
-		uint64_t s =
-			SHMRING__LOAD(shmring__s_of(r, p), ACQUIRE); /* A5 */
-		uint64_t a = SHMRING__LOAD(shmring__a(r, p), ACQUIRE); /* A4 */
+		uint64_t s = SHMRING__LOAD(shmring__state_word(r, p),
+					   ACQUIRE); /* A5 */
+		uint64_t a = SHMRING__LOAD(shmring__phase_word(r, p),
+					   ACQUIRE); /* A4 */
 		if ((s & 7) != SHMRING__S_VOIDING || s >> 12 > phase)
 			return (s & 7) == mine && a >> r->length_bits == phase;
 		if (shmring__move(r, p, s, SHMRING__S_LIVE, s >> 12))
@@ -2037,8 +2070,8 @@ SHMRING__COLD void
 shmring__hand_back(struct shmring *r, uint64_t p)
 {
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
-		uint64_t s =
-			SHMRING__LOAD(shmring__s_of(r, p), ACQUIRE); /* A5 */
+		uint64_t s = SHMRING__LOAD(shmring__state_word(r, p),
+					   ACQUIRE); /* A5 */
 		if (shmring__move(r, p, s, SHMRING__S_LIVE, s >> 12))
 			return;
 	}
@@ -2051,7 +2084,8 @@ shmring__mpmc_finish(struct shmring *r, uint64_t p, uint64_t phase,
 		     uint64_t size)
 {
 	/* R4: payload, or our reads of it, go before */
-	SHMRING__PUBLISH(shmring__a(r, p), phase << r->length_bits | size);
+	SHMRING__PUBLISH(shmring__phase_word(r, p),
+			 phase << r->length_bits | size);
 	SHMRING_LIGHT(r); /* A before attn */
 	return SHMRING__RARELY(SHMRING__LOAD(&r->notice->attn, ACQUIRE) &
 			       SHMRING__DOUBT) && /* A8 */
@@ -2060,23 +2094,23 @@ shmring__mpmc_finish(struct shmring *r, uint64_t p, uint64_t phase,
 
 /* 0, or 1: void, the message is still ours. */
 SHMRING__HOT int
-shmring__mpmc_deliver(struct shmring *r, const struct shmring__claim *claim,
-		      size_t size)
+shmring__mpmc_commit(struct shmring *r, const struct shmring__claim *claim,
+		     size_t size)
 {
 	uint64_t p = claim->position;
 	if (SHMRING__RARELY(r->wide)) {
 		/* carried by R4, as the payload is */
-		SHMRING__STORE(shmring__beside(r, p), size, RELAXED);
+		SHMRING__STORE(shmring__length_word(r, p), size, RELAXED);
 		size = 0;
 	}
 	return shmring__mpmc_finish(r, p, shmring__phase(r, p, 1), size);
 }
 
 SHMRING__HOT void
-shmring__mpmc_drop(struct shmring *r, const struct shmring__claim *claim)
+shmring__mpmc_release(struct shmring *r, const struct shmring__claim *claim)
 {
 	uint64_t p = claim->position;
-	if (SHMRING__RARELY(claim->state == SHMRING__ADOPTED)) {
+	if (SHMRING__RARELY(claim->hold == SHMRING__ADOPTED)) {
 		shmring__hand_back(r, p);
 		SHMRING__STORE(&r->line[SHMRING__READ]->adopts, SHMRING__NONE,
 			       RELEASE); /* R6 */
@@ -2088,13 +2122,13 @@ shmring__mpmc_drop(struct shmring *r, const struct shmring__claim *claim)
 	 * look again after each slice). */
 	if (SHMRING__RARELY(SHMRING__LOAD(&r->notice->attn, RELAXED) &
 			    SHMRING__NO_PRODUCER))
-		shmring__announce_end(r);
+		shmring__notify_end(r);
 	/* Wake writers for an eighth of the slots at once, not for each. */
 	uint32_t space = SHMRING__LOAD(&r->notice->space, SEQ_CST); /* W1 */
-	if (SHMRING__RARELY(space & SHMRING__STIRS) &&
+	if (SHMRING__RARELY(space & SHMRING__NOTIFY) &&
 	    ((space & (SHMRING__WATCHES | SHMRING__PROMPT)) ||
 	     !(p & (r->mask >> 3))))
-		shmring__announce_space(r);
+		shmring__notify_space(r);
 }
 
 /* The oldest orphan: its position, or NONE; its S and A. */
@@ -2104,7 +2138,8 @@ shmring__orphan(struct shmring *r, uint64_t *s, uint64_t *a)
 	uint64_t oldest = SHMRING__NONE;
 	for (uint64_t i = 0; i <= r->mask; i++) {
 		uint64_t si = SHMRING__LOAD(&r->states[i], ACQUIRE); /* A5 */
-		uint64_t ai = SHMRING__LOAD(shmring__a(r, i), ACQUIRE); /* A4 */
+		uint64_t ai = SHMRING__LOAD(shmring__phase_word(r, i),
+					    ACQUIRE); /* A4 */
 		uint64_t p = (ai >> r->length_bits >> 1 << r->shift) + i;
 		if ((si & 7) == SHMRING__S_ORPHAN && p < oldest) {
 			oldest = p;
@@ -2138,7 +2173,8 @@ shmring__mpmc_adopt(struct shmring *r, size_t limit,
 		}
 		claim->size = shmring__length_of(r, p, a);
 		if (claim->size > limit && claim->size != shmring__aborted(r)) {
-			if (SHMRING__LOAD(shmring__s_of(r, p), ACQUIRE) != s)
+			if (SHMRING__LOAD(shmring__state_word(r, p), ACQUIRE) !=
+			    s)
 				continue; /* A5: it was another message's */
 			error = -EMSGSIZE;
 			break;
@@ -2147,7 +2183,7 @@ shmring__mpmc_adopt(struct shmring *r, size_t limit,
 		if (shmring__move(r, p, s, SHMRING__S_READER, s >> 12)) {
 			claim->position = p;
 			claim->data = shmring__slot(r, p) + 8;
-			claim->state = SHMRING__ADOPTED;
+			claim->hold = SHMRING__ADOPTED;
 			return 0;
 		}
 	}
@@ -2156,8 +2192,8 @@ shmring__mpmc_adopt(struct shmring *r, size_t limit,
 }
 
 SHMRING__HOT int
-shmring__mpmc_front(struct shmring *r, struct shmring__claim *claim,
-		    size_t limit)
+shmring__mpmc_acquire(struct shmring *r, struct shmring__claim *claim,
+		      size_t limit)
 {
 	if (SHMRING__RARELY(!r->canary))
 		return -EBADF;
@@ -2175,12 +2211,12 @@ shmring__mpmc_front(struct shmring *r, struct shmring__claim *claim,
 		if (SHMRING__RARELY(error))
 			return error;
 		if (claim->size < r->canary->receive) {
-			r->redelivered = claim->state == SHMRING__ADOPTED;
+			r->redelivered = claim->hold == SHMRING__ADOPTED;
 			return 0;
 		}
 		uint64_t aborted = shmring__aborted(r);
-		shmring__mpmc_drop(r, claim);
-		claim->state = SHMRING__IDLE;
+		shmring__mpmc_release(r, claim);
+		claim->hold = SHMRING__IDLE;
 		if (claim->size != aborted)
 			return shmring__poison(r);
 	}
@@ -2194,7 +2230,7 @@ shmring__blocked_behind(struct shmring *r, uint64_t p, uint64_t end, int reader)
 {
 	for (uint64_t q = p + 1; q - p <= r->mask && q != end; q++)
 		/* hint: nothing of the slot is touched */
-		if (SHMRING__LOAD(shmring__a(r, q), RELAXED) >>
+		if (SHMRING__LOAD(shmring__phase_word(r, q), RELAXED) >>
 			    r->length_bits ==
 		    shmring__phase(r, q, reader))
 			return 1;
@@ -2208,9 +2244,9 @@ shmring__doubt(struct shmring *r, uint64_t p, uint64_t phase, int dead)
 {
 	uint64_t s = 0, a = 0;
 	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++)
-		if (!shmring__tidy(r, p, &s, &a))
+		if (!shmring__help(r, p, &s, &a))
 			break;
-	uint64_t voiding = shmring__s(phase, SHMRING__S_VOIDING);
+	uint64_t voiding = shmring__make_state(phase, SHMRING__S_VOIDING);
 	if ((s & 7) == SHMRING__S_LIVE && s >> 12 < phase &&
 	    a >> r->length_bits < phase &&
 	    shmring__move(r, p, s, SHMRING__S_VOIDING, phase))
@@ -2232,12 +2268,12 @@ shmring__mpmc_impatient(struct shmring *r, int side)
 	int same =
 		(side == SHMRING__READ ? head : tail) == r->idle[side].position;
 	if (side == SHMRING__READ) {
-		if (same && shmring__ahead(tail, head) > 0 &&
+		if (same && shmring__distance(tail, head) > 0 &&
 		    shmring__blocked_behind(r, head, tail, 1))
 			shmring__doubt(r, head, shmring__phase(r, head, 1), 0);
 		return;
 	}
-	if (shmring__ahead(head, tail - slots) > 0) {
+	if (shmring__distance(head, tail - slots) > 0) {
 		if (same && r->idle[side].claimed > 0 &&
 		    shmring__blocked_behind(r, tail, head + slots, 0))
 			shmring__doubt(r, tail, shmring__phase(r, tail, 0), 0);
@@ -2246,9 +2282,9 @@ shmring__mpmc_impatient(struct shmring *r, int side)
 	/* Full; or head stands before void positions and all readers sleep. */
 	for (uint64_t i = 0; i < slots; i++, head++) {
 		uint64_t want = shmring__phase(r, head, 1);
-		uint64_t a =
-			SHMRING__LOAD(shmring__a(r, head), ACQUIRE); /* A4 */
-		if (shmring__ahead(tail, head) <= 0 ||
+		uint64_t a = SHMRING__LOAD(shmring__phase_word(r, head),
+					   ACQUIRE); /* A4 */
+		if (shmring__distance(tail, head) <= 0 ||
 		    (a >> r->length_bits <= want &&
 		     shmring__settle(r, head, want) != SHMRING__VOID) ||
 		    !shmring__cas(r->head, head, head + 1)) /* R9 */
@@ -2329,20 +2365,21 @@ shmring__recover_claim(struct shmring *r, int side, uint64_t p)
 	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
 		uint64_t s, a;
 		if (p == SHMRING__NONE ||
-		    shmring__ahead(SHMRING__LOAD(cursor, ACQUIRE), p) <= 0)
+		    shmring__distance(SHMRING__LOAD(cursor, ACQUIRE), p) <= 0)
 			return 1; /* A9: shown, but not claimed */
-		if (shmring__tidy(r, p, &s, &a))
+		if (shmring__help(r, p, &s, &a))
 			continue;
 		uint64_t state = s & 7;
 		if (state == retained || state == SHMRING__S_ORPHAN) {
-			shmring__reclaim(r, p, s);
+			shmring__reclaim_slot(r, p, s);
 			return 1;
 		}
 		if (a >> r->length_bits != begun ||
 		    (state != SHMRING__S_LIVE && state != SHMRING__S_VOIDING))
 			return 1; /* finished */
 		int dead = !shmring__covered(r, p, side);
-		if (SHMRING__LOAD(shmring__a(r, p), ACQUIRE) != a) /* A4 */
+		if (SHMRING__LOAD(shmring__phase_word(r, p), ACQUIRE) !=
+		    a) /* A4 */
 			continue; /* it was another's, see (recover) */
 		if (dead && side == SHMRING__READ && state == SHMRING__S_LIVE)
 			shmring__move(r, p, s, SHMRING__S_ORPHAN, begun + 1);
@@ -2388,7 +2425,7 @@ shmring__note_absent(struct shmring *r)
 /* Line i is in RECOV, as its status was read: settle what its owner claimed
  * and free it. 1: done by us. */
 SHMRING__COLD int
-shmring__bury(struct shmring *r, uint32_t i, uint64_t status)
+shmring__reclaim_line(struct shmring *r, uint32_t i, uint64_t status)
 {
 	struct shmring__line *x = &r->lines[i];
 	/* F3: the proof of death before the reads of S, or a slot may leak */
@@ -2430,7 +2467,7 @@ shmring__recover_line(struct shmring *r, uint32_t i)
 	    (recov != status && (!shmring__dead(r, i) ||
 				 !shmring__cas(&x->status, status, recov))))
 		return 0; /* R7 */
-	return shmring__bury(r, i, recov);
+	return shmring__reclaim_line(r, i, recov);
 }
 
 SHMRING__COLD int
@@ -2441,7 +2478,7 @@ shmring__recover_all(struct shmring *r)
 		count += shmring__recover_line(r, i);
 	shmring__note_absent(r);
 	if (r->mode == SHMRING_MPMC)
-		shmring__reclaim_all(r);
+		shmring__reclaim_slots(r);
 	return count;
 }
 
@@ -2609,8 +2646,10 @@ shmring__attach(struct shmring *r)
 	uint32_t roles = r->roles & SHMRING_BOTH;
 	if (r->mode == SHMRING_SPSC)
 		return shmring__attach_spsc(r, roles);
-	r->fenced = shmring__os(SYS_membarrier, SHMRING__MEMBARRIER * 2, 0, 0,
-				0, 0, 0) != 0; /* register */
+	/* register */
+	r->fenced = shmring__os(SYS_membarrier,
+				SHMRING__MEMBARRIER_REGISTER_GLOBAL_EXPEDITED,
+				0, 0, 0, 0, 0) != 0;
 	for (uint32_t i = 0; i < r->geometry.participants; i++)
 		if (shmring__lock_line(r, i) == 0) {
 			shmring__take_line(r, i, roles);
@@ -2633,7 +2672,7 @@ shmring__arrive(struct shmring *r)
 		had |= SHMRING__HAD_CONSUMER;
 		no |= SHMRING__NO_CONSUMER;
 	}
-	shmring__attend(r, had, no);
+	shmring__change_attn(r, had, no);
 }
 
 /* Give up our lines. A claim still in hands is recovered as if we had died:
@@ -2648,8 +2687,8 @@ shmring__detach(struct shmring *r)
 		uint32_t i = (uint32_t)(x - r->lines);
 		uint64_t status = SHMRING__LOAD(&x->status, RELAXED); /* own */
 		uint32_t roles = shmring__roles_of(status);
-		if (r->spsc && side == SHMRING__READ && r->held[side].state) {
-			shmring__spsc_hold(r, r->held[side].state ==
+		if (r->spsc && side == SHMRING__READ && r->held[side].hold) {
+			shmring__spsc_hold(r, r->held[side].hold ==
 							      SHMRING__SEVERAL
 						      ? r->several
 						      : 1);
@@ -2658,7 +2697,7 @@ shmring__detach(struct shmring *r)
 		uint64_t recov = shmring__status(status, roles, SHMRING__RECOV);
 		if (shmring__state_of(status) == SHMRING__LIVE &&
 		    shmring__cas(&x->status, status, recov)) /* R7 */
-			shmring__bury(r, i, recov);
+			shmring__reclaim_line(r, i, recov);
 		/* A forked child may have a copy of the descriptor, and with
 		 * it the lock. */
 		if (shmring__fd_is_ours(r))
@@ -2872,7 +2911,7 @@ shmring__unwatch(struct shmring *r)
 
 /* Unmap and close. */
 SHMRING__COLD void
-shmring__let_go(struct shmring *r)
+shmring__unmap(struct shmring *r)
 {
 	shmring__unwatch(r);
 	if (r->base)
@@ -2889,7 +2928,7 @@ shmring__let_go(struct shmring *r)
 
 /* Point the handle into the mapping. */
 SHMRING__COLD void
-shmring__aim(struct shmring *r)
+shmring__set_pointers(struct shmring *r)
 {
 	const struct shmring__geometry *g = &r->geometry;
 	unsigned char *index = r->base + g->index;
@@ -2912,14 +2951,15 @@ shmring__aim(struct shmring *r)
 		r->taken = (uint64_t *)(void *)(consumer + SHMRING__LINE);
 		r->mask = g->capacity - 8; /* keeps hostile positions aligned */
 		r->lazy = g->capacity / 8;
-		r->ahead = SHMRING_AHEAD < r->lazy ? SHMRING_AHEAD : r->lazy;
+		r->fetch_ahead =
+			SHMRING_AHEAD < r->lazy ? SHMRING_AHEAD : r->lazy;
 	} else {
 		r->head = (uint64_t *)(void *)(index + SHMRING__LINE);
 		r->states = (uint64_t *)(void *)(r->base + g->states);
 		r->mask = g->slots - 1;
-		r->ahead = SHMRING_AHEAD / g->stride;
-		if (r->ahead > g->slots / 4)
-			r->ahead = g->slots / 4;
+		r->fetch_ahead = SHMRING_AHEAD / g->stride;
+		if (r->fetch_ahead > g->slots / 4)
+			r->fetch_ahead = g->slots / 4;
 		r->shift = (uint32_t)__builtin_ctz(g->slots);
 	}
 }
@@ -2934,7 +2974,7 @@ shmring__watch_forks(struct shmring *r)
 		return (int)page;
 	r->canary = (struct shmring__canary *)page;
 	if (shmring__os(SYS_madvise, page, SHMRING__CANARY,
-			18 /* MADV_WIPEONFORK */, 0, 0, 0))
+			SHMRING__MADV_WIPEONFORK, 0, 0, 0))
 		return -ENOSYS;
 	r->canary->alive = 1;
 	return 0;
@@ -2975,7 +3015,7 @@ shmring__retire(uint32_t *retired, uint32_t from, uint32_t to)
  * replacer that had not decided yet learns by this that somebody has come; one
  * that begins only now will see the line. */
 SHMRING__COLD int
-shmring__stays(struct shmring *r)
+shmring__confirm_attached(struct shmring *r)
 {
 	uint32_t *retired = &r->header->retired;
 	if (!(r->roles & SHMRING_OBSERVER))
@@ -3023,7 +3063,7 @@ shmring__join(struct shmring *r, int fd, unsigned roles)
 	if (!error)
 		error = shmring__watch_forks(r);
 	if (!error) {
-		shmring__aim(r);
+		shmring__set_pointers(r);
 		if (!(roles & SHMRING_OBSERVER)) {
 			if (roles & SHMRING__DECIDED)
 				shmring__retire(&r->header->retired,
@@ -3032,13 +3072,13 @@ shmring__join(struct shmring *r, int fd, unsigned roles)
 			error = shmring__attach(r);
 		}
 	}
-	if (!error && !shmring__stays(r))
+	if (!error && !shmring__confirm_attached(r))
 		error = -ESTALE;
 	if (!error && !(roles & SHMRING_OBSERVER))
 		shmring__arrive(r);
 	if (error) {
 		shmring__detach(r);
-		shmring__let_go(r);
+		shmring__unmap(r);
 		return error;
 	}
 	if (r->line[SHMRING__READ])
@@ -3098,7 +3138,7 @@ shmring__link(int fd, const char *path)
 				 (long)path, AT_SYMLINK_FOLLOW, 0);
 	if (error == -ENOENT)
 		error = shmring__os(SYS_linkat, fd, (long)"", AT_FDCWD,
-				    (long)path, 0x1000 /* AT_EMPTY_PATH */, 0);
+				    (long)path, SHMRING__AT_EMPTY_PATH, 0);
 	return error == -ENOENT ? -ENXIO : shmring__refused(error);
 }
 
@@ -3115,7 +3155,8 @@ shmring__reopen(int fd, unsigned roles)
 
 /* The caller's wishes with the defaults filled in, as a header. */
 SHMRING__COLD int
-shmring__design(struct shmring__header *h, const struct shmring_config *config)
+shmring__init_header(struct shmring__header *h,
+		     const struct shmring_config *config)
 {
 	struct shmring__geometry g;
 	struct shmring_config wish;
@@ -3173,7 +3214,7 @@ shmring__design(struct shmring__header *h, const struct shmring_config *config)
 /* The number behind a key in a file of the kernel's; UINT64_MAX if there is
  * none ("max", or no such file). */
 SHMRING__COLD uint64_t
-shmring__figure(const char *path, const char *key)
+shmring__read_number(const char *path, const char *key)
 {
 	char text[4096];
 	if (shmring__read_file(path, text, sizeof(text)) <= 0)
@@ -3191,13 +3232,13 @@ shmring__group_left(const char *group, const char *limit, const char *usage)
 {
 	char path[PATH_MAX];
 	snprintf(path, sizeof(path), "%s/%s", group, limit);
-	uint64_t most = shmring__figure(path, "");
+	uint64_t most = shmring__read_number(path, "");
 	if (most > INT64_MAX / 2)
 		return UINT64_MAX; /* no limit */
 	snprintf(path, sizeof(path), "%s/%s", group, usage);
-	uint64_t used = shmring__figure(path, "");
+	uint64_t used = shmring__read_number(path, "");
 	snprintf(path, sizeof(path), "%s/memory.stat", group);
-	uint64_t cache = shmring__figure(path, "inactive_file");
+	uint64_t cache = shmring__read_number(path, "inactive_file");
 	if (used == UINT64_MAX)
 		return used;
 	if (cache < used)
@@ -3260,9 +3301,10 @@ shmring__affordable(int fd, uint64_t total)
 	if (system.f_blocks && /* 0: without bounds */
 	    total / (uint64_t)system.f_bsize > system.f_bavail)
 		return -ENOSPC;
-	if (system.f_type != 0x01021994 /* TMPFS_MAGIC */ || total < 1u << 20)
+	if (system.f_type != SHMRING__TMPFS_MAGIC || total < 1u << 20)
 		return 0;
-	uint64_t machine = shmring__figure("/proc/meminfo", "MemAvailable:");
+	uint64_t machine =
+		shmring__read_number("/proc/meminfo", "MemAvailable:");
 	uint64_t left = shmring__cgroup_left();
 	if (machine < UINT64_MAX >> 10 && machine << 10 < left)
 		left = machine << 10;
@@ -3272,7 +3314,7 @@ shmring__affordable(int fd, uint64_t total)
 /* Give an empty file, still unknown to all, its size and identity. The pages
  * are allocated now, so that none can be missing later (SIGBUS). */
 SHMRING__COLD int
-shmring__found(int fd, const struct shmring__header *h)
+shmring__allocate(int fd, const struct shmring__header *h)
 {
 	long error = shmring__affordable(fd, h->total);
 	if (!error)
@@ -3331,8 +3373,8 @@ shmring__found(int fd, const struct shmring__header *h)
 /* What is under a path, to be judged: read, not mapped, and nothing believed.
  * -ENOENT; -EPROTO: not a ring that we could judge. */
 SHMRING__COLD int
-shmring__look(struct shmring *old, struct shmring__header *header,
-	      const char *path)
+shmring__inspect(struct shmring *old, struct shmring__header *header,
+		 const char *path)
 {
 	shmring__blank(old);
 	int fd = shmring__open_path(path, O_RDWR | O_NOFOLLOW);
@@ -3342,7 +3384,7 @@ shmring__look(struct shmring *old, struct shmring__header *header,
 		return -EPROTO;
 	int error = shmring__recognize(old, fd, SHMRING_ANY_OWNER, header);
 	if (error)
-		shmring__let_go(old);
+		shmring__unmap(old);
 	return error ? -EPROTO : 0;
 }
 
@@ -3385,25 +3427,25 @@ shmring__temporary(char temporary[PATH_MAX], const char *path)
 
 /* What a create finds under its name: as judge, or -ENOENT. */
 SHMRING__COLD int
-shmring__look_up(const char *path)
+shmring__inspect_name(const char *path)
 {
 	struct shmring old, other;
 	struct shmring__header header;
 	char temporary[PATH_MAX];
-	int error = shmring__look(&old, &header, path);
+	int error = shmring__inspect(&old, &header, path);
 	if (error)
 		return error;
 	if (header.retired >= SHMRING__REPLACED) {
 		shmring__temporary(temporary, path);
-		if (!shmring__look(&other, &header, temporary)) {
+		if (!shmring__inspect(&other, &header, temporary)) {
 			if (header.retired < SHMRING__REPLACED)
 				error = shmring__judge(&other);
-			shmring__let_go(&other);
+			shmring__unmap(&other);
 		}
 	}
 	if (!error)
 		error = shmring__judge(&old);
-	shmring__let_go(&old);
+	shmring__unmap(&old);
 	return error;
 }
 
@@ -3440,11 +3482,11 @@ shmring__replaced(struct shmring *old)
 }
 
 SHMRING__COLD void
-shmring__dismiss(struct shmring *old)
+shmring__unmap_old(struct shmring *old)
 {
 	if (old->header)
 		shmring__munmap(old->header, sizeof(struct shmring__header));
-	shmring__let_go(old);
+	shmring__unmap(old);
 }
 
 /* Whether the path leads to the file behind a handle. */
@@ -3466,14 +3508,14 @@ shmring__remove(const struct shmring *r, const char *path)
 		shmring__os(SYS_unlinkat, AT_FDCWD, (long)path, 0, 0, 0, 0);
 }
 
-/* Take away the temporary name, if a killed replacer left it; what is used, too,
- * unless only idle. -EBUSY: somebody is at it, or in it. */
+/* Take away the temporary name, if a killed replacer left it; what is used,
+ * too, unless only idle. -EBUSY: somebody is at it, or in it. */
 SHMRING__COLD int
-shmring__sweep(const char *temporary, int idle)
+shmring__remove_temporary(const char *temporary, int idle)
 {
 	struct shmring left;
 	struct shmring__header header;
-	int error = shmring__look(&left, &header, temporary);
+	int error = shmring__inspect(&left, &header, temporary);
 	if (error)
 		return error == -EPROTO ? -EBUSY : error;
 	/* It may have come under the name since we looked; not any more once we
@@ -3487,7 +3529,7 @@ shmring__sweep(const char *temporary, int idle)
 		error = -EBUSY;
 	if (!error)
 		shmring__remove(&left, temporary);
-	shmring__dismiss(&left);
+	shmring__unmap_old(&left);
 	return error;
 }
 
@@ -3495,7 +3537,7 @@ SHMRING__COLD int
 shmring__exchange(const char *one, const char *other)
 {
 	long error = shmring__os(SYS_renameat2, AT_FDCWD, (long)one, AT_FDCWD,
-				 (long)other, 2 /* RENAME_EXCHANGE */, 0);
+				 (long)other, SHMRING__RENAME_EXCHANGE, 0);
 	/* Where there is no such thing (tmpfs has it since Linux 3.15), nothing
 	 * else would be safe: between unlink and link the name is anybody's. */
 	return error == -EINVAL ? -ENOSYS : (int)error;
@@ -3508,7 +3550,7 @@ shmring__take_name(struct shmring *r, const char *path, const char *temporary)
 	struct shmring old;
 	struct shmring__header header;
 	uint32_t *mine = &r->header->retired;
-	int error = shmring__look(&old, &header, path);
+	int error = shmring__inspect(&old, &header, path);
 	if (error)
 		return error;
 	error = shmring__lock(old.fd, F_WRLCK, SHMRING__REPLACER)
@@ -3530,7 +3572,7 @@ shmring__take_name(struct shmring *r, const char *path, const char *temporary)
 				SHMRING__IN_FORCE);
 		error = -EBUSY;
 	}
-	shmring__dismiss(&old);
+	shmring__unmap_old(&old);
 	return error;
 }
 
@@ -3546,7 +3588,7 @@ shmring__replace(struct shmring *r, const char *path)
 	SHMRING__STORE(mine, SHMRING__PENDING, SEQ_CST); /* own: no name yet */
 	int error = shmring__link(r->fd, temporary);
 	if (error == -EEXIST) {
-		error = shmring__sweep(temporary, 1);
+		error = shmring__remove_temporary(temporary, 1);
 		if (!error || error == -ENOENT)
 			error = shmring__link(r->fd, temporary);
 		if (error == -EEXIST)
@@ -3568,11 +3610,10 @@ shmring__replace(struct shmring *r, const char *path)
  * never seen, and dies with us. -EISDIR: such files are not supported there;
  * -ENOTDIR: there is no such directory. */
 SHMRING__COLD int
-shmring__nameless(void)
+shmring__open_unnamed(void)
 {
 	int fd = shmring__open_path(SHMRING_DIRECTORY,
-				    020000000 | O_DIRECTORY /* O_TMPFILE */ |
-					    O_RDWR);
+				    SHMRING__O_TMPFILE | O_RDWR);
 	if (fd == -EOPNOTSUPP)
 		return -EISDIR; /* as kernels say that have none at all */
 	return fd == -ENOENT ? -ENOTDIR : shmring__refused(fd);
@@ -3588,14 +3629,14 @@ shmring__refuse_name(int error, int replace)
 
 /* Give the ring its name. */
 SHMRING__COLD int
-shmring__publish(struct shmring *r, const char *path, int replace)
+shmring__publish_name(struct shmring *r, const char *path, int replace)
 {
 	int error = -ENOENT;
 	for (int tries = 0; tries < 64 && error == -ENOENT; tries++) {
 		error = shmring__link(r->fd, path);
 		if (error == -EEXIST)
 			error = replace ? shmring__replace(r, path)
-					: shmring__look_up(path);
+					: shmring__inspect_name(path);
 	}
 	return error;
 }
@@ -3609,22 +3650,22 @@ shmring_create(struct shmring *ring, const char *name,
 	shmring__blank(ring);
 	int error = shmring__path(path, name);
 	if (!error)
-		error = shmring__design(&header, config);
+		error = shmring__init_header(&header, config);
 	if (error)
 		return error;
 	if (header.flags & SHMRING_HUGETLB)
 		return -EDOM;
 	/* What is clear from the beginning needs no memory. */
 	int replace = (header.flags & SHMRING_REPLACE) != 0;
-	error = shmring__look_up(path);
+	error = shmring__inspect_name(path);
 	if (replace && (error == -EOWNERDEAD || error == -EEXIST))
 		error = -ENOENT; /* if it can be: see shmring__take_name */
 	if (error != -ENOENT)
 		return shmring__refuse_name(error, replace);
-	int fd = shmring__nameless();
+	int fd = shmring__open_unnamed();
 	if (fd < 0)
 		return fd;
-	error = shmring__found(fd, &header);
+	error = shmring__allocate(fd, &header);
 	if (error) {
 		shmring__os(SYS_close, fd, 0, 0, 0, 0, 0);
 		return error;
@@ -3634,7 +3675,7 @@ shmring_create(struct shmring *ring, const char *name,
 						      : SHMRING_BOTH);
 	if (error)
 		return error;
-	error = shmring__publish(ring, path, replace);
+	error = shmring__publish_name(ring, path, replace);
 	if (error)
 		shmring_close(ring);
 	return shmring__refuse_name(error, replace);
@@ -3645,24 +3686,26 @@ shmring_create_memfd(struct shmring *ring, const struct shmring_config *config)
 {
 	struct shmring__header header;
 	shmring__blank(ring);
-	int error = shmring__design(&header, config);
+	int error = shmring__init_header(&header, config);
 	if (error)
 		return error;
-	long huge = 4 | 21 << 26; /* MFD_HUGETLB | MFD_HUGE_2MB */
+	long huge = SHMRING__MFD_HUGETLB | SHMRING__MFD_HUGE_2MB;
 	int pass = shmring__above_stdio(
 		shmring__os(SYS_memfd_create, (long)"shmring",
-			    3 /* MFD_CLOEXEC | MFD_ALLOW_SEALING */ |
+			    SHMRING__MFD_CLOEXEC | SHMRING__MFD_ALLOW_SEALING |
 				    (header.flags & SHMRING_HUGETLB ? huge : 0),
 			    0, 0, 0, 0));
 	if (pass < 0)
 		return shmring__refused(pass);
-	error = shmring__found(pass, &header);
+	error = shmring__allocate(pass, &header);
 	if (error == -ENOSPC && (header.flags & SHMRING_HUGETLB))
 		error = -ENOMEM; /* no huge pages are reserved */
 	if (!error)
-		error = (int)shmring__os(SYS_fcntl, pass,
-					 1033 /* F_ADD_SEALS */,
-					 7 /* SEAL, SHRINK, GROW */, 0, 0, 0);
+		error = (int)shmring__os(SYS_fcntl, pass, SHMRING__F_ADD_SEALS,
+					 SHMRING__F_SEAL_SEAL |
+						 SHMRING__F_SEAL_SHRINK |
+						 SHMRING__F_SEAL_GROW,
+					 0, 0, 0);
 	/* The one we pass on must not carry our locks. */
 	int fd = error ? error : shmring__reopen(pass, SHMRING_BOTH);
 	error = fd < 0 ? fd
@@ -3702,10 +3745,11 @@ shmring_open_fd(struct shmring *ring, int fd, unsigned roles)
 	if (!roles)
 		return -EDOM;
 	long seals =
-		shmring__os(SYS_fcntl, fd, 1034 /* F_GET_SEALS */, 0, 0, 0, 0);
+		shmring__os(SYS_fcntl, fd, SHMRING__F_GET_SEALS, 0, 0, 0, 0);
 	if (seals == -EBADF)
 		return -EBADF;
-	if (seals < 0 || (seals & 6) != 6 /* SHRINK, GROW */)
+	if (seals < 0 || !(seals & SHMRING__F_SEAL_SHRINK) ||
+	    !(seals & SHMRING__F_SEAL_GROW))
 		return -EPERM;
 	fd = shmring__reopen(fd, roles);
 	return fd < 0 ? fd : shmring__join(ring, fd, roles);
@@ -3768,7 +3812,7 @@ shmring__open_once(struct shmring *r, const char *path, unsigned roles)
 }
 
 /* Waiting for a ring. */
-struct shmring__vigil {
+struct shmring__open_wait {
 	int64_t timeout, deadline, pause;
 	int inotify, watch; /* -1: not there, or not yet asked for */
 	int asked;
@@ -3780,21 +3824,21 @@ struct shmring__vigil {
 /* From now on we are told of names that come into the directory, where that
  * can be had. */
 SHMRING__COLD void
-shmring__watch_names(struct shmring__vigil *v)
+shmring__watch_names(struct shmring__open_wait *v)
 {
 	v->asked = 1;
 	v->inotify = shmring__above_stdio(shmring__os(
 		SYS_inotify_init1, O_CLOEXEC | O_NONBLOCK, 0, 0, 0, 0, 0));
 	if (v->inotify >= 0)
-		v->watch = (int)shmring__os(SYS_inotify_add_watch, v->inotify,
-					    (long)SHMRING_DIRECTORY,
-					    0x180 /* IN_CREATE, IN_MOVED_TO */,
-					    0, 0, 0);
+		v->watch = (int)shmring__os(
+			SYS_inotify_add_watch, v->inotify,
+			(long)SHMRING_DIRECTORY,
+			SHMRING__IN_CREATE | SHMRING__IN_MOVED_TO, 0, 0, 0);
 }
 
 /* Until a name comes, or for so long. */
 SHMRING__COLD void
-shmring__await_name(const struct shmring__vigil *v, int64_t ns)
+shmring__await_name(const struct shmring__open_wait *v, int64_t ns)
 {
 	char events[4096];
 	struct timespec time = shmring__timespec(ns);
@@ -3809,7 +3853,7 @@ shmring__await_name(const struct shmring__vigil *v, int64_t ns)
  * role is given up without a sign that we could wait for: look again, more and
  * more seldom; so at first for a name, too. */
 SHMRING__COLD int
-shmring__keep_vigil(struct shmring__vigil *v, int error)
+shmring__retry_open(struct shmring__open_wait *v, int error)
 {
 	int absent = error == -ENOENT || error == -ESTALE;
 	if (!v->timeout || (!absent && error != -EBUSY && error != -EUSERS))
@@ -3837,7 +3881,7 @@ shmring_open(struct shmring *ring, const char *name, unsigned roles,
 	     int64_t timeout_ns)
 {
 	char path[PATH_MAX];
-	struct shmring__vigil v = { timeout_ns, 0, 125000, -1, -1, 0 };
+	struct shmring__open_wait v = { timeout_ns, 0, 125000, -1, -1, 0 };
 	int result = 0;
 	shmring__blank(ring);
 	int error = shmring__path(path, name);
@@ -3851,7 +3895,7 @@ shmring_open(struct shmring *ring, const char *name, unsigned roles,
 		for (int tries = 0; tries < 16 && error == -ESTALE; tries++)
 			error = shmring__open_once(ring, path, roles);
 		if (error)
-			result = shmring__keep_vigil(&v, error);
+			result = shmring__retry_open(&v, error);
 	} while (error && !result);
 	if (v.watch >= 0)
 		shmring__os(SYS_inotify_rm_watch, v.inotify, v.watch, 0, 0, 0,
@@ -3869,7 +3913,7 @@ shmring_close(struct shmring *ring)
 	if (ring->canary && ring->canary->alive)
 		shmring__detach(ring);
 	if (ring->canary)
-		shmring__let_go(ring);
+		shmring__unmap(ring);
 	return 0;
 }
 
@@ -3884,7 +3928,7 @@ shmring_unlink(const char *name)
 				 0);
 	/* And what one left who was killed while it replaced. */
 	shmring__temporary(temporary, path);
-	shmring__sweep(temporary, 0);
+	shmring__remove_temporary(temporary, 0);
 	return error;
 }
 
@@ -3970,9 +4014,9 @@ SHMRING__COLD void
 shmring__tell_all_space(struct shmring *r, uint64_t head)
 {
 	if (r->mode == SHMRING_SPSC && r->published != head)
-		shmring__spsc_publish(r, head);
-	else if (SHMRING__LOAD(&r->notice->space, SEQ_CST) & SHMRING__STIRS)
-		shmring__announce_space(r); /* W1 */
+		shmring__spsc_publish_taken(r, head);
+	else if (SHMRING__LOAD(&r->notice->space, SEQ_CST) & SHMRING__NOTIFY)
+		shmring__notify_space(r); /* W1 */
 }
 
 /* Whether somebody has claimed the position that we wait for and not finished
@@ -3986,7 +4030,7 @@ shmring__claimed(const struct shmring *r, int side, uint64_t position)
 		side == SHMRING__READ ? r->tail : r->head, ACQUIRE);
 	if (side == SHMRING__WRITE)
 		position -= r->mask + 1;
-	return shmring__ahead(other, position) > 0;
+	return shmring__distance(other, position) > 0;
 }
 
 /* Who waits for room loses so little by a reader that takes its time, as long
@@ -4006,7 +4050,8 @@ shmring__patient_until(const struct shmring *r, int side)
 	    patience <= INT64_MAX / SHMRING__MORE_PATIENCE) {
 		/* hint */
 		uint64_t head = SHMRING__LOAD(r->head, RELAXED);
-		uint64_t a = SHMRING__LOAD(shmring__a(r, head), RELAXED);
+		uint64_t a =
+			SHMRING__LOAD(shmring__phase_word(r, head), RELAXED);
 		if (a >> r->length_bits == shmring__phase(r, head, 1))
 			patience *= SHMRING__MORE_PATIENCE;
 	}
@@ -4083,7 +4128,7 @@ shmring__look_around(struct shmring *r, int side, int waits_for_claim)
 /* Nothing to be had at the moment. Is it for good (-EPIPE)? Now and then,
  * look after those who may hold us up. */
 SHMRING__COLD int
-shmring__nothing(struct shmring *r, int side)
+shmring__unavailable(struct shmring *r, int side)
 {
 	int reads = side == SHMRING__READ;
 	/* own in SPSC, in MPMC a hint */
@@ -4101,8 +4146,8 @@ shmring__nothing(struct shmring *r, int side)
 /* Room for a message of size bytes, in the ring. Here and below: a constant
  * mode leaves one engine's code only. */
 SHMRING__HOT int
-shmring__room(struct shmring *r, uint32_t mode, size_t size,
-	      struct shmring__claim *claim, int lazy, int *tries)
+shmring__reserve(struct shmring *r, uint32_t mode, size_t size,
+		 struct shmring__claim *claim, int lazy, int *tries)
 {
 	int error;
 	if (mode == SHMRING_MPMC && SHMRING__RARELY(!r->canary))
@@ -4114,25 +4159,25 @@ shmring__room(struct shmring *r, uint32_t mode, size_t size,
 		return -EPIPE;
 	if (mode == SHMRING_SPSC)
 		/* own */
-		error = shmring__spsc_room(r, SHMRING__LOAD(r->tail, RELAXED),
-					   size, claim, lazy);
+		error = shmring__spsc_reserve(
+			r, SHMRING__LOAD(r->tail, RELAXED), size, claim, lazy);
 	else
 		error = shmring__mpmc_claim(r, SHMRING__WRITE, 0, claim, tries);
 	return SHMRING__RARELY(error == -EAGAIN)
-		       ? shmring__nothing(r, SHMRING__WRITE)
+		       ? shmring__unavailable(r, SHMRING__WRITE)
 		       : error;
 }
 
 /* The message is complete. 1: its position was void, it is still ours. */
 SHMRING__HOT int
-shmring__deliver(struct shmring *r, uint32_t mode,
-		 const struct shmring__claim *claim, size_t size)
+shmring__commit(struct shmring *r, uint32_t mode,
+		const struct shmring__claim *claim, size_t size)
 {
 	struct shmring__line *mine = r->line[SHMRING__WRITE];
 	if (mode == SHMRING_SPSC) {
-		shmring__spsc_deliver(r, claim, size);
+		shmring__spsc_commit(r, claim, size);
 	} else {
-		if (SHMRING__RARELY(shmring__mpmc_deliver(r, claim, size)))
+		if (SHMRING__RARELY(shmring__mpmc_commit(r, claim, size)))
 			return 1;
 		r->last = claim->position + 1;
 	}
@@ -4144,26 +4189,27 @@ shmring__deliver(struct shmring *r, uint32_t mode,
 
 /* The next message, ours alone until dropped. */
 SHMRING__HOT int
-shmring__front_once(struct shmring *r, uint32_t mode,
-		    struct shmring__claim *claim, size_t limit)
+shmring__acquire_once(struct shmring *r, uint32_t mode,
+		      struct shmring__claim *claim, size_t limit)
 {
 	return mode == SHMRING_SPSC /* own */
-		       ? shmring__spsc_front(r, SHMRING__LOAD(r->head, RELAXED),
-					     claim, limit)
-		       : shmring__mpmc_front(r, claim, limit);
+		       ? shmring__spsc_acquire(r,
+					       SHMRING__LOAD(r->head, RELAXED),
+					       claim, limit)
+		       : shmring__mpmc_acquire(r, claim, limit);
 }
 
 SHMRING__COLD int
-shmring__front_empty(struct shmring *r, struct shmring__claim *claim,
-		     size_t limit)
+shmring__acquire_or_end(struct shmring *r, struct shmring__claim *claim,
+			size_t limit)
 {
-	int error = shmring__nothing(r, SHMRING__READ);
+	int error = shmring__unavailable(r, SHMRING__READ);
 	if (error != -EPIPE)
 		return error;
 	/* The last producer may have pushed between our look and its end. And a
 	 * message may be in hands yet: it is not the end before it was let go;
 	 * or recovered, once we have looked after the dead. */
-	int again = shmring__front_once(r, r->mode, claim, limit);
+	int again = shmring__acquire_once(r, r->mode, claim, limit);
 	if (again != -EAGAIN || r->mode == SHMRING_SPSC)
 		return again != -EAGAIN ? again : error;
 	/* Nor before all positions are passed: a call passes so many only.
@@ -4176,31 +4222,31 @@ shmring__front_empty(struct shmring *r, struct shmring__claim *claim,
 }
 
 SHMRING__HOT int
-shmring__front(struct shmring *r, uint32_t mode, struct shmring__claim *claim,
-	       size_t limit)
+shmring__acquire(struct shmring *r, uint32_t mode, struct shmring__claim *claim,
+		 size_t limit)
 {
-	int error = shmring__front_once(r, mode, claim, limit);
+	int error = shmring__acquire_once(r, mode, claim, limit);
 	if (SHMRING__RARELY(error == -EAGAIN)) {
 		/* A claim of its own keeps *claim in registers. */
 		struct shmring__claim late = { 0, 0, NULL, SHMRING__IDLE };
-		error = shmring__front_empty(r, &late, limit);
+		error = shmring__acquire_or_end(r, &late, limit);
 		claim->position = late.position;
 		claim->size = late.size;
 		claim->data = late.data;
-		claim->state = late.state;
+		claim->hold = late.hold;
 	}
 	return error;
 }
 
 SHMRING__HOT void
-shmring__drop(struct shmring *r, uint32_t mode,
-	      const struct shmring__claim *claim)
+shmring__release(struct shmring *r, uint32_t mode,
+		 const struct shmring__claim *claim)
 {
 	struct shmring__line *mine = r->line[SHMRING__READ];
 	if (mode == SHMRING_SPSC)
-		shmring__spsc_free(r, shmring__spsc_next(r, claim));
+		shmring__spsc_release(r, shmring__spsc_next(r, claim));
 	else
-		shmring__mpmc_drop(r, claim);
+		shmring__mpmc_release(r, claim);
 	shmring__count(&mine->popped, 1);
 	if (mode == SHMRING_MPMC) /* SPSC: head tells */
 		shmring__count(&mine->popped_bytes, claim->size);
@@ -4208,16 +4254,17 @@ shmring__drop(struct shmring *r, uint32_t mode,
 
 /* Push without waking anybody yet. */
 SHMRING__HOT int
-shmring__put_in(struct shmring *r, uint32_t mode, const void *data, size_t size,
-		int lazy)
+shmring__push_in(struct shmring *r, uint32_t mode, const void *data,
+		 size_t size, int lazy)
 {
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
 		struct shmring__claim claim = { 0, 0, NULL, SHMRING__IDLE };
-		int error = shmring__room(r, mode, size, &claim, lazy, &tries);
+		int error =
+			shmring__reserve(r, mode, size, &claim, lazy, &tries);
 		if (SHMRING__RARELY(error))
 			return error;
 		SHMRING_COPY(claim.data, data, size);
-		if (SHMRING__RARELY(shmring__deliver(r, mode, &claim, size))) {
+		if (SHMRING__RARELY(shmring__commit(r, mode, &claim, size))) {
 			shmring__hand_back(r, claim.position);
 			continue; /* we were too slow: the next position */
 		}
@@ -4227,17 +4274,18 @@ shmring__put_in(struct shmring *r, uint32_t mode, const void *data, size_t size,
 }
 
 SHMRING__HOT int
-shmring__put(struct shmring *r, const void *data, size_t size, int lazy)
+shmring__push_unannounced(struct shmring *r, const void *data, size_t size,
+			  int lazy)
 {
-	return r->spsc ? shmring__put_in(r, SHMRING_SPSC, data, size, lazy)
-		       : shmring__put_in(r, SHMRING_MPMC, data, size, lazy);
+	return r->spsc ? shmring__push_in(r, SHMRING_SPSC, data, size, lazy)
+		       : shmring__push_in(r, SHMRING_MPMC, data, size, lazy);
 }
 
 SHMRING__HOT ssize_t
 shmring__pop_in(struct shmring *r, uint32_t mode, void *buffer, size_t capacity)
 {
 	struct shmring__claim claim = { 0, 0, NULL, SHMRING__IDLE };
-	int error = shmring__front(r, mode, &claim, capacity);
+	int error = shmring__acquire(r, mode, &claim, capacity);
 	if (SHMRING__RARELY(error))
 		return error;
 	if (claim.size > capacity) /* cannot be; the compiler shall know */
@@ -4247,24 +4295,24 @@ shmring__pop_in(struct shmring *r, uint32_t mode, void *buffer, size_t capacity)
 		SHMRING_COPY(buffer, claim.data, capacity);
 	else
 		SHMRING_COPY(buffer, claim.data, claim.size);
-	shmring__drop(r, mode, &claim);
+	shmring__release(r, mode, &claim);
 	return (ssize_t)claim.size;
 }
 
 SHMRING__HOT int
 shmring__push(struct shmring *r, const void *data, size_t size, int lazy)
 {
-	int error = shmring__put(r, data, size, lazy);
+	int error = shmring__push_unannounced(r, data, size, lazy);
 	if (!SHMRING__RARELY(error))
-		shmring__announce(r);
+		shmring__notify(r);
 	return error;
 }
 
 /* SPSC: as many messages as go in easily. They are there all at once, for the
  * first header comes last; tail and the counter move once for all. */
 SHMRING__HOT size_t
-shmring__spsc_put_n(struct shmring *r, const struct iovec *messages,
-		    size_t count, int lazy)
+shmring__spsc_push_n(struct shmring *r, const struct iovec *messages,
+		     size_t count, int lazy)
 {
 	uint64_t first = SHMRING__LOAD(r->tail, RELAXED); /* own */
 	uint64_t tail = first;
@@ -4276,10 +4324,10 @@ shmring__spsc_put_n(struct shmring *r, const struct iovec *messages,
 		struct shmring__claim claim = { 0, 0, NULL, SHMRING__IDLE };
 		size_t size = messages[n].iov_len;
 		if (size >= r->canary->send ||
-		    shmring__spsc_room(r, tail, size, &claim, lazy && !n))
+		    shmring__spsc_reserve(r, tail, size, &claim, lazy && !n))
 			break; /* not lazy: as many as fit, once one does */
 		SHMRING_COPY(claim.data, messages[n].iov_base, size);
-		tail = shmring__spsc_seal(r, &claim, size);
+		tail = shmring__spsc_fill(r, &claim, size);
 		if (n) /* carried by R1 of the first */
 			SHMRING__STORE((uint64_t *)(void *)(claim.data - 8),
 				       size + 1, RELAXED);
@@ -4297,24 +4345,24 @@ shmring__spsc_put_n(struct shmring *r, const struct iovec *messages,
  * once for all: until then a successor would get them again, marked, of which
  * `hands` tells it. */
 SHMRING__HOT size_t
-shmring__spsc_get_n(struct shmring *r, struct iovec *messages, size_t count)
+shmring__spsc_pop_n(struct shmring *r, struct iovec *messages, size_t count)
 {
 	uint64_t head = SHMRING__LOAD(r->head, RELAXED); /* own */
 	size_t n;
 	if (SHMRING__RARELY(count != r->hands))
 		shmring__spsc_hold(r, count);
-	if (SHMRING__RARELY(shmring__ahead(head, r->doubtful) < 0))
+	if (SHMRING__RARELY(shmring__distance(head, r->doubtful) < 0))
 		count = count != 0; /* so that the mark is the last one's */
 	for (n = 0; n < count; n++) {
 		struct shmring__claim claim = { 0, 0, NULL, SHMRING__IDLE };
-		if (shmring__spsc_front(r, head, &claim, messages[n].iov_len))
+		if (shmring__spsc_acquire(r, head, &claim, messages[n].iov_len))
 			break;
 		SHMRING_COPY(messages[n].iov_base, claim.data, claim.size);
 		messages[n].iov_len = claim.size;
 		head = shmring__spsc_next(r, &claim);
 	}
 	if (n) {
-		shmring__spsc_free(r, head);
+		shmring__spsc_release(r, head);
 		shmring__count(&r->line[SHMRING__READ]->popped, n);
 	}
 	return n;
@@ -4325,14 +4373,15 @@ shmring__push_n(struct shmring *r, const struct iovec *messages, size_t count,
 		int lazy)
 {
 	int error = 0;
-	size_t n = r->spsc ? shmring__spsc_put_n(r, messages, count, lazy) : 0;
+	size_t n = r->spsc ? shmring__spsc_push_n(r, messages, count, lazy) : 0;
 	while (n < count && !error) {
-		error = shmring__put(r, messages[n].iov_base,
-				     messages[n].iov_len, lazy && !n);
+		error = shmring__push_unannounced(r, messages[n].iov_base,
+						  messages[n].iov_len,
+						  lazy && !n);
 		n += !error;
 	}
 	if (n)
-		shmring__announce(r);
+		shmring__notify(r);
 	return n ? (ssize_t)n : error;
 }
 
@@ -4360,7 +4409,7 @@ SHMRING_SCOPE ssize_t
 shmring_pop_n(struct shmring *ring, struct iovec *messages, size_t count)
 {
 	ssize_t got = 0;
-	size_t n = ring->spsc ? shmring__spsc_get_n(ring, messages, count) : 0;
+	size_t n = ring->spsc ? shmring__spsc_pop_n(ring, messages, count) : 0;
 	if (n)
 		return (ssize_t)n;
 	/* SPSC: there was none, or it is refused. One that has come since, but
@@ -4389,9 +4438,9 @@ shmring_redelivered(const struct shmring *ring)
 	/* The last message ends at head once popped, begins there while
 	 * peeked. */
 	uint64_t head = SHMRING__LOAD(ring->head, RELAXED); /* own */
-	int popped = !ring->held[SHMRING__READ].state;
-	return shmring__ahead(head, ring->resumed) >= popped &&
-	       shmring__ahead(ring->doubtful, head) >= !popped;
+	int popped = !ring->held[SHMRING__READ].hold;
+	return shmring__distance(head, ring->resumed) >= popped &&
+	       shmring__distance(ring->doubtful, head) >= !popped;
 }
 
 /* ------------------------------------------------------------------------
@@ -4412,7 +4461,7 @@ shmring_error(const struct shmring *ring)
 }
 
 static inline void *
-shmring__reserve(struct shmring *r, size_t size, int lazy)
+shmring__reserve_held(struct shmring *r, size_t size, int lazy)
 {
 	struct shmring__claim *claim = &r->held[SHMRING__WRITE];
 	/* A stopped commit may find its slot void and must keep the message
@@ -4423,10 +4472,10 @@ shmring__reserve(struct shmring *r, size_t size, int lazy)
 			return shmring__null(r, -ENOMEM);
 	}
 	int tries = 0;
-	int error = shmring__room(r, !r->spsc, size, claim, lazy, &tries);
+	int error = shmring__reserve(r, !r->spsc, size, claim, lazy, &tries);
 	if (error)
 		return shmring__null(r, error);
-	claim->state = SHMRING__HELD;
+	claim->hold = SHMRING__HELD;
 	claim->size = size;
 	r->canary->send = 0; /* one at a time */
 	return claim->data;
@@ -4435,14 +4484,14 @@ shmring__reserve(struct shmring *r, size_t size, int lazy)
 SHMRING_SCOPE void *
 shmring_reserve(struct shmring *ring, size_t size)
 {
-	return shmring__reserve(ring, size, 0);
+	return shmring__reserve_held(ring, size, 0);
 }
 
 SHMRING__HOT void
-shmring__unhold(struct shmring *r, int side)
+shmring__clear_held(struct shmring *r, int side)
 {
 	uint64_t limit = UINT64_C(1) + r->geometry.slot_size;
-	r->held[side].state = SHMRING__IDLE;
+	r->held[side].hold = SHMRING__IDLE;
 	if (side == SHMRING__READ)
 		r->canary->receive = limit;
 	else
@@ -4462,7 +4511,7 @@ shmring__not_held(const struct shmring *r, int side)
 SHMRING__HOT int
 shmring__check_held(const struct shmring *r, int side)
 {
-	if (SHMRING__RARELY(r->held[side].state == SHMRING__IDLE ||
+	if (SHMRING__RARELY(r->held[side].hold == SHMRING__IDLE ||
 			    !r->canary->alive || r->poisoned))
 		return shmring__not_held(r, side);
 	return 0;
@@ -4477,22 +4526,22 @@ shmring_commit(struct shmring *ring, size_t size)
 		return error;
 	if (size > claim->size)
 		return -EMSGSIZE;
-	if (claim->state == SHMRING__HELD &&
-	    SHMRING__RARELY(shmring__deliver(ring, ring->mode, claim, size))) {
+	if (claim->hold == SHMRING__HELD &&
+	    SHMRING__RARELY(shmring__commit(ring, ring->mode, claim, size))) {
 		SHMRING_COPY(ring->spill, claim->data, size);
-		claim->state = SHMRING__SPILLED;
+		claim->hold = SHMRING__SPILLED;
 		claim->size = size;
 		shmring__hand_back(ring, claim->position);
-	} else if (claim->state == SHMRING__HELD) {
-		shmring__unhold(ring, SHMRING__WRITE);
-		shmring__announce(ring);
+	} else if (claim->hold == SHMRING__HELD) {
+		shmring__clear_held(ring, SHMRING__WRITE);
+		shmring__notify(ring);
 		return 0;
 	}
-	int state = claim->state;
-	shmring__unhold(ring, SHMRING__WRITE);
+	int state = claim->hold;
+	shmring__clear_held(ring, SHMRING__WRITE);
 	error = shmring__push(ring, ring->spill, size, 0);
 	if (error) { /* still ours: only commit or abort go on */
-		claim->state = state;
+		claim->hold = state;
 		ring->canary->send = 0;
 	}
 	return error;
@@ -4504,25 +4553,25 @@ shmring_abort(struct shmring *ring)
 	struct shmring__claim *claim = &ring->held[SHMRING__WRITE];
 	if (shmring__check_held(ring, SHMRING__WRITE))
 		return;
-	if (ring->mode == SHMRING_MPMC && claim->state == SHMRING__HELD &&
-	    shmring__mpmc_deliver(ring, claim, shmring__aborted(ring)))
+	if (ring->mode == SHMRING_MPMC && claim->hold == SHMRING__HELD &&
+	    shmring__mpmc_commit(ring, claim, shmring__aborted(ring)))
 		shmring__hand_back(ring, claim->position);
-	shmring__unhold(ring, SHMRING__WRITE);
-	shmring__announce(ring); /* a reader may wait at this position */
+	shmring__clear_held(ring, SHMRING__WRITE);
+	shmring__notify(ring); /* a reader may wait at this position */
 }
 
 SHMRING_SCOPE const void *
 shmring_peek(struct shmring *ring, size_t *size)
 {
 	struct shmring__claim *claim = &ring->held[SHMRING__READ];
-	int error = claim->state ? shmring__refusal(ring, SHMRING__READ)
-				 : shmring__front(ring, !ring->spsc, claim,
-						  SIZE_MAX);
+	int error = claim->hold ? shmring__refusal(ring, SHMRING__READ)
+				: shmring__acquire(ring, !ring->spsc, claim,
+						   SIZE_MAX);
 	if (SHMRING__RARELY(error)) {
 		*size = 0;
 		return shmring__null(ring, error);
 	}
-	claim->state += !claim->state; /* SPSC claims have no state */
+	claim->hold += !claim->hold; /* SPSC claims have no state */
 	ring->canary->receive = 0; /* one at a time */
 	*size = claim->size;
 	return claim->data;
@@ -4534,8 +4583,8 @@ shmring_release(struct shmring *ring)
 	int error = shmring__check_held(ring, SHMRING__READ);
 	if (error)
 		return error;
-	shmring__drop(ring, ring->mode, &ring->held[SHMRING__READ]);
-	shmring__unhold(ring, SHMRING__READ);
+	shmring__release(ring, ring->mode, &ring->held[SHMRING__READ]);
+	shmring__clear_held(ring, SHMRING__READ);
 	return 0;
 }
 
@@ -4543,18 +4592,19 @@ SHMRING_SCOPE ssize_t
 shmring_peek_n(struct shmring *ring, struct iovec *messages, size_t count)
 {
 	struct shmring__claim *held = &ring->held[SHMRING__READ];
-	if (held->state == SHMRING__SEVERAL && !shmring__check_held(ring, 0))
-		shmring__unhold(ring, SHMRING__READ); /* look anew */
+	if (held->hold == SHMRING__SEVERAL && !shmring__check_held(ring, 0))
+		shmring__clear_held(ring, SHMRING__READ); /* look anew */
 	if (!ring->spsc)
 		return ring->canary && ring->canary->receive
 			       ? -ENOTSUP
 			       : shmring__refusal(ring, SHMRING__READ);
 	struct shmring__claim claim = { 0, 0, NULL, SHMRING__IDLE };
-	int error = count ? shmring__front(ring, SHMRING_SPSC, &claim, SIZE_MAX)
-			  : -EINVAL;
+	int error =
+		count ? shmring__acquire(ring, SHMRING_SPSC, &claim, SIZE_MAX)
+		      : -EINVAL;
 	if (error)
 		return error;
-	if (shmring__ahead(claim.position, ring->doubtful) < 0)
+	if (shmring__distance(claim.position, ring->doubtful) < 0)
 		count = 1; /* so that the mark is the only one's */
 	*held = claim;
 	size_t n = 0;
@@ -4562,11 +4612,11 @@ shmring_peek_n(struct shmring *ring, struct iovec *messages, size_t count)
 		messages[n].iov_base = claim.data;
 		messages[n++].iov_len = claim.size;
 	} while (n < count &&
-		 !shmring__spsc_front(ring, shmring__spsc_next(ring, &claim),
-				      &claim, SIZE_MAX));
+		 !shmring__spsc_acquire(ring, shmring__spsc_next(ring, &claim),
+					&claim, SIZE_MAX));
 	if (n != ring->hands)
 		shmring__spsc_hold(ring, n);
-	held->state = SHMRING__SEVERAL;
+	held->hold = SHMRING__SEVERAL;
 	ring->several = n;
 	ring->canary->receive = 0; /* released before anything else is read */
 	return (ssize_t)n;
@@ -4579,24 +4629,24 @@ shmring_release_n(struct shmring *ring, size_t count)
 	int error = shmring__check_held(ring, SHMRING__READ);
 	if (error)
 		return error;
-	if (held->state != SHMRING__SEVERAL)
+	if (held->hold != SHMRING__SEVERAL)
 		return count == 1 ? shmring_release(ring) : -EINVAL;
 	if (count > ring->several)
 		return -EINVAL;
 	uint64_t several = ring->several - count, head = held->position;
-	shmring__unhold(ring, SHMRING__READ);
+	shmring__clear_held(ring, SHMRING__READ);
 	for (size_t n = 0; n < count; n++) {
-		if (shmring__spsc_front(ring, head, held, SIZE_MAX))
+		if (shmring__spsc_acquire(ring, head, held, SIZE_MAX))
 			return shmring__poison(ring);
 		head = shmring__spsc_next(ring, held);
 	}
-	shmring__spsc_free(ring, head);
+	shmring__spsc_release(ring, head);
 	shmring__count(&ring->line[SHMRING__READ]->popped, count);
 	if (!several)
 		return 0;
-	if (shmring__spsc_front(ring, head, held, SIZE_MAX))
+	if (shmring__spsc_acquire(ring, head, held, SIZE_MAX))
 		return shmring__poison(ring);
-	held->state = SHMRING__SEVERAL;
+	held->hold = SHMRING__SEVERAL;
 	ring->several = several;
 	ring->canary->receive = 0;
 	return 0;
@@ -4607,9 +4657,9 @@ shmring_release_n(struct shmring *ring, size_t count)
  *
  * Poll a little; spin, if the other side runs on another CPU and spinning
  * was not in vain lately; announce oneself (shmring__announce_waiter) and look
- * again; sleep (shmring__sleep), as long as shmring__how_long says: shortly as
- * long as a wake-up may be missed, then in slices. The caller looks again after
- * each step.
+ * again; sleep (shmring__sleep), as long as shmring__sleep_length says: shortly
+ * as long as a wake-up may be missed, then in slices. The caller looks again
+ * after each step.
  *
  * Who waits for messages is woken for each. Who waits for room is woken for an
  * eighth of the ring at once, or else there would be a wake-up a message in
@@ -4822,7 +4872,7 @@ shmring__announce_waiter(struct shmring__waiter *w, int64_t now)
 }
 
 static inline int64_t
-shmring__sooner(int64_t a, int64_t b)
+shmring__earlier(int64_t a, int64_t b)
 {
 	return a < b ? a : b;
 }
@@ -4830,26 +4880,26 @@ shmring__sooner(int64_t a, int64_t b)
 /* Until the look for the dead is due, which is a slice at most; and no longer
  * than it takes to lose patience with who has claimed our position. */
 SHMRING__COLD int64_t
-shmring__how_long(const struct shmring__waiter *w, int64_t now)
+shmring__sleep_length(const struct shmring__waiter *w, int64_t now)
 {
 	const struct shmring *r = w->ring;
 	int64_t until = shmring__after(r->looked, SHMRING_SLICE_NS);
 	if (!w->heard)
-		until = shmring__sooner(until, now + SHMRING__FIRST_SLEEP_NS);
+		until = shmring__earlier(until, now + SHMRING__FIRST_SLEEP_NS);
 	else if (w->nap && !(w->bits & SHMRING__PROMPT))
-		until = shmring__sooner(until, now + w->nap);
+		until = shmring__earlier(until, now + w->nap);
 	if (r->idle[w->side].claimed > 0) {
 		int64_t doubt = shmring__patient_until(r, w->side);
-		until = doubt > now ? shmring__sooner(until, doubt) : until;
+		until = doubt > now ? shmring__earlier(until, doubt) : until;
 	}
-	return w->timeout > 0 ? shmring__sooner(until, w->deadline) : until;
+	return w->timeout > 0 ? shmring__earlier(until, w->deadline) : until;
 }
 
 SHMRING__COLD void
 shmring__sleep(struct shmring__waiter *w, int64_t now)
 {
 	struct shmring *r = w->ring;
-	w->until = shmring__how_long(w, now);
+	w->until = shmring__sleep_length(w, now);
 	shmring__note_cpu(r, w->side);
 	SHMRING_FUTEX_WAIT(w->word, w->expected, w->until);
 	shmring__count(&r->line[w->side]->sleeps, 1);
@@ -4933,7 +4983,7 @@ struct shmring__call { /* one that waits, to be tried again */
 SHMRING__COLD int
 shmring__all_taken(struct shmring *r, uint64_t target)
 {
-	if (shmring__ahead(SHMRING__LOAD(r->head, ACQUIRE), target) >= 0)
+	if (shmring__distance(SHMRING__LOAD(r->head, ACQUIRE), target) >= 0)
 		return 0; /* A2, A9 */
 	if (SHMRING__LOAD(&r->notice->attn, ACQUIRE) & SHMRING__NO_CONSUMER)
 		return -EPIPE; /* A8 */
@@ -4952,7 +5002,7 @@ shmring__attempt(struct shmring *r, struct shmring__call *call, int lazy)
 		return shmring__push_n(r, (const struct iovec *)call->from,
 				       call->size, lazy);
 	case SHMRING__CALL_RESERVE:
-		call->to = shmring__reserve(r, call->size, lazy);
+		call->to = shmring__reserve_held(r, call->size, lazy);
 		return call->to ? 0 : r->error;
 	case SHMRING__CALL_FLUSH:
 		return shmring__all_taken(r, call->target);
@@ -4968,8 +5018,8 @@ shmring__attempt(struct shmring *r, struct shmring__call *call, int lazy)
 
 /* The first attempt has failed: wait, out of the way of the fast path. */
 SHMRING__COLD ssize_t
-shmring__later(struct shmring *r, struct shmring__call *call,
-	       int64_t timeout_ns)
+shmring__wait_and_retry(struct shmring *r, struct shmring__call *call,
+			int64_t timeout_ns)
 {
 	struct shmring__waiter w = shmring__wait_for(
 		r,
@@ -4999,7 +5049,7 @@ shmring_push_wait(struct shmring *ring, const void *data, size_t size,
 		struct shmring__call call = {
 			SHMRING__CALL_PUSH, data, NULL, size, NULL, 0
 		};
-		result = (int)shmring__later(ring, &call, timeout_ns);
+		result = (int)shmring__wait_and_retry(ring, &call, timeout_ns);
 	}
 	return result;
 }
@@ -5012,7 +5062,7 @@ shmring_pop_wait(struct shmring *ring, void *buffer, size_t capacity,
 	if (SHMRING__RARELY(result == -EAGAIN)) {
 		struct shmring__call call = { SHMRING__CALL_POP, NULL, buffer,
 					      capacity,		 NULL, 0 };
-		result = shmring__later(ring, &call, timeout_ns);
+		result = shmring__wait_and_retry(ring, &call, timeout_ns);
 	}
 	return result;
 }
@@ -5026,7 +5076,7 @@ shmring_push_n_wait(struct shmring *ring, const struct iovec *messages,
 		struct shmring__call call = {
 			SHMRING__CALL_PUSH_N, messages, NULL, count, NULL, 0
 		};
-		n = shmring__later(ring, &call, timeout_ns);
+		n = shmring__wait_and_retry(ring, &call, timeout_ns);
 	}
 	return n;
 }
@@ -5040,7 +5090,7 @@ shmring_pop_n_wait(struct shmring *ring, struct iovec *messages, size_t count,
 		struct shmring__call call = {
 			SHMRING__CALL_POP_N, NULL, messages, count, NULL, 0
 		};
-		n = shmring__later(ring, &call, timeout_ns);
+		n = shmring__wait_and_retry(ring, &call, timeout_ns);
 	}
 	return n;
 }
@@ -5048,12 +5098,13 @@ shmring_pop_n_wait(struct shmring *ring, struct iovec *messages, size_t count,
 SHMRING_SCOPE void *
 shmring_reserve_wait(struct shmring *ring, size_t size, int64_t timeout_ns)
 {
-	void *place = shmring__reserve(ring, size, timeout_ns != 0);
+	void *place = shmring__reserve_held(ring, size, timeout_ns != 0);
 	if (SHMRING__RARELY(!place && ring->error == -EAGAIN)) {
 		struct shmring__call call = {
 			SHMRING__CALL_RESERVE, NULL, NULL, size, NULL, 0
 		};
-		ssize_t error = shmring__later(ring, &call, timeout_ns);
+		ssize_t error =
+			shmring__wait_and_retry(ring, &call, timeout_ns);
 		place = error ? shmring__null(ring, (int)error) : call.to;
 	}
 	return place;
@@ -5067,7 +5118,8 @@ shmring_peek_wait(struct shmring *ring, size_t *size, int64_t timeout_ns)
 		struct shmring__call call = {
 			SHMRING__CALL_PEEK, NULL, NULL, 0, size, 0
 		};
-		ssize_t error = shmring__later(ring, &call, timeout_ns);
+		ssize_t error =
+			shmring__wait_and_retry(ring, &call, timeout_ns);
 		message = error ? shmring__null(ring, (int)error) : call.from;
 	}
 	return message;
@@ -5096,7 +5148,7 @@ shmring_flush(struct shmring *ring, int64_t timeout_ns)
 		call.target = SHMRING__LOAD(ring->tail, RELAXED); /* own */
 	int result = shmring__all_taken(ring, call.target);
 	if (result == -EAGAIN)
-		result = (int)shmring__later(ring, &call, timeout_ns);
+		result = (int)shmring__wait_and_retry(ring, &call, timeout_ns);
 	return result;
 }
 
@@ -5109,7 +5161,7 @@ shmring_recover(struct shmring *ring)
 {
 	if (!ring->canary || !ring->canary->alive)
 		return shmring__refusal(ring, SHMRING__READ);
-	return shmring__mine(ring) ? shmring__recover_all(ring) : -EPERM;
+	return shmring__own_line(ring) ? shmring__recover_all(ring) : -EPERM;
 }
 
 SHMRING_SCOPE int
@@ -5128,7 +5180,7 @@ shmring_position(const struct shmring *ring, unsigned role)
 	if (!ring->canary)
 		return 0;
 	int side = role == SHMRING_CONSUMER ? SHMRING__READ : SHMRING__WRITE;
-	if (ring->held[side].state != SHMRING__IDLE)
+	if (ring->held[side].hold != SHMRING__IDLE)
 		return ring->held[side].position;
 	/* hint, unless it is our own */
 	return SHMRING__LOAD(side == SHMRING__READ ? ring->head : ring->tail,
@@ -5154,7 +5206,7 @@ shmring_length(const struct shmring *ring)
 	uint64_t tail = SHMRING__LOAD(ring->tail, RELAXED);
 	uint64_t most = ring->mode == SHMRING_MPMC ? ring->mask + 1
 						   : ring->geometry.capacity;
-	uint64_t length = shmring__ahead(tail, head) < 0 ? 0 : tail - head;
+	uint64_t length = shmring__distance(tail, head) < 0 ? 0 : tail - head;
 	return length < most ? length : most;
 }
 

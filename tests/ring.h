@@ -74,8 +74,8 @@ ring_seed(struct shmring *ring, uint64_t position)
 		*shmring__header_at(ring, position) = 0;
 	} else {
 		for (uint64_t p = position; p < position + slots; p++)
-			*shmring__a(ring, p) = p / slots * 2
-					       << ring->length_bits;
+			*shmring__phase_word(ring, p) = p / slots * 2
+							<< ring->length_bits;
 	}
 	ring_reopen(ring);
 }

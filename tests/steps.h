@@ -36,10 +36,10 @@ attention(uint64_t bits)
 TAP_FUNCTION void
 is_state(uint64_t p, uint64_t f, uint64_t kind, const char *what)
 {
-	uint64_t s = *shmring__s_of(any, p);
+	uint64_t s = *shmring__state_word(any, p);
 
-	is_int(s & ~(uint64_t)SHMRING__S_COUNT, shmring__s(f, kind), "%s",
-	       what);
+	is_int(s & ~(uint64_t)SHMRING__S_COUNT, shmring__make_state(f, kind),
+	       "%s", what);
 }
 
 TAP_FUNCTION void

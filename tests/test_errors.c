@@ -307,7 +307,8 @@ create_without_linkat(void)
 static int
 create_without_locks(void)
 {
-	return refuse(SYS_fcntl, SHMRING__SETLK, EINVAL) ? make(0, 0) : CANNOT;
+	return refuse(SYS_fcntl, SHMRING__F_OFD_SETLK, EINVAL) ? make(0, 0)
+							       : CANNOT;
 }
 
 static int

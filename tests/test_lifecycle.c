@@ -621,6 +621,9 @@ refuse_descriptors(void)
 	fd = memfd_with(2 /* F_SEAL_SHRINK */, ring.base, ring.geometry.index);
 	is_int(shmring_open_fd(&other, fd, 0), -EPERM, "may grow");
 	close(fd);
+	fd = memfd_with(4 /* F_SEAL_GROW */, ring.base, ring.geometry.index);
+	is_int(shmring_open_fd(&other, fd, 0), -EPERM, "may shrink");
+	close(fd);
 	fd = memfd_with(6, ring.base, ring.geometry.index);
 	is_int(shmring_open_fd(&other, fd, 0), -EOVERFLOW, "of another size");
 	close(fd);
@@ -931,7 +934,8 @@ static void
 refuse_more_than_there_is(void)
 {
 	struct appetite appetite = { 1u << 30, -ENOSPC };
-	uint64_t memory = shmring__figure("/proc/meminfo", "MemAvailable:");
+	uint64_t memory =
+		shmring__read_number("/proc/meminfo", "MemAvailable:");
 	int status = child_run(create_beyond, &appetite);
 
 	if (status == CANNOT) {

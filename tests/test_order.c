@@ -150,10 +150,10 @@ open_a_slot_handed_back(void)
 	push_some(&writer[1], 1, 1);
 	doubt_writer(0);
 	late = writer[0].held[SHMRING__WRITE];
-	is_int(shmring__mpmc_deliver(&writer[0], &late, 8), 1, "too late");
+	is_int(shmring__mpmc_commit(&writer[0], &late, 8), 1, "too late");
 	arm(&at_light, NULL, hand_back);
 	is_int(pop_number(&reader[0]), 1, "what was handed back does not come");
-	shmring__unhold(&writer[0], SHMRING__WRITE);
+	shmring__clear_held(&writer[0], SHMRING__WRITE);
 	leave();
 }
 
@@ -207,7 +207,7 @@ hand_back_and_calm_down(void)
 {
 	hand_back();
 	is_int(pop_number(&reader[0]), -EAGAIN, "nothing there");
-	shmring__reclaim_all(any);
+	shmring__reclaim_slots(any);
 }
 
 static void
@@ -286,7 +286,8 @@ arrive(void)
 {
 	struct shmring__claim *claim = &writer[0].held[SHMRING__WRITE];
 
-	*shmring__a(any, 0) = UINT64_C(1) << any->length_bits | claim->size;
+	*shmring__phase_word(any, 0) =
+		UINT64_C(1) << any->length_bits | claim->size;
 }
 
 static void
@@ -360,10 +361,10 @@ tell_of_every_cause(void)
 	doubt_writer(0);
 	ok(attention(SHMRING__DOUBT), "attn tells of the doubt");
 	uint64_t before = any->notice->attn;
-	shmring__attend(any, SHMRING__DOUBT, 0);
+	shmring__change_attn(any, SHMRING__DOUBT, 0);
 	ok(any->notice->attn != before, "and of one more");
 	shmring_abort(&writer[0]);
-	is_int(*shmring__a(any, 0) >> any->length_bits, 2,
+	is_int(*shmring__phase_word(any, 0) >> any->length_bits, 2,
 	       "a slot that is handed back is free");
 	leave();
 }
@@ -374,8 +375,8 @@ finish_a_hand_back(void)
 	make(SLOTS);
 	reserve(&writer[0], 1);
 	doubt_writer(0);
-	*shmring__s_of(any, 0) = shmring__s(2, SHMRING__S_LIVE);
-	shmring__unhold(&writer[0], SHMRING__WRITE);
+	*shmring__state_word(any, 0) = shmring__make_state(2, SHMRING__S_LIVE);
+	shmring__clear_held(&writer[0], SHMRING__WRITE);
 	leave();
 }
 
@@ -384,9 +385,10 @@ finish_a_doubt(void)
 {
 	make(SLOTS);
 	push_some(&writer[0], 1, 1);
-	*shmring__s_of(any, 0) = shmring__s(1, SHMRING__S_VOIDING);
+	*shmring__state_word(any, 0) =
+		shmring__make_state(1, SHMRING__S_VOIDING);
 	pop_some(&reader[0], 1, 1);
-	shmring__attend(any, SHMRING__DOUBT, 0);
+	shmring__change_attn(any, SHMRING__DOUBT, 0);
 	leave();
 }
 
@@ -572,7 +574,7 @@ take_turns_to_look(void)
 static void
 stay_alert(const char *what)
 {
-	shmring__reclaim_all(any);
+	shmring__reclaim_slots(any);
 	ok(attention(SHMRING__DOUBT), "alert: %s", what);
 }
 
@@ -582,21 +584,22 @@ calm_down_at_last(void)
 	make(SLOTS);
 	reserve(&writer[0], 1);
 	push_some(&writer[1], 2, 2);
-	shmring__attend(any, SHMRING__DOUBT, 0);
-	*shmring__s_of(any, 1) = shmring__s(1, SHMRING__S_VOIDING);
+	shmring__change_attn(any, SHMRING__DOUBT, 0);
+	*shmring__state_word(any, 1) =
+		shmring__make_state(1, SHMRING__S_VOIDING);
 	stay_alert("a doubter has not decided");
-	*shmring__s_of(any, 1) = shmring__s(1, SHMRING__S_LIVE);
+	*shmring__state_word(any, 1) = shmring__make_state(1, SHMRING__S_LIVE);
 	doubt_writer(0);
 	pop_some(&reader[0], 2, 2);
-	*shmring__s_of(any, 0) = shmring__s(2, SHMRING__S_LIVE);
+	*shmring__state_word(any, 0) = shmring__make_state(2, SHMRING__S_LIVE);
 	stay_alert("a hand-back is not finished");
 	*any->head = 0;
-	*shmring__a(any, 0) = UINT64_C(2) << any->length_bits;
+	*shmring__phase_word(any, 0) = UINT64_C(2) << any->length_bits;
 	stay_alert("head has not passed what is void");
 	*any->head = 2;
-	shmring__reclaim_all(any);
+	shmring__reclaim_slots(any);
 	ok(!attention(SHMRING__DOUBT), "nothing left to be alert for");
-	shmring__unhold(&writer[0], SHMRING__WRITE);
+	shmring__clear_held(&writer[0], SHMRING__WRITE);
 	leave();
 }
 
@@ -618,12 +621,12 @@ bury_who_lost_a_race(void)
 	die(&writer[1], SHMRING__WRITE);
 	is_int(recover(&writer[1], SHMRING__WRITE), 1, "claimed by another?");
 	is_state(0, 2, SHMRING__S_WRITER, "the slot stays with that one");
-	shmring__reclaim_all(any);
+	shmring__reclaim_slots(any);
 	is_state(0, 2, SHMRING__S_WRITER, "as long as it may come");
 	die(&writer[0], SHMRING__WRITE);
 	is_int(recover(&writer[0], SHMRING__WRITE), 1, "that is dead, too");
 	is_state(0, 2, SHMRING__S_LIVE, "then the slot is back");
-	shmring__unhold(&writer[0], SHMRING__WRITE);
+	shmring__clear_held(&writer[0], SHMRING__WRITE);
 	revive(&writer[0], SHMRING_PRODUCER);
 	revive(&writer[1], SHMRING_PRODUCER);
 	leave();
@@ -664,9 +667,10 @@ bury_in_an_old_grave(void)
 	struct shmring__line *x = writer[0].line[SHMRING__WRITE];
 
 	reserve(&writer[0], 1);
-	shmring__bury(any, number_of(&writer[0], SHMRING__WRITE),
-		      shmring__status(x->status - 0x10000, SHMRING_PRODUCER,
-				      SHMRING__RECOV));
+	shmring__reclaim_line(any, number_of(&writer[0], SHMRING__WRITE),
+			      shmring__status(x->status - 0x10000,
+					      SHMRING_PRODUCER,
+					      SHMRING__RECOV));
 	is_state(0, 0, SHMRING__S_LIVE, "the new owner is left alone");
 	is_int(shmring_commit(&writer[0], 8), 0, "and commits");
 	leave();
@@ -682,11 +686,11 @@ bury_the_late(void)
 	make(SLOTS);
 	reserve(&writer[0], 1);
 	doubt_writer(0);
-	is_int(shmring__mpmc_deliver(&writer[0], claim, 8), 1, "late");
+	is_int(shmring__mpmc_commit(&writer[0], claim, 8), 1, "late");
 	die(&writer[0], SHMRING__WRITE);
 	is_int(recover(&writer[0], SHMRING__WRITE), 1, "a late writer");
 	is_state(0, 2, SHMRING__S_LIVE, "its slot is back");
-	shmring__unhold(&writer[0], SHMRING__WRITE);
+	shmring__clear_held(&writer[0], SHMRING__WRITE);
 	revive(&writer[0], SHMRING_PRODUCER);
 
 	push_some(&writer[1], 1, 1);
@@ -697,7 +701,7 @@ bury_the_late(void)
 	is_int(recover(&reader[1], SHMRING__READ), 1, "a late reader");
 	is_state(1, 4, SHMRING__S_LIVE, "its slot is back");
 	is_int(pop_number(&reader[0]), -EAGAIN, "its message it had");
-	shmring__unhold(&reader[1], SHMRING__READ);
+	shmring__clear_held(&reader[1], SHMRING__READ);
 	revive(&reader[1], SHMRING_CONSUMER);
 	leave();
 }
@@ -801,11 +805,11 @@ help_what_is_helped(void)
 	uint64_t s, a;
 
 	void_and_come_round();
-	*shmring__s_of(any, 0) = shmring__s(2, SHMRING__S_LIVE);
-	arm(&at_cas, shmring__a(any, 0), help_and_push);
-	shmring__tidy(&reader[0], 0, &s, &a);
+	*shmring__state_word(any, 0) = shmring__make_state(2, SHMRING__S_LIVE);
+	arm(&at_cas, shmring__phase_word(any, 0), help_and_push);
+	shmring__help(&reader[0], 0, &s, &a);
 	pop_some(&reader[0], SLOTS + 1, SLOTS + 1);
-	shmring__unhold(&writer[0], SHMRING__WRITE);
+	shmring__clear_held(&writer[0], SHMRING__WRITE);
 	leave();
 }
 
@@ -813,7 +817,7 @@ static void
 hand_back_what_is_used(void)
 {
 	void_and_come_round();
-	arm(&at_cas, shmring__a(&writer[0], 0), help_and_push);
+	arm(&at_cas, shmring__phase_word(&writer[0], 0), help_and_push);
 	is_int(shmring_commit(&writer[0], 8), 0, "a late commit");
 	pop_some(&reader[0], SLOTS + 1, SLOTS + 1);
 	pop_some(&reader[0], 1, 1);
@@ -824,7 +828,7 @@ static void
 hand_back_what_is_passed(void)
 {
 	void_and_come_round();
-	arm(&at_cas, shmring__s_of(&writer[0], 0), help_and_push);
+	arm(&at_cas, shmring__state_word(&writer[0], 0), help_and_push);
 	is_int(shmring_commit(&writer[0], 8), 0, "a late commit");
 	is_state(0, 4, SHMRING__S_LIVE, "not before the turn that was passed");
 	pop_some(&reader[0], SLOTS + 1, SLOTS + 1);
@@ -842,7 +846,7 @@ static void
 pass_what_is_handed_back(void)
 {
 	void_and_come_round();
-	arm(&at_cas, shmring__s_of(&writer[1], 0), commit_late);
+	arm(&at_cas, shmring__state_word(&writer[1], 0), commit_late);
 	push_some(&writer[1], 2, 2);
 	is_state(0, 2, SHMRING__S_LIVE, "it is not retained any more");
 	pop_some(&reader[0], 1, 2);
@@ -861,7 +865,7 @@ doubt_what_was_void(void)
 {
 	make(SLOTS);
 	reserve(&writer[0], 1);
-	arm(&at_cas, shmring__s_of(any, 0), doubt_and_be_late);
+	arm(&at_cas, shmring__state_word(any, 0), doubt_and_be_late);
 	doubt_writer(0);
 	is_state(0, 2, SHMRING__S_LIVE, "the turn is over");
 	pop_some(&reader[0], 1, 1);
@@ -874,9 +878,10 @@ settle_what_is_settled(void)
 {
 	make(SLOTS);
 	push_some(&writer[0], 1, 1);
-	*shmring__s_of(any, 0) = shmring__s(1, SHMRING__S_VOIDING);
-	shmring__attend(any, SHMRING__DOUBT, 0);
-	arm(&at_cas, shmring__s_of(any, 0), reuse_the_slot);
+	*shmring__state_word(any, 0) =
+		shmring__make_state(1, SHMRING__S_VOIDING);
+	shmring__change_attn(any, SHMRING__DOUBT, 0);
+	arm(&at_cas, shmring__state_word(any, 0), reuse_the_slot);
 	shmring__settle(any, 0, 1);
 	is_state(SLOTS, 4, SHMRING__S_WRITER, "the slot is the other's");
 	shmring_abort(&writer[1]);
@@ -888,9 +893,10 @@ commit_what_is_settled(void)
 {
 	make(SLOTS);
 	reserve(&writer[0], 1);
-	*shmring__s_of(any, 0) = shmring__s(1, SHMRING__S_VOIDING);
-	shmring__attend(any, SHMRING__DOUBT, 0);
-	arm(&at_cas, shmring__s_of(&writer[0], 0), reuse_the_slot);
+	*shmring__state_word(any, 0) =
+		shmring__make_state(1, SHMRING__S_VOIDING);
+	shmring__change_attn(any, SHMRING__DOUBT, 0);
+	arm(&at_cas, shmring__state_word(&writer[0], 0), reuse_the_slot);
 	is_int(shmring_commit(&writer[0], 8), 0, "commit");
 	is_state(SLOTS, 4, SHMRING__S_WRITER, "the slot is the other's");
 	shmring_abort(&writer[1]);
@@ -908,7 +914,7 @@ static void
 calm_down_too_late(void)
 {
 	make(SLOTS);
-	shmring__attend(any, SHMRING__DOUBT, 0);
+	shmring__change_attn(any, SHMRING__DOUBT, 0);
 	arm(&at_cas, &any->notice->attn, doubt_anew);
 	stay_alert("a new doubt");
 	shmring_abort(&writer[0]);
@@ -954,7 +960,7 @@ adopt_what_is_adopted(void)
 {
 	shmring__recover_line(any, die_with_a_message());
 	revive(&reader[1], SHMRING_CONSUMER);
-	arm(&at_cas, shmring__s_of(&reader[1], 0), pop_the_orphan);
+	arm(&at_cas, shmring__state_word(&reader[1], 0), pop_the_orphan);
 	is_int(pop_number(&reader[1]), -EAGAIN, "adopted once");
 	leave();
 }
@@ -971,7 +977,7 @@ orphan_what_is_adopted(void)
 {
 	uint32_t i = die_with_a_message();
 
-	arm(&at_cas, shmring__s_of(any, 0), bury_and_adopt);
+	arm(&at_cas, shmring__state_word(any, 0), bury_and_adopt);
 	is_int(shmring__recover_line(any, i), 0, "too late");
 	revive(&reader[1], SHMRING_CONSUMER);
 	is_int(pop_number(&reader[0]), -EAGAIN, "adopted once");
@@ -983,7 +989,7 @@ orphan_what_nobody_looks_for(void)
 {
 	uint32_t i = die_with_a_message();
 
-	arm(&at_cas, shmring__s_of(any, 0), pop_empty);
+	arm(&at_cas, shmring__state_word(any, 0), pop_empty);
 	is_int(shmring__recover_line(any, i), 1, "buried");
 	revive(&reader[1], SHMRING_CONSUMER);
 	pop_the_orphan();
@@ -1004,7 +1010,7 @@ static void
 miss_no_orphan(void)
 {
 	make(SLOTS);
-	shmring__attend(any, SHMRING__ORPHAN, 0);
+	shmring__change_attn(any, SHMRING__ORPHAN, 0);
 	arm(&at_cas, &any->notice->attn, leave_an_orphan);
 	pop_the_orphan();
 	leave();
@@ -1112,7 +1118,7 @@ orphan_what_is_released(void)
 	arm(&at_load, intent_of(&reader[1], SHMRING__READ), release_and_pop);
 	is_int(recover(&reader[0], SHMRING__READ), 1, "it had nothing");
 	is_int(pop_number(&reader[1]), -EAGAIN, "nothing comes twice");
-	shmring__let_go(&reader[0]);
+	shmring__unmap(&reader[0]);
 	ring_dup(&reader[0], &reader[1], SHMRING_CONSUMER);
 	leave();
 }
@@ -1158,7 +1164,7 @@ wakes(uint32_t *word, uint32_t bits, void (*step)(void))
 	called = 0;
 	step();
 	int cleared = !(*word & bits);
-	*word &= ~SHMRING__STIRS;
+	*word &= ~SHMRING__NOTIFY;
 	return cleared ? called : 0;
 }
 
@@ -1792,7 +1798,7 @@ refuse_a_length(void)
 
 	make(SLOTS);
 	push_some(&writer[0], 1, 1);
-	*shmring__a(any, 0) += 1; /* longer than any */
+	*shmring__phase_word(any, 0) += 1; /* longer than any */
 	ok(!shmring_peek(&reader[0], &size), "no message has this length");
 	is_int(shmring_error(&reader[0]), -EBADMSG, "and we say so");
 	revive(&reader[0], SHMRING_CONSUMER);

@@ -82,7 +82,7 @@ leave(void)
 	for (int i = 0; i < SLOTS; i++)
 		wrong += pop_number(&reader[i % 2]) != i;
 	is_int(wrong, 0, "then all slots serve again");
-	shmring__reclaim_all(any);
+	shmring__reclaim_slots(any);
 	ok(!attention(SHMRING__DOUBT), "and nothing is in doubt");
 	for (int i = 0; i < SIDES; i++) {
 		shmring_close(&writer[i]);
@@ -132,7 +132,7 @@ die(struct shmring *ring, int side)
 	x->status = shmring__status(
 		x->status, shmring__roles_of(x->status) | SHMRING__DIED,
 		SHMRING__RECOV);
-	shmring__let_go(ring);
+	shmring__unmap(ring);
 	return i;
 }
 
@@ -219,7 +219,7 @@ decide_too_late(void)
 	make(SLOTS);
 	reserve(&writer[0], 1);
 	/* S becomes VOIDING, then WRITER */
-	arm(&at_cas, shmring__s_of(any, 0), 2, decide_and_commit);
+	arm(&at_cas, shmring__state_word(any, 0), 2, decide_and_commit);
 	shmring__doubt(any, 0, 1, 0);
 	is_state(0, 2, SHMRING__S_LIVE, "that decision stands");
 	pop_some(&reader[0], 1, 1);
@@ -229,7 +229,7 @@ decide_too_late(void)
 	push_some(&writer[0], 1, SLOTS);
 	peek(&reader[1], 1);
 	pop_some(&reader[0], 2, SLOTS);
-	arm(&at_cas, shmring__s_of(any, 0), 2, decide_and_release);
+	arm(&at_cas, shmring__state_word(any, 0), 2, decide_and_release);
 	shmring__doubt(any, SLOTS, 2, 0);
 	is_state(0, 4, SHMRING__S_LIVE, "that decision stands");
 	leave();
@@ -275,7 +275,7 @@ help_what_was_helped(void)
 	push_some(&writer[1], 2, SLOTS);
 	pop_some(&reader[0], 2, SLOTS);
 	/* A is looked at to see who retains, then to help */
-	arm(&at_load, shmring__a(&writer[0], 0), 2, help_and_push);
+	arm(&at_load, shmring__phase_word(&writer[0], 0), 2, help_and_push);
 	is_int(shmring_commit(&writer[0], 8), 0, "a late commit");
 	pop_some(&reader[0], SLOTS + 1, SLOTS + 1);
 	pop_some(&reader[0], 1, 1);
@@ -305,7 +305,7 @@ take_back_too_late(void)
 	reserve(&writer[0], 7);
 	dead = die(&writer[0], SHMRING__WRITE);
 	/* S becomes VOIDING, WRITER, then LIVE */
-	arm(&at_cas, shmring__s_of(any, 0), 3, recover_and_use_the_slot);
+	arm(&at_cas, shmring__state_word(any, 0), 3, recover_and_use_the_slot);
 	is_int(shmring__recover_line(any, dead), 0, "it was done before");
 	is_state(SLOTS, 4, SHMRING__S_ORPHAN, "the orphan is left alone");
 	is_marked(&reader[0], SLOTS);
@@ -334,7 +334,8 @@ leave_the_reader_its_message(void)
 	dead = die(&reader[1], SHMRING__READ);
 	arm(&at_load, any->head, 1, inherit_and_read);
 	shmring__recover_line(any, dead);
-	ok((*shmring__s_of(any, 0) & 7) != SHMRING__S_ORPHAN, "no orphan");
+	ok((*shmring__state_word(any, 0) & 7) != SHMRING__S_ORPHAN,
+	   "no orphan");
 	is_int(state_of(dead), SHMRING__LIVE, "the heir lives");
 	is_int(pop_number(&reader[0]), -EAGAIN, "nobody else gets its message");
 	is_int(shmring_release(&third), 0, "release");
@@ -364,7 +365,7 @@ leave_the_writer_its_slot(void)
 	arm(&at_load, any->tail, 1, inherit_and_write);
 	shmring__recover_line(any, dead);
 	is_int(state_of(dead), SHMRING__LIVE, "the heir lives");
-	uint64_t s = *shmring__s_of(any, 0);
+	uint64_t s = *shmring__state_word(any, 0);
 	ok((s & 7) == SHMRING__S_WRITER || !s, "the slot is still its own");
 	for (int64_t i = 0; i < 2 * SLOTS; i++) {
 		push_number(&writer[1], 99);
@@ -397,7 +398,7 @@ tell_of_anothers_orphan(void)
 	push_some(&writer[0], 1, 1);
 	peek(&reader[1], 1);
 	dead = die(&reader[1], SHMRING__READ);
-	arm(&at_cas, shmring__s_of(&writer[1], 0), 1, find_none);
+	arm(&at_cas, shmring__state_word(&writer[1], 0), 1, find_none);
 	arm(&at_add, &writer[1].notice->attn, 2, perish);
 	if (lives())
 		shmring__recover_line(&writer[1], dead);
@@ -419,7 +420,7 @@ sweep_up_an_orphan(void)
 	peek(&reader[1], 1);
 	shmring__recover_line(any, die(&reader[1], SHMRING__READ));
 	any->notice->attn &= ~SHMRING__ORPHAN;
-	shmring__reclaim_all(&writer[0]);
+	shmring__reclaim_slots(&writer[0]);
 	ok(attention(SHMRING__ORPHAN), "a sweep tells of an orphan");
 	is_marked(&reader[0], 1);
 	join(&reader[1], SHMRING_CONSUMER);
@@ -435,8 +436,8 @@ tell_of_a_new_orphan(void)
 	peek(&reader[1], 1);
 	shmring__doubt(any, 0, 2, 0);
 	dead = die(&reader[1], SHMRING__READ);
-	arm(&at_cas, shmring__s_of(&writer[0], 0), 1, find_none);
-	shmring__reclaim_all(&writer[0]);
+	arm(&at_cas, shmring__state_word(&writer[0], 0), 1, find_none);
+	shmring__reclaim_slots(&writer[0]);
 	is_state(0, 4, SHMRING__S_ORPHAN, "an orphan");
 	ok(attention(SHMRING__ORPHAN), "attn tells of it");
 	is_int(shmring__recover_line(any, dead), 1, "the line is freed");
@@ -746,7 +747,7 @@ peek_at_an_abort(void)
 	/* attn is looked at for orphans, for care, for the end */
 	arm(&at_load, &any->notice->attn, 3, abort_and_end);
 	ok(!shmring_peek(&reader[0], &size), "there is nothing");
-	is_int(reader[0].held[SHMRING__READ].state, SHMRING__IDLE,
+	is_int(reader[0].held[SHMRING__READ].hold, SHMRING__IDLE,
 	       "nothing is held");
 	is_int(shmring_release(&reader[0]), -EINVAL, "nor can be released");
 	ok(!shmring_peek(&reader[0], &size), "still nothing");
@@ -862,7 +863,7 @@ bury_beside_a_winner(void)
 	dead = die(&writer[1], SHMRING__WRITE);
 	is_int(shmring__recover_line(any, dead), 1, "a dead loser is buried");
 	is_state(0, 2, SHMRING__S_WRITER, "the slot is the stopped writer's");
-	shmring__reclaim_all(any);
+	shmring__reclaim_slots(any);
 	is_state(0, 2, SHMRING__S_WRITER, "and stays so");
 	join(&writer[1], SHMRING_PRODUCER);
 	is_int(number_of(&writer[1], SHMRING__WRITE), dead, "the line serves");
@@ -879,12 +880,12 @@ bury_beside_a_winner(void)
 	show(&reader[1], SHMRING__READ, p);
 	dead = die(&reader[1], SHMRING__READ);
 	is_int(shmring__recover_line(&writer[0], dead), 1, "nor a dead reader");
-	ok((*shmring__s_of(any, p) & 7) == SHMRING__S_READER,
+	ok((*shmring__state_word(any, p) & 7) == SHMRING__S_READER,
 	   "the message is the stopped reader's");
 	join(&reader[1], SHMRING_CONSUMER);
 	is_int(reader[1].line[SHMRING__READ]->intent[SHMRING__READ],
 	       SHMRING__NONE, "its line shows nothing");
-	shmring__reclaim_all(&writer[0]);
+	shmring__reclaim_slots(&writer[0]);
 	is_int(pop_number(&reader[1]), -EAGAIN, "nobody else's");
 	is_int(shmring_release(&reader[0]), 0, "it goes on");
 	leave();
@@ -899,7 +900,7 @@ bury_a_winner(void)
 	dead = die(&writer[1], SHMRING__WRITE);
 	is_int(shmring__recover_line(any, dead), 1, "a dead winner is buried");
 	is_state(0, 2, SHMRING__S_WRITER, "though the slot may be another's");
-	shmring__reclaim_all(any);
+	shmring__reclaim_slots(any);
 	is_state(0, 2, SHMRING__S_WRITER, "who is asked for");
 	push_some(&writer[0], 1, 1);
 	pop_some(&reader[0], 1, 1);
@@ -915,10 +916,10 @@ bury_a_winner(void)
 	dead = die(&reader[1], SHMRING__READ);
 	is_int(shmring__recover_line(&writer[0], dead), 1, "so is a reader");
 	is_state(0, 4, SHMRING__S_READER, "whose message may be another's");
-	shmring__reclaim_all(&writer[0]);
+	shmring__reclaim_slots(&writer[0]);
 	is_state(0, 4, SHMRING__S_READER, "who is asked for");
 	is_int(pop_number(&reader[0]), -EAGAIN, "that one goes on");
-	shmring__reclaim_all(&writer[0]);
+	shmring__reclaim_slots(&writer[0]);
 	is_state(0, 4, SHMRING__S_ORPHAN, "it was not");
 	is_marked(&reader[0], 1);
 	join(&reader[1], SHMRING_CONSUMER);
@@ -948,7 +949,7 @@ bury_who_adopted(void)
 	join(&reader[1], SHMRING_CONSUMER);
 	is_int(reader[1].line[SHMRING__READ]->adopts, SHMRING__NONE,
 	       "its line shows nothing");
-	shmring__reclaim_all(&writer[0]);
+	shmring__reclaim_slots(&writer[0]);
 	is_int(pop_number(&reader[1]), -EAGAIN, "and nobody else");
 	is_int(shmring_release(&reader[0]), 0, "it goes on");
 	leave();
@@ -961,7 +962,7 @@ bury_who_adopted(void)
 	is_state(0, 2, SHMRING__S_READER, "whose message may be another's");
 	is_int(pop_number(&reader[0]), -EAGAIN, "nothing to be had");
 	reader[0].line[SHMRING__READ]->adopts = SHMRING__NONE;
-	shmring__reclaim_all(&writer[0]);
+	shmring__reclaim_slots(&writer[0]);
 	is_state(0, 2, SHMRING__S_ORPHAN, "until that one goes on");
 	is_marked(&reader[0], 1);
 	join(&reader[1], SHMRING_CONSUMER);
@@ -987,7 +988,7 @@ reclaim_what_is_handed_back(void)
 	arm(&at_load, any->lines[number_of(&reader[1], 0)].intent, 1,
 	    hand_back_late);
 	reader[1].line[SHMRING__READ]->intent[SHMRING__READ] = 99;
-	shmring__reclaim_all(any);
+	shmring__reclaim_slots(any);
 	is_state(0, 4, SHMRING__S_LIVE, "nothing becomes an orphan");
 	leave();
 }
@@ -1010,7 +1011,7 @@ reclaim_what_was_read(void)
 	shmring__doubt(any, 0, 2, 0);
 	arm(&at_load, &any->lines[number_of(&reader[1], 0)].status, 1,
 	    release_and_die);
-	shmring__reclaim_all(any);
+	shmring__reclaim_slots(any);
 	is_state(0, 4, SHMRING__S_READER, "nothing becomes an orphan");
 	is_int(shmring__recover_line(any, dead), 1, "recovered");
 	is_state(0, 4, SHMRING__S_LIVE, "what was read is handed back");
@@ -1028,10 +1029,10 @@ reclaim_nothing_of_a_late_release(void)
 	pop_some(&reader[0], 2, SLOTS);
 	shmring__doubt(any, 0, 2, 0);
 	is_int(shmring__mpmc_finish(&reader[1], 0, 2, 0), 1, "late");
-	shmring__reclaim_all(any);
+	shmring__reclaim_slots(any);
 	is_state(0, 4, SHMRING__S_READER, "it is still its own");
 	shmring__hand_back(&reader[1], 0);
-	shmring__unhold(&reader[1], SHMRING__READ);
+	shmring__clear_held(&reader[1], SHMRING__READ);
 	is_state(0, 4, SHMRING__S_LIVE, "until it hands it back");
 	leave();
 }
@@ -1055,8 +1056,8 @@ reclaim_what_is_adopted(void)
 	pop_some(&reader[0], 2, SLOTS);
 	shmring__doubt(any, 0, 2, 0);
 	dead = die(&reader[1], SHMRING__READ);
-	arm(&at_cas, shmring__s_of(any, 0), 1, bury_and_adopt);
-	shmring__reclaim_all(any);
+	arm(&at_cas, shmring__state_word(any, 0), 1, bury_and_adopt);
+	shmring__reclaim_slots(any);
 	is_state(0, 4, SHMRING__S_READER, "the adopter's");
 	is_int(pop_number(&reader[0]), -EAGAIN, "and nobody else's");
 	is_int(shmring_release(&reader[1]), 0, "release");
@@ -1093,7 +1094,7 @@ woken(uint32_t *word)
 {
 	int cleared = !(*word & SHMRING__WAITS);
 
-	*word &= ~SHMRING__STIRS;
+	*word &= ~SHMRING__NOTIFY;
 	return cleared;
 }
 
@@ -1119,10 +1120,10 @@ wake_for_what_appears(void)
 	ok(woken(space), "and producers");
 	*data |= SHMRING__WAITS;
 	*space |= SHMRING__WAITS;
-	*shmring__s_of(any, 1) = shmring__s(2, SHMRING__S_LIVE);
+	*shmring__state_word(any, 1) = shmring__make_state(2, SHMRING__S_LIVE);
 	shmring__settle(any, 1, 1);
 	ok(woken(data) && woken(space), "so does who helps to hand back");
-	shmring__unhold(&writer[0], SHMRING__WRITE);
+	shmring__clear_held(&writer[0], SHMRING__WRITE);
 	leave();
 }
 
@@ -1157,7 +1158,7 @@ keep_long_lengths_beside(void)
 	is_int(shmring_pop(&ring, buffer, sizeof(buffer)), sizeof(message),
 	       "as long as it is");
 	push_some(&ring, 1, 1);
-	*shmring__beside(&ring, *ring.head) = sizeof(message) + 1;
+	*shmring__length_word(&ring, *ring.head) = sizeof(message) + 1;
 	is_int(shmring_pop(&ring, buffer, sizeof(buffer)), -EMSGSIZE,
 	       "longer than the buffer");
 	size_t size;
@@ -1171,7 +1172,7 @@ keep_long_lengths_beside(void)
 static void
 calm_down(void)
 {
-	shmring__reclaim_all(&writer[0]);
+	shmring__reclaim_slots(&writer[0]);
 	ok(!attention(SHMRING__DOUBT), "all is calm");
 }
 
@@ -1184,7 +1185,7 @@ doubt_behind_an_adoption(void)
 	push_some(&writer[0], 1, 1);
 	peek(&reader[1], 1);
 	uint32_t line = die(&reader[1], SHMRING__READ);
-	arm(&at_cas, shmring__s_of(any, 0), 1, calm_down);
+	arm(&at_cas, shmring__state_word(any, 0), 1, calm_down);
 	arm(&at_add, &any->notice->attn, 2, perish);
 	if (lives())
 		shmring__recover_line(any, line);
@@ -1278,7 +1279,7 @@ judge_no_other_message(void)
 	peek(&reader[1], 1);
 	shmring_close(&reader[1]);
 	join(&reader[1], SHMRING_CONSUMER);
-	arm(&at_load, shmring__a(any, 0), 1, adopt_and_use_the_slot);
+	arm(&at_load, shmring__phase_word(any, 0), 1, adopt_and_use_the_slot);
 	is_int(pop_number(&reader[0]), 2, "what fits comes");
 	ok(!at_load.step, "though there was an orphan just now");
 	for (int i = 0; i < 2; i++)
@@ -1325,10 +1326,10 @@ use_what_we_finished(void)
 	push_some(&writer[1], 2, SLOTS);
 	shmring__doubt(any, 0, 1, 0);
 	pop_some(&reader[0], 2, SLOTS);
-	*shmring__s_of(any, 0) = shmring__s(2, SHMRING__S_LIVE);
+	*shmring__state_word(any, 0) = shmring__make_state(2, SHMRING__S_LIVE);
 	is_int(push_number(&writer[1], 9), 0, "not full");
 	pop_some(&reader[0], 9, 9);
-	shmring__unhold(&writer[0], SHMRING__WRITE);
+	shmring__clear_held(&writer[0], SHMRING__WRITE);
 	leave();
 }
 

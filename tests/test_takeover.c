@@ -300,6 +300,8 @@ main(void)
 	int steps = 0;
 
 	tap_start();
+	/* Some thousand processes, each of which an emulator starts slowly. */
+	tap_watchdog(480 + 60 * (unsigned)tap_seconds());
 	replacer = shared_memory(sizeof(*replacer));
 	for (int killed = 0; killed < 2; killed++)
 		for (int event = NOTHING; event < EVENTS; event++) {

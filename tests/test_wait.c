@@ -51,7 +51,7 @@ flush_in_thread(void *argument)
 static void
 sleeper_start(struct sleeper *sleeper, void *(*function)(void *))
 {
-	const uint64_t *sleeps = &shmring__mine(&sleeper->ring)->sleeps;
+	const uint64_t *sleeps = &shmring__own_line(&sleeper->ring)->sleeps;
 	uint64_t before = __atomic_load_n(sleeps, __ATOMIC_RELAXED);
 
 	sleeper->timeout = GENEROUS;

@@ -50,7 +50,7 @@ static long ask_the_kernel(long number, long a, long b, long c, long d, long e,
 static long
 ask_the_kernel(long number, long a, long b, long c, long d, long e, long f)
 {
-	if (blind && number == SYS_fcntl && b == SHMRING__GETLK) {
+	if (blind && number == SYS_fcntl && b == SHMRING__F_OFD_GETLK) {
 		errno = EPERM;
 		return -1;
 	}
@@ -498,7 +498,8 @@ seed(struct shmring *r, uint64_t place)
 		return;
 	}
 	for (uint64_t p = place; p <= place + r->mask; p++)
-		*shmring__a(r, p) = shmring__phase(r, p, 0) << r->length_bits;
+		*shmring__phase_word(r, p) = shmring__phase(r, p, 0)
+					     << r->length_bits;
 }
 
 static void
@@ -542,7 +543,8 @@ prepare(struct world *w)
 	w->writer = mine & SHMRING_PRODUCER ? &w->mine : NULL;
 	w->reader = mine & SHMRING_CONSUMER ? &w->mine : NULL;
 	if (t->condition == DOUBT)
-		shmring__attend(&w->mine, SHMRING__DOUBT | SHMRING__ORPHAN, 0);
+		shmring__change_attn(&w->mine, SHMRING__DOUBT | SHMRING__ORPHAN,
+				     0);
 	if (t->condition == SLEEPERS)
 		w->mine.notice->data = w->mine.notice->space = SHMRING__WAITS;
 }

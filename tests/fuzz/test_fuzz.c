@@ -137,7 +137,7 @@ call(struct shmring *ring, unsigned what)
 			allowed(shmring_error(ring));
 		break;
 	case 3:
-		if (ring->held[SHMRING__WRITE].state)
+		if (ring->held[SHMRING__WRITE].hold)
 			memset(ring->held[SHMRING__WRITE].data, 1,
 			       ring->held[SHMRING__WRITE].size);
 		allowed(shmring_commit(ring, take(1) % (LARGEST + 2)));
@@ -253,7 +253,7 @@ static void
 leave(struct shmring *other, int dead)
 {
 	if (dead)
-		shmring__let_go(other);
+		shmring__unmap(other);
 	else
 		shmring_close(other);
 }

@@ -98,7 +98,7 @@ going_on(void *unused)
 {
 	(void)unused;
 	take();
-	shmring__reclaim_all(reader);
+	shmring__reclaim_slots(reader);
 	return NULL;
 }
 
@@ -126,8 +126,8 @@ finishing(void *unused)
 	(void)unused;
 	if (VICTIM == SHMRING_CONSUMER) {
 		shmring_release(late);
-	} else if (shmring__mpmc_deliver(late, &late->held[SHMRING__WRITE],
-					 sizeof(uint64_t))) {
+	} else if (shmring__mpmc_commit(late, &late->held[SHMRING__WRITE],
+					sizeof(uint64_t))) {
 		shmring__hand_back(late, late->held[SHMRING__WRITE].position);
 		unfinished = 1;
 	}
@@ -139,7 +139,7 @@ static void
 look(struct shmring *r, uint64_t *cursor, int side)
 {
 	uint64_t p = SHMRING__LOAD(cursor, RELAXED);
-	uint64_t a = SHMRING__LOAD(shmring__a(r, p), ACQUIRE);
+	uint64_t a = SHMRING__LOAD(shmring__phase_word(r, p), ACQUIRE);
 
 	SHMRING_LIGHT(r);
 	shmring__mpmc_care(r, cursor, p,
@@ -165,7 +165,7 @@ static void *
 beside(void *unused)
 {
 	(void)unused;
-	shmring__reclaim_all(VICTIM == SHMRING_PRODUCER ? writer : reader);
+	shmring__reclaim_slots(VICTIM == SHMRING_PRODUCER ? writer : reader);
 	return NULL;
 }
 #else
@@ -174,7 +174,7 @@ going_on(void *unused)
 {
 	(void)unused;
 	look(reader, reader->head, SHMRING__READ);
-	shmring__reclaim_all(reader);
+	shmring__reclaim_slots(reader);
 	return NULL;
 }
 
@@ -224,7 +224,7 @@ main(void)
 		MODEL_ASSERT(put(FIRST));
 	for (int i = 0; i < SLOTS; i++)
 		MODEL_ASSERT(take());
-	shmring__reclaim_all(reader);
+	shmring__reclaim_slots(reader);
 	MODEL_ASSERT(!(reader->notice->attn & SHMRING__DOUBT));
 #ifndef DOUBTED
 	MODEL_ASSERT(reader->notice->attn);

@@ -38,7 +38,7 @@ static _Thread_local int model_errno;
 	((model_errno = -model_syscall(number, a, b, c)) ? -1 : 0)
 #define snprintf(text, ...) ((void)0)
 #define fstat(fd, file) ((file)->st_dev = 0, (file)->st_ino = 0, 0)
-/* Only shmring__attend adds: who is to die there does. */
+/* Only shmring__change_attn adds: who is to die there does. */
 #define __atomic_fetch_add(place, ...) \
 	(model_step_told(), __atomic_fetch_add(place, __VA_ARGS__))
 #ifndef MODEL_FUTEXES
@@ -95,7 +95,7 @@ model_open(uint32_t mode, uint32_t i, uint32_t roles)
 	g->capacity = mode == SHMRING_SPSC ? MODEL_CAPACITY : SLOTS * g->stride;
 	g->total = g->data + g->capacity;
 	r->base = model_segment;
-	shmring__aim(r);
+	shmring__set_pointers(r);
 	if (mode == SHMRING_SPSC) {
 		model_data = (uint64_t *)(void *)r->data;
 		model_words = MODEL_CAPACITY / sizeof(uint64_t);

@@ -22,7 +22,7 @@ static void *
 reclaiming(void *unused)
 {
 	(void)unused;
-	shmring__reclaim(late, 0, seen);
+	shmring__reclaim_slot(late, 0, seen);
 	return NULL;
 }
 
@@ -34,7 +34,7 @@ write_next(uint64_t p)
 					SHMRING__HELD };
 
 	*(uint64_t *)(void *)claim.data = NEXT;
-	MODEL_ASSERT(shmring__mpmc_deliver(other, &claim, 8) == 0);
+	MODEL_ASSERT(shmring__mpmc_commit(other, &claim, 8) == 0);
 	pushed[NEXT]++;
 }
 
@@ -44,9 +44,9 @@ going_on(void *unused)
 	uint64_t s, a, p = SLOTS;
 
 	(void)unused;
-	shmring__reclaim(other, 0, seen);
+	shmring__reclaim_slot(other, 0, seen);
 	if (VICTIM == SHMRING_CONSUMER) { /* the orphan is adopted */
-		while (shmring__tidy(other, 0, &s, &a))
+		while (shmring__help(other, 0, &s, &a))
 			;
 		if ((s & 7) == SHMRING__S_ORPHAN) {
 			MODEL_ASSERT(shmring__move(other, 0, s,
@@ -56,7 +56,7 @@ going_on(void *unused)
 		}
 		p = 2 * SLOTS; /* its turn was void */
 	}
-	while (shmring__tidy(other, 0, &s, &a))
+	while (shmring__help(other, 0, &s, &a))
 		;
 	MODEL_ASSERT((s & 7) == SHMRING__S_LIVE);
 	write_next(p);
@@ -77,7 +77,7 @@ main(void)
 	else
 		seed(late, 0, 1, HELD, 4, SHMRING__S_READER);
 	seed(late, 1, 2, HELD, 0, SHMRING__S_LIVE);
-	seen = *shmring__s_of(late, 0);
+	seen = *shmring__state_word(late, 0);
 
 	__VERIFIER_thread_t one = model_start(reclaiming);
 	__VERIFIER_thread_t two = model_start(going_on);
@@ -85,7 +85,7 @@ main(void)
 	model_join(two);
 
 	/* Then it is an orphan, and still there. */
-	MODEL_ASSERT((*shmring__s_of(late, 0) & 7) == SHMRING__S_ORPHAN);
+	MODEL_ASSERT((*shmring__state_word(late, 0) & 7) == SHMRING__S_ORPHAN);
 	MODEL_ASSERT(take(other) && arrived[NEXT] == 1);
 	MODEL_ASSERT(arrived[HELD] == pushed[HELD]);
 	return 0;

@@ -35,7 +35,7 @@ moving_on(void *unused)
 	if (SIDE == SHMRING__READ) {
 		shmring_release(living);
 		arrived[HELD]++;
-	} else if (shmring__mpmc_deliver(living, claim, sizeof(uint64_t))) {
+	} else if (shmring__mpmc_commit(living, claim, sizeof(uint64_t))) {
 		shmring__hand_back(living, 0);
 		unfinished = 1;
 	} else {
@@ -54,7 +54,7 @@ first(void *unused)
 #endif
 	MODEL_ASSERT(shmring__state_of(others[0]->lines[0].status) ==
 		     SHMRING__FREE);
-	shmring__reclaim_all(others[0]);
+	shmring__reclaim_slots(others[0]);
 	return NULL;
 }
 
@@ -63,7 +63,7 @@ static void *
 second(void *unused)
 {
 	(void)unused;
-	shmring__reclaim_all(others[1]);
+	shmring__reclaim_slots(others[1]);
 	return NULL;
 }
 #endif
@@ -92,9 +92,10 @@ main(void)
 	fall(living, 0);
 #else /* recovered already: S tells the rest */
 	seek(living, *living->head, 1, SHMRING__DOUBT);
-	*shmring__s_of(living, 0) = SIDE == SHMRING__WRITE
-					    ? shmring__s(2, SHMRING__S_WRITER)
-					    : shmring__s(4, SHMRING__S_READER);
+	*shmring__state_word(living, 0) =
+		SIDE == SHMRING__WRITE
+			? shmring__make_state(2, SHMRING__S_WRITER)
+			: shmring__make_state(4, SHMRING__S_READER);
 #endif
 
 	threads[0] = model_start(moving_on);
@@ -111,9 +112,10 @@ main(void)
 	if (unfinished)
 		MODEL_ASSERT(put(others[0], HELD));
 	/* At most one more sweep, by whoever comes. */
-	shmring__reclaim_all(others[0]);
-	MODEL_ASSERT((*shmring__s_of(living, 0) & 7) != SHMRING__S_WRITER &&
-		     (*shmring__s_of(living, 0) & 7) != SHMRING__S_READER);
+	shmring__reclaim_slots(others[0]);
+	MODEL_ASSERT(
+		(*shmring__state_word(living, 0) & 7) != SHMRING__S_WRITER &&
+		(*shmring__state_word(living, 0) & 7) != SHMRING__S_READER);
 	judge(others[0], others[0]);
 	return 0;
 }

@@ -25,7 +25,7 @@ look(struct shmring *r)
 	uint64_t *cursor = SIDE == SHMRING__WRITE ? r->head : r->tail;
 
 	shmring__doubt(r, p, want, 0);
-	uint64_t a = SHMRING__LOAD(shmring__a(r, p), ACQUIRE);
+	uint64_t a = SHMRING__LOAD(shmring__phase_word(r, p), ACQUIRE);
 	SHMRING_LIGHT(r);
 	shmring__mpmc_care(r, cursor, p, want, a);
 }
@@ -56,7 +56,7 @@ second(void *unused)
 	if (SIDE == SHMRING__READ) {
 		shmring_release(owner);
 		arrived[HELD]++;
-	} else if (shmring__mpmc_deliver(owner, claim, sizeof(uint64_t))) {
+	} else if (shmring__mpmc_commit(owner, claim, sizeof(uint64_t))) {
 		shmring__hand_back(owner, 0);
 		unfinished = 1;
 	} else {
@@ -109,8 +109,8 @@ main(void)
 	else
 		MODEL_ASSERT(put(blocked[0], NEXT) && take(blocked[0]));
 	if (VICTIM == SHMRING_PRODUCER)
-		unfinished = shmring__mpmc_deliver(owner, &owner->held[SIDE],
-						   sizeof(uint64_t));
+		unfinished = shmring__mpmc_commit(owner, &owner->held[SIDE],
+						  sizeof(uint64_t));
 	else
 		arrived[HELD] += !shmring_release(owner);
 	MODEL_ASSERT(VICTIM == SHMRING_CONSUMER || unfinished);

@@ -49,7 +49,7 @@ places_learn(void)
 	}
 	places_mark(look.states, g->slots * 8, C_STATE);
 	for (uint64_t i = 0; i < g->slots; i++)
-		places_mark(shmring__a(&look, i), 8, C_PHASE);
+		places_mark(shmring__phase_word(&look, i), 8, C_PHASE);
 }
 
 static const char *
