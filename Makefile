@@ -26,8 +26,9 @@ SYSTEM = $(addprefix -isystem ,/usr/include/tirpc /usr/include/dpdk \
 	/usr/include/$(subst -pc-,-,$(shell $(CC) -dumpmachine))/dpdk \
 	$(wildcard /usr/include/iceoryx/v*))
 OPTIONAL := $(shell for library in 'CK ck ck_ring.h' 'ZMQ zmq zmq.h' \
-		'NNG nng nng/nng.h' 'TIRPC tirpc tirpc/rpc/rpc.h' \
-		'RTE rte_ring rte_ring.h' 'TBB tbb tbb/concurrent_queue.h' \
+		'NNG nng nng/nng.h' 'NATS nats nats/nats.h' \
+		'TIRPC tirpc tirpc/rpc/rpc.h' 'RTE rte_ring rte_ring.h' \
+		'TBB tbb tbb/concurrent_queue.h' \
 		'ICEORYX iceoryx_posh iceoryx_posh/runtime/posh_runtime.hpp'; do \
 	set -- $$library; \
 	printf '\043if !__has_include(<%s>)\n\043error\n\043endif\n' $$3 | \
@@ -47,7 +48,9 @@ C_ALL = -std=c11 $(WARNINGS) $(SANITIZE_$(SANITIZE)) $(CFLAGS)
 CXX_ALL = $(WARNINGS) $(SANITIZE_$(SANITIZE)) $(CXXFLAGS)
 
 # One program a source file; scripts (*.t) are run as they are.
-EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c examples/*/*.c))
+EXAMPLE_SOURCES := $(filter-out $(if $(filter -DHAVE_NATS,$(OPTIONAL)),,\
+	examples/tools/shmbridge.c),$(wildcard examples/*.c examples/*/*.c))
+EXAMPLES := $(EXAMPLE_SOURCES:%.c=$(BUILD)/%)
 TEST_PROGRAMS := $(patsubst %,$(BUILD)/%,$(basename \
 	$(wildcard tests/test_*.c tests/test_*.cc tests/*/test_*.c)))
 TESTS ?= $(TEST_PROGRAMS) $(wildcard tests/*.t)
@@ -169,8 +172,8 @@ lint: ## clang-format, cppcheck, clang-tidy, shellcheck
 	@$(call need,cppcheck); cppcheck --quiet --error-exitcode=1 --std=c11 \
 		--inline-suppr --enable=warning,performance,portability \
 		-Iinclude -Itests -D_GNU_SOURCE -D__LP64__ -D__x86_64__ -D__linux__ -DMAP_ANONYMOUS=32 \
-		$(wildcard examples/*.c examples/*/*.c tests/test_*.c bench/*.c)
-	@$(call need,clang-tidy); printf '%s\n' $(wildcard examples/*.c examples/*/*.c) \
+		$(EXAMPLE_SOURCES) $(wildcard tests/test_*.c bench/*.c)
+	@$(call need,clang-tidy); printf '%s\n' $(EXAMPLE_SOURCES) \
 		tests/test_header.c | xargs -P2 -I@ clang-tidy --quiet \
 		@ -- -std=c11 -Iinclude -Itests $(SYSTEM) -D_GNU_SOURCE 2>/dev/null
 	@$(call need,shellcheck); shellcheck -x .ci/run examples/*.sh \
@@ -184,7 +187,8 @@ deps: ## apt-get install all that is optional
 		g++-aarch64-linux-gnu libc6-dev-arm64-cross \
 		gcc-riscv64-linux-gnu g++-riscv64-linux-gnu \
 		libc6-dev-riscv64-cross qemu-user libck-dev \
-		libtirpc-dev libzmq3-dev libnng-dev libdpdk-dev libboost-dev \
+		libtirpc-dev libzmq3-dev libnng-dev libnats-dev nats-server \
+		libdpdk-dev libboost-dev \
 		libreaderwriterqueue-dev libconcurrentqueue-dev libtbb-dev \
 		libiceoryx-posh-dev libacl1-dev libclang-rt-14-dev pkg-config \
 		cmake ninja-build meson python3 groff-base binutils \

@@ -5,8 +5,9 @@
 VERSION := $(subst $() ,.,$(shell sed -n \
 	's/^\#define SHMRING_VERSION_[MP].* //p' include/shmring.h))
 INSTALLED = $(DESTDIR)$(PREFIX)
-# Each tool with its man page and completion.
-TOOLS := $(basename $(notdir $(wildcard examples/tools/*.c)))
+# Each tool that can be built, with its man page and completion.
+ALL_TOOLS := $(basename $(notdir $(wildcard examples/tools/*.c)))
+TOOLS := $(filter $(ALL_TOOLS),$(basename $(notdir $(EXAMPLE_SOURCES))))
 FILL = sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|'
 
 install: $(TOOLS:%=$(BUILD)/examples/tools/%) ## header, adapters and tools into PREFIX
@@ -59,7 +60,8 @@ install-shared: shared ## libshmring.so and shmring.py into PREFIX
 uninstall: ## remove what install and install-shared put there
 	rm -rf $(addprefix $(INSTALLED)/,include/shmring.h include/shmring \
 		lib/pkgconfig/shmring.pc lib/cmake/shmring lib/libshmring.so* \
-		share/shmring $(TOOLS:%=bin/%) $(TOOLS:%=share/man/man1/%.1) \
-		$(TOOLS:%=share/bash-completion/completions/%))
+		share/shmring $(ALL_TOOLS:%=bin/%) \
+		$(ALL_TOOLS:%=share/man/man1/%.1) \
+		$(ALL_TOOLS:%=share/bash-completion/completions/%))
 
 .PHONY: install install-shared shared uninstall

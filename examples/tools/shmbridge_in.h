@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * From the stream to the ring, each message once and in order.
+ *
+ * We are the ring's only producer, so where it is to be written next (its
+ * position) follows from what we have pushed. The note, a file beside the ring
+ * that is mapped into memory, says which message of the stream goes to which
+ * position; that is brought up to date after each push. Whoever is killed in
+ * between, its successor reads both: the messages from the noted one on, and the
+ * position that the ring really has. What was pushed and not noted is what lies
+ * between the two, as many messages as fit there by their lengths.
+ *
+ * MPMC: a position there counts claims, not messages; the one that a dead bridge
+ * was about to push may or may not be in. So it is pushed one at a time, noted
+ * each time, and that one is pushed again: nothing is lost, and a kill may bring
+ * one message twice, next to each other.
+ *
+ * After a power cut the ring is gone. So the note also says from which message on
+ * the ring's consumer may have read nothing yet: a new ring begins there. Nothing
+ * is lost then, and what was read since comes again. Only what lies before is
+ * removed from the stream (--purge), once the note is on the disk. A kill needs
+ * no write to a disk: what is in the mapping is in the kernel.
+ */
+
+#define BATCH 1024 /* messages asked for at once */
+#define BATCH_BYTES (8 << 20) /* or as many of the longest as fit here */
+#define ASK_S 30 /* the server forgets what we asked for after that */
+#define PURGE_NS INT64_C(200000000) /* not more often */
+
+#define NOTE_MAGIC "shmbrdg1"
+
+struct place { /* this message of the stream goes to this position */
+	uint64_t sequence, position;
+};
+
+struct note { /* the file; all but the ring and `at` is written once */
+	char magic[8];
+	int64_t created; /* the stream, ns since 1970 */
+	unsigned char ring[16]; /* id */
+	uint64_t read; /* all before this message was read from the ring */
+	uint64_t which; /* of these two is valid */
+	struct place at[2];
+};
+
+struct in {
+	struct bridge *b;
+	struct shmring ring;
+	struct note *note;
+	uint64_t next; /* message of the stream to come */
+	/* where the one to come next belongs, while we do not know yet whether
+	 * it is in the ring */
+	uint64_t walk;
+	int walking;
+	/* all before this message was read once the reader is at position */
+	struct place mark;
+	uint64_t purged;
+	int64_t purge_time;
+	/* what the server sends us */
+	char consumer[64];
+	unsigned generation, reconnects;
+	uint64_t delivered; /* by this consumer, so far */
+	unsigned batch, asked; /* asked: still to come */
+	int64_t asked_time;
+	int stale; /* make a new consumer */
+	/* what has come and is not in the ring */
+	natsMsg *messages[BATCH];
+	struct iovec data[BATCH];
+	uint64_t sequences[BATCH];
+};
+
+/* ---- the note ---- */
+
+static __attribute__((noreturn)) void
+fail_note(const char *path)
+{
+	fail(EX_CANTCREAT, "%s: %s (--notes=DIRECTORY)", path, strerror(errno));
+}
+
+static void
+note_path(const struct bridge *b, char path[PATH_MAX])
+{
+	snprintf(path, PATH_MAX, "%s%s.note", option.notes, b->name);
+}
+
+/* Message `sequence` goes to `position`. A kill between the stores leaves the
+ * pair that was valid before. */
+static void
+note_down(struct note *note, uint64_t sequence, uint64_t position)
+{
+	uint64_t other = 1 - (note->which & 1);
+
+	note->at[other].sequence = sequence;
+	note->at[other].position = position;
+	__atomic_store_n(&note->which, other, __ATOMIC_RELEASE);
+}
+
+/* A file with a first note, which appears whole or not at all. */
+static void
+make_note(struct in *in, const char *path)
+{
+	struct note note = { .magic = NOTE_MAGIC, .created = in->b->created };
+	char other[PATH_MAX + 8];
+	int fd, directory;
+
+	shmring_id(&in->ring, note.ring);
+	note.read = note.at[0].sequence = in->b->first ? in->b->first : 1;
+	note.at[0].position = shmring_position(&in->ring, SHMRING_PRODUCER);
+	if (mkdir(option.notes, 0700) && errno != EEXIST)
+		fail_note(option.notes);
+	snprintf(other, sizeof(other), "%s.new", path);
+	fd = open(other, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0 || write(fd, &note, sizeof(note)) != sizeof(note) ||
+	    fsync(fd) || rename(other, path))
+		fail_note(other);
+	close(fd);
+	directory = open(option.notes, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (directory < 0 || fsync(directory))
+		fail_note(option.notes);
+	close(directory);
+}
+
+static void
+map_note(struct in *in, const char *path)
+{
+	struct stat file;
+	void *place;
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0 && errno == ENOENT) {
+		make_note(in, path);
+		fd = open(path, O_RDWR | O_CLOEXEC);
+	}
+	if (fd < 0 || fstat(fd, &file))
+		fail_note(path);
+	if (file.st_size != sizeof(struct note))
+		fail(EX_DATAERR, "%s: not a note of shmbridge", path);
+	place = mmap(NULL, sizeof(struct note), PROT_READ | PROT_WRITE,
+		     MAP_SHARED, fd, 0);
+	if (place == MAP_FAILED)
+		fail_note(path);
+	close(fd);
+	in->note = place;
+	if (memcmp(in->note->magic, NOTE_MAGIC, 8) != 0)
+		fail(EX_DATAERR, "%s: not a note of shmbridge", path);
+}
+
+/* Where do we go on? */
+static void
+read_note(struct in *in)
+{
+	struct bridge *b = in->b;
+	uint64_t position = shmring_position(&in->ring, SHMRING_PRODUCER);
+	unsigned char id[16];
+	char path[PATH_MAX];
+
+	note_path(b, path);
+	map_note(in, path);
+	if (in->note->created != b->created)
+		fail(EX_DATAERR,
+		     "%s: of another stream than %s is now: remove it to begin "
+		     "with the stream's first message",
+		     path, b->stream);
+	shmring_id(&in->ring, id);
+	if (memcmp(id, in->note->ring, 16) != 0) {
+		/* The id last: until then, this is done again. */
+		note_down(in->note, in->note->read, position);
+		memcpy(in->note->ring, id, 16);
+	}
+	in->mark = in->note->at[in->note->which & 1];
+	in->next = in->mark.sequence;
+	in->walk = in->mark.position;
+	in->walking = in->ring.mode == SHMRING_SPSC && in->walk != position;
+	in->purged = in->note->read;
+	if (in->next > b->last + 1)
+		fail(EX_DATAERR,
+		     "%s: ends with message %" PRIu64 ", but the ring has all "
+		     "up to %" PRIu64 ": the server has lost some; remove %s "
+		     "to begin anew",
+		     b->stream, b->last, in->next - 1, path);
+}
+
+/* What the ring's consumer has read need not be kept. One mark at a time is
+ * enough: when the reader has passed it, the next is where we are now. */
+static void
+follow_reader(struct in *in)
+{
+	uint64_t head = shmring_position(&in->ring, SHMRING_CONSUMER);
+
+	if (in->walking || (int64_t)(head - in->mark.position) < 0)
+		return;
+	in->note->read = in->mark.sequence;
+	in->mark = in->note->at[in->note->which & 1];
+}
+
+/* The last ones stay: they tell the other bridge what is in the stream. */
+static void
+purge(struct in *in)
+{
+	uint64_t keep = in->note->read;
+	int64_t now = now_ns();
+	jsOptions options;
+	jsErrCode code = 0;
+	natsStatus s;
+
+	if (keep + TOLD > in->next)
+		keep = in->next > TOLD ? in->next - TOLD : 0;
+	if (!option.purge || keep <= in->purged ||
+	    now - in->purge_time < PURGE_NS)
+		return;
+	in->purge_time = now;
+	if (msync(in->note, sizeof(*in->note), MS_SYNC))
+		fail_note(option.notes);
+	jsOptions_Init(&options);
+	options.Stream.Purge.Sequence = keep;
+	s = js_PurgeStream(in->b->js, in->b->stream, &options, &code);
+	if (s == NATS_OK)
+		in->purged = keep;
+	else
+		may_pass(in->b, s, code);
+}
+
+/* ---- the stream ---- */
+
+/* A consumer of the server's that begins with the message to come next. The
+ * server forgets it some time after we have gone; it keeps no account of
+ * what we have, the note does. */
+static void
+make_consumer(struct in *in)
+{
+	struct bridge *b = in->b;
+	jsConsumerInfo *info = NULL;
+	jsConsumerConfig config;
+	jsErrCode code = 0;
+	natsStatus s;
+
+	in->reconnects = atomic_load(&b->reconnects);
+	jsConsumerConfig_Init(&config);
+	config.DeliverPolicy = js_DeliverByStartSequence;
+	config.OptStartSeq = in->next;
+	config.AckPolicy = js_AckNone;
+	config.InactiveThreshold = 2 * ASK_S * INT64_C(1000000000);
+	config.MemoryStorage = true;
+	config.Replicas = 1;
+	s = js_AddConsumer(&info, b->js, b->stream, &config, NULL, &code);
+	if (s != NATS_OK) {
+		may_pass(b, s, code);
+		return;
+	}
+	if (in->consumer[0])
+		js_DeleteConsumer(b->js, b->stream, in->consumer, NULL, NULL);
+	snprintf(in->consumer, sizeof(in->consumer), "%s", info->Name);
+	jsConsumerInfo_Destroy(info);
+	in->generation++;
+	in->delivered = 0;
+	in->asked = 0;
+	in->stale = 0;
+}
+
+/* Ask for a batch, if what was asked for is half there. */
+static void
+ask_for_more(struct in *in)
+{
+	char subject[256], reply[96], request[96];
+	int64_t now = now_ns();
+
+	/* It should have said so itself, by now. */
+	if (now - in->asked_time > (ASK_S + 5) * INT64_C(1000000000))
+		in->asked = 0;
+	if (in->asked > in->batch / 2)
+		return;
+	snprintf(subject, sizeof(subject), "$JS.API.CONSUMER.MSG.NEXT.%s.%s",
+		 in->b->stream, in->consumer);
+	snprintf(reply, sizeof(reply), "%s.%u", in->b->inbox, in->generation);
+	snprintf(request, sizeof(request),
+		 "{\"batch\":%u,\"expires\":%d000000000}",
+		 in->batch - in->asked, ASK_S);
+	if (natsConnection_PublishRequest(in->b->connection, subject, reply,
+					  request,
+					  (int)strlen(request)) != NATS_OK)
+		in->stale = 1;
+	in->asked = in->batch;
+	in->asked_time = now;
+}
+
+/* No message, but a word of the server's about what we asked for. 404 and 408:
+ * nothing came for so long; all else: the consumer is gone, or the server. */
+static void
+take_status(struct in *in, natsMsg *message)
+{
+	const char *status = NULL;
+	char reply[96];
+
+	snprintf(reply, sizeof(reply), "%s.%u", in->b->inbox, in->generation);
+	if (strcmp(natsMsg_GetSubject(message), reply) != 0 ||
+	    natsMsgHeader_Get(message, "Status", &status) != NATS_OK)
+		return;
+	in->asked = 0;
+	if (strcmp(status, "404") != 0 && strcmp(status, "408") != 0) {
+		in->stale = 1;
+		pause_ms(100);
+	}
+}
+
+/* Each message comes with $JS.ACK[.DOMAIN.ACCOUNT].STREAM.CONSUMER.TIMES.
+ * SEQUENCE.DELIVERED.TIME.PENDING[.TOKEN] as reply. */
+static int
+parse_reply(const char *reply, const char *consumer, uint64_t numbers[3])
+{
+	const char *token[13];
+	int count = 0, at;
+
+	while (reply && count < 13) {
+		token[count++] = reply;
+		reply = strchr(reply, '.');
+		reply += reply != NULL;
+	}
+	if (count != 9 && count < 11)
+		return 0;
+	at = count == 9 ? 3 : 5;
+	if (strncmp(token[at], consumer, strlen(consumer)) != 0)
+		return 0;
+	numbers[0] = strtoull(token[at + 2], NULL, 10);
+	numbers[1] = strtoull(token[at + 3], NULL, 10);
+	numbers[2] = strtoull(token[at + 5], NULL, 10);
+	return 1;
+}
+
+/* Keep a message: 1. Or it is none, or of an older consumer, or one before it
+ * was lost on its way, so that it must come again. */
+static int
+take_message(struct in *in, natsMsg *message, size_t place)
+{
+	const char *reply = natsMsg_GetReply(message);
+	uint64_t numbers[3];
+
+	if (!reply) {
+		take_status(in, message);
+		return 0;
+	}
+	if (in->stale || !parse_reply(reply, in->consumer, numbers))
+		return 0;
+	if (numbers[1] != in->delivered + 1) {
+		in->stale = 1;
+		return 0;
+	}
+	if (numbers[0] > in->next && in->walking)
+		fail(EX_DATAERR,
+		     "%s: messages %" PRIu64 " to %" PRIu64 " are gone that "
+		     "would tell what is in %s: remove its note to begin anew",
+		     in->b->stream, in->next, numbers[0] - 1, in->b->name);
+	if (numbers[0] > in->next)
+		say(in->b,
+		    "%s: messages %" PRIu64 " to %" PRIu64 " were removed "
+		    "before they were read",
+		    in->b->stream, in->next, numbers[0] - 1);
+	in->delivered++;
+	in->asked -= in->asked > 0;
+	in->next = numbers[0] + 1;
+	in->messages[place] = message;
+	in->sequences[place] = numbers[0];
+	in->data[place].iov_base = (void *)(uintptr_t)natsMsg_GetData(message);
+	in->data[place].iov_len = (size_t)natsMsg_GetDataLength(message);
+	atomic_store(&in->b->behind, numbers[2]);
+	return 1;
+}
+
+/* What has come; sleeps for at most a second if it is nothing. */
+static size_t
+gather(struct in *in)
+{
+	natsMsg *message = next_reply(in->b, 1000);
+	size_t count = 0;
+
+	while (message) {
+		if (take_message(in, message, count))
+			count++;
+		else
+			natsMsg_Destroy(message);
+		message = count < BATCH && has_reply(in->b)
+				  ? next_reply(in->b, 1)
+				  : NULL;
+	}
+	return count;
+}
+
+/* ---- the ring ---- */
+
+/* Of these, how many are in the ring already? */
+static size_t
+walk(struct in *in, size_t count)
+{
+	uint64_t position = shmring_position(&in->ring, SHMRING_PRODUCER);
+	size_t i = 0;
+
+	while (in->walking && i < count) {
+		if (in->walk == position)
+			in->walking = 0;
+		else if ((int64_t)(position - in->walk) < 0)
+			fail(EX_DATAERR,
+			     "%s: somebody else has pushed to it: remove its "
+			     "note to begin anew",
+			     in->b->name);
+		else
+			in->walk += shmring__record_size(in->data[i++].iov_len);
+	}
+	in->walking = in->walking && in->walk != position;
+	return i;
+}
+
+/* Push them all, and note it. While the ring is full nothing else is asked
+ * for. */
+static void
+deliver(struct in *in, size_t count)
+{
+	size_t done = walk(in, count), most = BATCH;
+	ssize_t n;
+
+	if (in->ring.mode == SHMRING_MPMC)
+		most = 1;
+	while (done < count && !atomic_load(&stopping)) {
+		n = shmring_push_n_wait(
+			&in->ring, in->data + done,
+			count - done < most ? count - done : most, TICK_NS);
+		if (n == -EPIPE) /* until there is a consumer again */
+			pause_ms(100);
+		else if (n < 0 && n != -ETIMEDOUT)
+			fail_ring(in->b, (int)n);
+		for (; n > 0; n--) {
+			atomic_fetch_add(&in->b->messages, 1);
+			atomic_fetch_add(&in->b->bytes,
+					 in->data[done++].iov_len);
+		}
+		if (done)
+			note_down(
+				in->note, in->sequences[done - 1] + 1,
+				shmring_position(&in->ring, SHMRING_PRODUCER));
+		follow_reader(in);
+		purge(in);
+	}
+	for (size_t i = 0; i < count; i++)
+		natsMsg_Destroy(in->messages[i]);
+}
+
+static void *
+run_in(void *argument)
+{
+	struct in *in = calloc(1, sizeof(*in));
+	struct shmring_stat stat;
+	size_t count;
+
+	if (!in)
+		fail_ring(argument, -ENOMEM);
+	in->b = argument;
+	open_ring(in->b, &in->ring, SHMRING_PRODUCER);
+	connect_bridge(in->b, 1);
+	while (!in->b->worked && !atomic_load(&stopping))
+		look_at_stream(in->b);
+	if (atomic_load(&stopping))
+		return NULL;
+	read_note(in);
+	shmring_stat(&in->ring, &stat);
+	in->batch = BATCH_BYTES / stat.slot_size;
+	in->batch = in->batch > BATCH ? BATCH : in->batch < 2 ? 2 : in->batch;
+	in->stale = 1;
+	while (!atomic_load(&stopping)) {
+		if (in->stale ||
+		    in->reconnects != atomic_load(&in->b->reconnects))
+			make_consumer(in);
+		if (in->stale)
+			continue;
+		ask_for_more(in);
+		count = gather(in);
+		deliver(in, count);
+		follow_reader(in);
+		purge(in);
+	}
+	shmring_close(&in->ring);
+	end_bridge();
+	free(in);
+	return NULL;
+}

@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * From the ring to the stream, each message once and in order.
+ *
+ * A message leaves the ring when the server has acknowledged it; so whoever is
+ * killed, it is in the ring, in the stream, or in both. Two headers keep it
+ * from being stored twice, or before another one:
+ *
+ *	Nats-Expected-Last-Sequence: N	the server stores the message as number
+ *		N + 1 or refuses it. So those under way form a chain: if one is
+ *		lost, all behind it are refused; and a copy that a dead
+ *		connection delivers late finds its place taken, however late.
+ *	Nats-Msg-Id: RING-POSITION	says what it is. After any doubt (a
+ *		start, a reconnect, a refusal) we ask for the last message of
+ *		the stream: what is in it up to there is released unsent, and
+ *		the chain starts anew behind it. Within its window the server
+ *		also recognises duplicates by this header; we do not depend
+ *		on that.
+ *
+ * As each acknowledgement tells of all before, few are asked for.
+ *
+ * MPMC: a handle holds one message, so there are several handles. Positions are
+ * in order only as long as nobody dies, so that the last message of the stream
+ * does not tell of the others: as many are looked at as there are handles.
+ */
+
+#define WINDOW 2048 /* messages under way, at most */
+#define WINDOW_BYTES (8 << 20) /* the same; the last one may exceed it */
+#define HANDLES TOLD /* MPMC: messages under way */
+#define ACKNOWLEDGE 64 /* ask after so many messages, or so many bytes */
+#define ACKNOWLEDGE_BYTES (256 << 10)
+#define ANSWER_NS INT64_C(5000000000) /* no answer for so long: doubt */
+
+struct held { /* a message in our hands */
+	const void *data;
+	size_t size;
+	uint64_t position;
+};
+
+struct out {
+	struct bridge *b;
+	struct shmring *rings; /* SPSC: one handle; MPMC: HANDLES of them */
+	unsigned handles;
+	struct shmring *order[HANDLES]; /* MPMC: whose held[i] is, then free */
+	char id[33];
+	struct held held[WINDOW]; /* the first `sent` are under way */
+	int alone; /* SPSC: held[0] was waited for */
+	size_t count, sent, flying; /* flying: bytes */
+	size_t unasked, unasked_bytes; /* since an answer was asked for */
+	/* held[0] becomes, or became, message base + 1 of the stream */
+	uint64_t base;
+	unsigned generation; /* of the chain; answers to older ones are void */
+	int doubt;
+	int probing; /* nothing of this chain has been confirmed */
+	unsigned reconnects;
+	int64_t heard; /* when the server last answered */
+	int64_t patience; /* ms, to wait for an answer beside new messages */
+	uint64_t acknowledged; /* last number that the server confirmed */
+	/* positions that are in the stream; SPSC: all up to the one */
+	uint64_t stored[HANDLES];
+	size_t stored_count;
+	uint64_t refused; /* error code of the last refusal that was told */
+	int drained; /* no producer, no message */
+};
+
+/* ---- the ring ---- */
+
+/* Take what there is, into the places behind those that we hold. Positions
+ * follow from the first one and the lengths: a record is 8 bytes more than its
+ * message, rounded up to 8. */
+static int
+fill_spsc(struct out *o)
+{
+	static _Thread_local struct iovec messages[WINDOW];
+	struct shmring *ring = o->rings;
+	uint64_t position;
+	ssize_t n = shmring_peek_n(ring, messages, WINDOW);
+
+	if (n < 0)
+		return (int)n;
+	position = shmring_position(ring, SHMRING_CONSUMER);
+	for (ssize_t i = 0; i < n; i++) {
+		o->held[i].data = messages[i].iov_base;
+		o->held[i].size = messages[i].iov_len;
+		o->held[i].position = position;
+		position += shmring__record_size(messages[i].iov_len);
+	}
+	o->count = (size_t)n;
+	return 0;
+}
+
+static int
+fill_mpmc(struct out *o)
+{
+	while (o->count < o->handles) {
+		struct shmring *ring = o->order[o->count];
+		struct held *held = &o->held[o->count];
+
+		held->data = shmring_peek(ring, &held->size);
+		if (!held->data)
+			return o->count ? 0 : shmring_error(ring);
+		held->position = shmring_position(ring, SHMRING_CONSUMER);
+		o->count++;
+	}
+	return 0;
+}
+
+/* Give the first of those in our hands back to the ring as read; MPMC: any. */
+static void
+release(struct out *o, size_t at, size_t count)
+{
+	struct shmring *done[HANDLES];
+	int error = 0;
+
+	if (o->rings->mode == SHMRING_SPSC) {
+		error = shmring_release_n(o->rings, count);
+	} else {
+		memcpy(done, o->order + at, count * sizeof(*done));
+		memmove(o->order + at, o->order + at + count,
+			(o->handles - at - count) * sizeof(*done));
+		memcpy(o->order + o->handles - count, done,
+		       count * sizeof(*done));
+		for (size_t i = 0; i < count && !error; i++)
+			error = shmring_release(done[i]);
+	}
+	if (error)
+		fail_ring(o->b, error);
+	o->alone = 0;
+	o->count -= count;
+	memmove(o->held + at, o->held + at + count,
+		(o->count - at) * sizeof(*o->held));
+}
+
+/* Sleep in the ring until there is a message. As no call waits for a second
+ * one, it goes alone, and what comes meanwhile follows when it is answered. */
+static int
+await_message(struct out *o)
+{
+	struct shmring *ring = o->rings;
+
+	if (o->rings->mode == SHMRING_MPMC)
+		ring = o->order[0];
+	o->held[0].data = shmring_peek_wait(ring, &o->held[0].size, TICK_NS);
+	if (!o->held[0].data)
+		return shmring_error(ring);
+	o->held[0].position = shmring_position(ring, SHMRING_CONSUMER);
+	o->count = 1;
+	o->alone = 1;
+	return 0;
+}
+
+/* Is it in the stream already? */
+static int
+is_stored(const struct out *o, uint64_t position)
+{
+	if (o->rings->mode == SHMRING_SPSC)
+		return o->stored_count && position <= o->stored[0];
+	for (size_t i = 0; i < o->stored_count; i++)
+		if (o->stored[i] == position)
+			return 1;
+	return 0;
+}
+
+static void
+fill(struct out *o)
+{
+	int error = -EAGAIN;
+
+	if (o->rings->mode == SHMRING_MPMC)
+		error = fill_mpmc(o);
+	else if (!o->alone)
+		error = fill_spsc(o);
+	if (error == -EAGAIN && !o->count)
+		error = await_message(o);
+	o->drained = error == -EPIPE;
+	if (o->drained && !option.once)
+		pause_ms(100); /* until there is a producer again */
+	if (error && error != -EAGAIN && error != -ETIMEDOUT && error != -EPIPE)
+		fail_ring(o->b, error);
+}
+
+/* Release unsent what is in the stream. */
+static void
+drop_stored(struct out *o)
+{
+	size_t i = o->sent, n;
+
+	while (i < o->count) {
+		for (n = 0;
+		     i + n < o->count && is_stored(o, o->held[i + n].position);
+		     n++)
+			;
+		if (n)
+			release(o, i, n);
+		else if (o->rings->mode == SHMRING_SPSC)
+			break; /* positions grow */
+		else
+			i++;
+	}
+}
+
+/* ---- the stream ---- */
+
+static natsStatus
+publish_one(struct out *o, const struct held *held, uint64_t after, int ask)
+{
+	char reply[128], id[64], expected[32];
+	natsMsg *message = NULL;
+	natsStatus s;
+
+	if (ask)
+		snprintf(reply, sizeof(reply), "%s.%u.%" PRIu64, o->b->inbox,
+			 o->generation, after + 1);
+	snprintf(id, sizeof(id), "%s-%" PRIx64, o->id, held->position);
+	snprintf(expected, sizeof(expected), "%" PRIu64, after);
+	s = natsMsg_Create(&message, o->b->subject, ask ? reply : NULL,
+			   held->data, (int)held->size);
+	if (s == NATS_OK)
+		s = natsMsgHeader_Set(message, "Nats-Msg-Id", id);
+	if (s == NATS_OK)
+		s = natsMsgHeader_Set(message, "Nats-Expected-Last-Sequence",
+				      expected);
+	if (s == NATS_OK)
+		s = natsConnection_PublishMsg(o->b->connection, message);
+	natsMsg_Destroy(message);
+	if (s == NATS_MAX_PAYLOAD)
+		fail(EX_DATAERR,
+		     "%s: a message of %zu bytes is longer than the server's "
+		     "max_payload",
+		     o->b->name, held->size);
+	return s;
+}
+
+/* Send what we hold, as far as the window allows, and ask for an answer at the
+ * end of it at the latest. A new chain begins with one message, answered: if it
+ * is refused, then for a reason of its own, such as a full stream. */
+static void
+publish(struct out *o)
+{
+	size_t end = o->probing ? 1 : o->count;
+
+	if (o->sent >= end || !o->count || o->flying >= WINDOW_BYTES)
+		return;
+	if (!o->sent)
+		o->heard = now_ns();
+	o->patience = 1;
+	while (o->sent < end && o->flying < WINDOW_BYTES) {
+		const struct held *held = &o->held[o->sent];
+		int ask;
+
+		o->flying += held->size;
+		o->unasked_bytes += held->size;
+		ask = o->sent + 1 == end || o->flying >= WINDOW_BYTES ||
+		      ++o->unasked >= ACKNOWLEDGE ||
+		      o->unasked_bytes >= ACKNOWLEDGE_BYTES;
+		if (ask)
+			o->unasked = o->unasked_bytes = 0;
+		if (publish_one(o, held, o->base + o->sent, ask) != NATS_OK) {
+			o->doubt = 1;
+			break;
+		}
+		o->sent++;
+	}
+}
+
+/* The server has all up to this one. */
+static void
+acknowledge(struct out *o, uint64_t sequence)
+{
+	size_t count = (size_t)(sequence - o->base);
+	size_t bytes = 0;
+
+	if (sequence <= o->base)
+		return;
+	if (count > o->sent) {
+		o->doubt = 1; /* not of this server */
+		return;
+	}
+	for (size_t i = 0; i < count; i++)
+		bytes += o->held[i].size;
+	release(o, 0, count);
+	o->base = o->acknowledged = sequence;
+	o->probing = 0;
+	o->sent -= count;
+	o->flying -= bytes;
+	atomic_fetch_add(&o->b->messages, count);
+	atomic_fetch_add(&o->b->bytes, bytes);
+}
+
+/* The number behind a key of the server's JSON, which has each key once. */
+static uint64_t
+json_number(const char *text, const char *key)
+{
+	const char *at = strstr(text, key);
+
+	return at ? strtoull(at + strlen(key), NULL, 10) : 0;
+}
+
+/* An answer: {"stream":"S","seq":7}, or an error. */
+static void
+take_answer(struct out *o, natsMsg *answer)
+{
+	const char *subject = natsMsg_GetSubject(answer);
+	uint64_t code, sequence = 0;
+	unsigned generation = 0;
+	char text[512];
+
+	snprintf(text, sizeof(text), "%.*s", natsMsg_GetDataLength(answer),
+		 natsMsg_GetData(answer) ? natsMsg_GetData(answer) : "");
+	if (sscanf(subject + strlen(o->b->inbox), ".%u.%" SCNu64, &generation,
+		   &sequence) != 2 ||
+	    generation != o->generation)
+		return; /* of an older chain */
+	o->heard = now_ns();
+	code = json_number(text, "\"err_code\":");
+	if (!code && json_number(text, "\"seq\":") == sequence) {
+		acknowledge(o, sequence);
+		o->refused = 0;
+		return;
+	}
+	o->doubt = 1;
+	/* All behind one that was refused is out of place. Else the first one
+	 * says why: it is full, or a message is too long for it, or it is gone.
+	 */
+	if (code == CODE_WRONG_LAST_SEQUENCE && !o->probing)
+		return;
+	if (code != CODE_WRONG_LAST_SEQUENCE && code != o->refused) {
+		say(o->b, "%s: stores nothing for now: %s", o->b->stream,
+		    *text ? text : "gone, or out of reach");
+		o->refused = code;
+	}
+	pause_ms(100);
+}
+
+static void
+take_answers(struct out *o)
+{
+	int64_t wait = o->patience;
+	natsMsg *answer;
+
+	if (o->count == WINDOW || o->flying >= WINDOW_BYTES)
+		wait = 100; /* there is nothing else to do */
+	answer = next_reply(o->b, wait);
+	o->patience = answer ? 1 : wait < 100 ? 2 * wait : 100;
+	while (answer) {
+		take_answer(o, answer);
+		natsMsg_Destroy(answer);
+		answer = has_reply(o->b) ? next_reply(o->b, 1) : NULL;
+	}
+	if (now_ns() - o->heard > ANSWER_NS)
+		o->doubt = 1;
+}
+
+/* ---- doubt ---- */
+
+/* Note the position of this message of the stream, if it is of our ring. */
+static int
+note_stored(struct out *o, natsMsg *message)
+{
+	const char *id = NULL;
+
+	if (natsMsgHeader_Get(message, "Nats-Msg-Id", &id) != NATS_OK ||
+	    strncmp(id, o->id, 32) != 0 || id[32] != '-')
+		return 0;
+	o->stored[o->stored_count++] = strtoull(id + 33, NULL, 16);
+	return 1;
+}
+
+/* MPMC: and those before it, as many as may have been under way at once. */
+static natsStatus
+note_others(struct out *o, uint64_t sequence)
+{
+	natsStatus s = NATS_OK;
+	int ours = 1;
+
+	while (ours && s == NATS_OK && o->stored_count < HANDLES &&
+	       --sequence >= o->b->first) {
+		natsMsg *message = NULL;
+
+		s = js_GetMsg(&message, o->b->js, o->b->stream, sequence, NULL,
+			      NULL);
+		if (s == NATS_OK)
+			ours = note_stored(o, message);
+		natsMsg_Destroy(message);
+	}
+	return s == NATS_NOT_FOUND ? NATS_OK : s; /* it was purged */
+}
+
+/* What does the stream have of ours? Ends the doubt, unless the server cannot
+ * tell now. */
+static void
+ask(struct out *o)
+{
+	struct bridge *b = o->b;
+	natsMsg *message = NULL;
+	jsErrCode code = 0;
+	natsStatus s;
+	uint64_t last;
+
+	o->reconnects = atomic_load(&b->reconnects);
+	if (!look_at_stream(b))
+		return;
+	s = js_GetLastMsg(&message, b->js, b->stream, b->subject, NULL, &code);
+	last = b->last;
+	o->stored_count = 0;
+	if (s == NATS_OK) {
+		/* One of ours may have come since. */
+		if (natsMsg_GetSequence(message) > last)
+			last = natsMsg_GetSequence(message);
+		if (!note_stored(o, message) && o->acknowledged)
+			fail(EX_UNAVAILABLE,
+			     "%s: another ring's messages come to %s: each "
+			     "needs a stream of its own",
+			     b->name, b->subject);
+		if (o->stored_count && o->rings->mode == SHMRING_MPMC)
+			s = note_others(o, natsMsg_GetSequence(message));
+		natsMsg_Destroy(message);
+	}
+	if (s != NATS_OK && s != NATS_NOT_FOUND) {
+		may_pass(b, s, code);
+		return;
+	}
+	if (last < o->acknowledged)
+		say(b,
+		    "%s: the server has lost %" PRIu64
+		    " messages that it had confirmed (sync_interval)",
+		    b->stream, o->acknowledged - last);
+	o->base = last;
+	o->acknowledged = o->acknowledged ? last : 0;
+	o->sent = o->flying = o->unasked = o->unasked_bytes = 0;
+	o->generation++;
+	o->doubt = 0;
+	o->probing = 1;
+	o->heard = now_ns();
+}
+
+/* ---- the whole ---- */
+
+static void
+open_source(struct out *o)
+{
+	struct bridge *b = o->b;
+	unsigned char id[16];
+	struct shmring_stat stat;
+
+	o->rings = calloc(HANDLES, sizeof(*o->rings));
+	if (!o->rings)
+		fail_ring(b, -ENOMEM);
+	open_ring(b, o->rings, SHMRING_CONSUMER);
+	o->order[0] = o->rings;
+	o->handles = 1;
+	shmring_stat(o->rings, &stat);
+	/* Half of the places at most: others want to come, too. */
+	while (stat.mode == SHMRING_MPMC && o->handles < HANDLES &&
+	       o->handles < stat.participants / 2 &&
+	       !shmring_dup(&o->rings[o->handles], o->rings,
+			    SHMRING_CONSUMER)) {
+		o->order[o->handles] = &o->rings[o->handles];
+		o->handles++;
+	}
+	shmring_id(o->rings, id);
+	for (int i = 0; i < 16; i++)
+		snprintf(o->id + 2 * i, 3, "%02x", id[i]);
+}
+
+/* Wait a moment for answers, so that the next bridge has less to ask. */
+static void
+finish(struct out *o)
+{
+	int64_t end = now_ns() + 5 * TICK_NS;
+
+	while (o->sent && !o->doubt && now_ns() < end)
+		take_answers(o);
+	for (unsigned i = 0; i < o->handles; i++)
+		shmring_close(&o->rings[i]);
+	free(o->rings);
+	free(o);
+}
+
+static void *
+run_out(void *argument)
+{
+	struct out *o = calloc(1, sizeof(*o));
+
+	if (!o)
+		fail_ring(argument, -ENOMEM);
+	o->b = argument;
+	open_source(o);
+	/* Few under way: each must leave at once. Many: let them gather. */
+	connect_bridge(o->b, o->rings->mode == SHMRING_MPMC);
+	o->doubt = 1;
+	while (!atomic_load(&stopping)) {
+		if (atomic_load(&o->b->reconnects) != o->reconnects)
+			o->doubt = 1;
+		if (o->doubt)
+			ask(o);
+		if (o->doubt)
+			continue;
+		if (o->count < WINDOW)
+			fill(o);
+		drop_stored(o);
+		publish(o);
+		if (o->sent)
+			take_answers(o);
+		else if (o->drained && option.once)
+			break;
+	}
+	finish(o);
+	end_bridge();
+	return NULL;
+}

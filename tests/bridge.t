@@ -1,0 +1,426 @@
+#!/bin/sh
+# Description: shmbridge: exactly once and in order from ring to ring, while
+# bridges and server are killed; back-pressure, reconnects, errors, idleness
+#
+# The storm grows with SECONDS_PER_TEST, or is as large as these say:
+# BRIDGE_MESSAGES, BRIDGE_KILLS (of either bridge), BRIDGE_SERVER_KILLS.
+# shellcheck source=tests/tap.sh disable=SC2086,SC2317 # $patience is words;
+. tests/tap.sh # and functions are given to others
+
+bridge=$examples/tools/shmbridge
+peer=$tmp/peer
+seconds=${SECONDS_PER_TEST:-1}
+seed=${SEED:-$$}
+patience="timeout -k 5 $((120 + seconds * 60))"
+export ASAN_OPTIONS=exitcode=99 UBSAN_OPTIONS=exitcode=99
+
+if ! [ -x "$bridge" ]; then
+	skip "shmbridge needs libnats-dev"
+	done_testing
+fi
+if ! command -v nats-server >/dev/null; then
+	skip "no nats-server"
+	done_testing
+fi
+"${CC:-cc}" -O2 -std=c11 -Iinclude -DHAVE_NATS tests/bridge_peer.c -lnats \
+	-o "$peer"
+ok $? "the programs at both ends are compiled"
+echo "# seed $seed, $(cut -d' ' -f1-3 /proc/loadavg) load on $(nproc) CPUs"
+
+# start NAME COMMAND...: in the background; its pid is in $tmp/NAME.pid, what it
+# prints in $tmp/NAME.out and $tmp/NAME.err
+start()
+{
+	name=$1
+	shift
+	"$@" </dev/null >"$tmp/$name.out" 2>>"$tmp/$name.err" &
+	echo $! >"$tmp/$name.pid"
+}
+
+# stop SIGNAL NAME...: and wait for it
+stop()
+{
+	signal=$1
+	shift
+	for name; do
+		kill "-$signal" "$(cat "$tmp/$name.pid")"
+		wait "$(cat "$tmp/$name.pid")"
+		rm "$tmp/$name.pid"
+	done 2>/dev/null
+}
+
+# finish NAME STATUS WHAT: it ends by itself
+finish()
+{
+	wait "$(cat "$tmp/$1.pid")"
+	is $? "$2" "$3"
+	rm "$tmp/$1.pid"
+}
+
+cleanup()
+{
+	for file in "$tmp"/*.pid; do
+		[ ! -e "$file" ] || kill -9 "$(cat "$file")"
+	done 2>/dev/null
+	tap_cleanup
+}
+trap cleanup EXIT
+
+# serve NAME ARGUMENT...: a server on a free port, the same when started again
+serve()
+{
+	server=$1
+	shift
+	port=$(cat "$tmp/$server.port" 2>/dev/null || echo -1)
+	rm -f "$tmp/$server.log"
+	start "$server" nats-server -a 127.0.0.1 -p "$port" \
+		-l "$tmp/$server.log" "$@"
+	wait_for grep -q 'Server is ready' "$tmp/$server.log"
+	[ "$port" != -1 ] || sed -n 's/.*client connections on .*://p' \
+		"$tmp/$server.log" >"$tmp/$server.port"
+}
+url()
+{
+	echo "nats://${2:-}127.0.0.1:$(cat "$tmp/$1.port")"
+}
+main_server()
+{
+	serve main -js -sd "$tmp/js"
+}
+
+# Each use has rings and a stream of its own: RING is the last argument.
+run_out()
+{
+	start out "$bridge" out --create --wait --duplicates=0.1 \
+		--server="$(url main)" "$@"
+}
+run_in()
+{
+	start in "$bridge" in --create --wait --notes="$tmp/notes" --slots=4096 \
+		--size=200 --server="$(url main)" "$@"
+}
+
+# produce RING ENGINE COUNT RATE SIZE, consume RING COUNT [HOLD]
+produce()
+{
+	start producer $patience "$peer" produce "$@"
+}
+consume()
+{
+	start consumer $patience "$peer" consume "$@"
+}
+
+# so many random numbers below so much
+draw()
+{
+	awk -v seed="$seed" -v n="$1" -v most="$2" \
+		'BEGIN { srand(seed); while (n--) print int(rand() * most) }'
+}
+
+# says NAME PATTERN WHAT: what it printed to stderr
+says()
+{
+	grep -q -e "$2" "$tmp/$1.err"
+	status=$?
+	ok $status "$3"
+	[ $status = 0 ] || sed 's/^/# /' "$tmp/$1.err"
+}
+
+# status NAME: its status line
+status_of()
+{
+	: >"$tmp/$1.err"
+	kill -USR1 "$(cat "$tmp/$1.pid")"
+	wait_for grep -q behind "$tmp/$1.err"
+	cat "$tmp/$1.err"
+}
+behind()
+{
+	status_of "$1" | sed -n 's/.* \([0-9]*\) behind.*/\1/p'
+}
+
+# is_behind NAME COUNT: so many messages, or more
+is_behind()
+{
+	[ "$(behind "$1")" -ge "$2" ]
+}
+
+main_server
+
+# storm NAME ENGINE MESSAGES KILLS SERVER_KILLS: all messages go through while
+# others are killed, 40 ms apart or so
+storm()
+{
+	here=$ring-$1-a=$1$$
+	there=$ring-$1-b=$1$$
+	engine=$2
+	messages=$3
+	kills=$4
+	every=$(($4 / ($5 + 1) + 1))
+	shape=
+	[ "$engine" = spsc ] || shape=--mpmc
+	produce "${here%=*}" "$engine" "$messages" \
+		$((messages * 10 / kills)) 0
+	run_out "$here"
+	run_in --purge $shape "$there"
+	consume "${there%=*}" "$messages"
+	done=0 killed_in=0 killed_out=0 killed_server=0
+	for number in $(draw "$kills" 1000); do
+		sleep "0.0$((number % 10))$((number / 10 % 10))"
+		done=$((done + 1))
+		if [ $((done % every)) = 0 ]; then
+			stop KILL main
+			main_server
+			killed_server=$((killed_server + 1))
+		fi
+		if [ "$number" -lt 500 ]; then
+			stop KILL out
+			run_out "$here"
+			killed_out=$((killed_out + 1))
+		else
+			stop KILL in
+			run_in --purge $shape "$there"
+			killed_in=$((killed_in + 1))
+		fi
+	done
+	finish consumer 0 "$1: all has come"
+	finish producer 0 "$1: all was taken"
+	stop TERM out in
+	rm -f "/dev/shm$ring-$1"-*
+	echo "# $1: killed out $killed_out, in $killed_in, server" \
+		"$killed_server times; $(cat "$tmp/consumer.out")"
+}
+
+kills=${BRIDGE_KILLS:-$((seconds * 30))}
+storm spsc spsc "${BRIDGE_MESSAGES:-$((seconds * 30000))}" "$kills" \
+	"${BRIDGE_SERVER_KILLS:-$((seconds * 2))}"
+is "$(cat "$tmp/consumer.out")" \
+	"$messages messages, 0 lost, 0 twice, 0 out of order, 0 torn" \
+	"SPSC: each message once, and in order"
+storm mpmc mpmc "${BRIDGE_MESSAGES:-$((seconds * 10000))}" "$kills" \
+	"${BRIDGE_SERVER_KILLS:-$((seconds * 2))}"
+is "$(sed 's/, [0-9]* twice//' "$tmp/consumer.out")" \
+	"$messages messages, 0 lost, 0 out of order, 0 torn" \
+	"MPMC: none is lost, and in order"
+twice=$(sed 's/.*lost, \([0-9]*\) twice.*/\1/' "$tmp/consumer.out")
+[ "$twice" -le $killed_in ]
+ok $? "MPMC: at most one twice for each kill of in: $twice of $killed_in"
+
+# A bridge that dies before any answer comes, for longer than the server's
+# window of duplicates: the first half of its messages is in the stream.
+a=$ring-away-a
+b=$ring-away-b
+produce "$a" spsc 64 0 0
+$limit "$peer" halfway "$(url main)" away$$ "$a" 64 2>/dev/null
+is $? 137 "a bridge died before it was answered"
+sleep 0.3
+run_out "$a=away$$"
+run_in "$b=away$$"
+consume "$b" 64
+finish consumer 0 "away for longer than the window of duplicates"
+is "$(cat "$tmp/consumer.out")" \
+	"64 messages, 0 lost, 0 twice, 0 out of order, 0 torn" \
+	"what the stream had is not sent again"
+finish producer 0 "and is released in the ring"
+stop TERM out in
+
+# One that dies between a push and its note: its note is older than the ring.
+a=$ring-note-a
+b=$ring-note-b
+produce "$a" spsc 3000 2000 0
+run_out "$a=note$$"
+run_in "$b=note$$"
+consume "$b" 3000 100
+wait_for test -e "$tmp/notes$b.note"
+for _ in 1 2 3; do
+	cp "$tmp/notes$b.note" "$tmp/older"
+	sleep 0.2
+	stop KILL in
+	cp "$tmp/older" "$tmp/notes$b.note"
+	run_in "$b=note$$"
+	sleep 0.2
+done
+finish consumer 0 "the note is older than the ring, three times"
+is "$(cat "$tmp/consumer.out")" \
+	"3000 messages, 0 lost, 0 twice, 0 out of order, 0 torn" \
+	"what was pushed and not noted is not pushed again"
+finish producer 0 "and all was taken"
+stop TERM out in
+
+# The ring there is full, so the stream, so the ring here; nothing is lost.
+a=$ring-full-a
+b=$ring-full-b
+produce "$a" spsc 8000 0 64
+run_out --max-bytes=300k "$a=full$$"
+run_in --purge --slots=64 "$b=full$$"
+wait_for grep -q 'stores nothing for now' "$tmp/out.err"
+ok $? "the stream is full: out says so"
+wait_for is_behind out 3000
+ok $? "the ring here fills up: $(status_of out)"
+ok "$(($(behind in) < 100))" "in asks for no more: $(status_of in)"
+consume "$b" 8000
+finish consumer 0 "there is a reader: it goes on"
+is "$(cat "$tmp/consumer.out")" \
+	"8000 messages, 0 lost, 0 twice, 0 out of order, 0 torn" \
+	"nothing was lost by waiting"
+finish producer 0 "and all was taken"
+
+# The server is gone for a while: they wait, and come back by themselves.
+stop KILL main
+sleep 0.3
+status_of out >/dev/null
+says out 'no connection' "no server: out says so"
+main_server
+rm -f "/dev/shm$a"
+stop TERM out
+produce "$a" spsc 20000 0 64
+run_out "$a=full$$"
+consume "$b" 20000
+wait_for is_behind out 1
+stop KILL main
+wait_for is_behind out 1000
+ok $? "no server: the ring fills up: $(status_of out)"
+main_server
+finish consumer 0 "the server is back: it goes on"
+is "$(cat "$tmp/consumer.out")" \
+	"20000 messages, 0 lost, 0 twice, 0 out of order, 0 torn" \
+	"a new ring here, an old one there: nothing lost, nothing twice"
+finish producer 0 "and all was taken"
+
+# Nothing to do: they sleep. What they wake up for: the ring's slices of a
+# tenth of a second, the threads of the library.
+used()
+{
+	cat /proc/"$(cat "$tmp/$1.pid")"/task/*/status |
+		awk '/ctxt_switches/ { n += $2 } END { print n }'
+	awk '{ print $14 + $15 }' /proc/"$(cat "$tmp/$1.pid")"/stat
+}
+sleep 0.5
+used out >"$tmp/before"
+used in >>"$tmp/before"
+sleep 2
+used out >"$tmp/after"
+used in >>"$tmp/after"
+idle=$(paste "$tmp/before" "$tmp/after" | awk '{ print $2 - $1 }' | paste -sd' ')
+echo "# idle for 2 s: switches and CPU time in 1/100 s of out, in: $idle"
+set -- $idle
+[ "$1" -lt 100 ] && [ "$3" -lt 100 ]
+ok $? "idle: no polling"
+stop TERM out in
+
+# Several rings in one process, which ends by itself when all is through.
+for n in 1 2 3; do
+	start producer$n $patience "$peer" produce "$ring-many-$n" spsc 1000 0 0
+done
+for n in 1 2 3; do
+	wait_for test -e "/dev/shm$ring-many-$n"
+	start consumer$n $patience "$peer" consume "$ring-many-there-$n" 1000
+done
+run_in "$ring-many-there-1=m1" "$ring-many-there-2=m2" "$ring-many-there-3=m3"
+run_out --once "$ring-many-1=m1" "$ring-many-2=m2" "$ring-many-3=m3"
+finish out 0 "--once: three rings in one process, which ends"
+for n in 1 2 3; do
+	finish consumer$n 0 "the messages of ring $n are there"
+	finish producer$n 0 "and taken"
+done
+is "$(sort -u "$tmp"/consumer[123].out)" \
+	"1000 messages, 0 lost, 0 twice, 0 out of order, 0 torn" "all of them"
+stop TERM in
+
+# refuses STATUS PATTERN WHAT ARGUMENT...: one line that says what to do
+refuses()
+{
+	expected=$1
+	pattern=$2
+	what=$3
+	shift 3
+	$limit "$bridge" "$@" >"$tmp/refused.out" 2>"$tmp/refused.err"
+	is "$?" "$expected" "$what"
+	says refused "$pattern" "and says: $pattern"
+	is "$(sed '/^see shmbridge --help$/d' "$tmp/refused.err" | wc -l)" 1 \
+		"in one line"
+}
+cp "$tmp/notes$ring-full-b.note" "$tmp/notes$ring-many-there-1.note"
+refuses 65 'of another stream' "a note of another stream" in \
+	--server="$(url main)" --notes="$tmp/notes" "$ring-many-there-1=m1"
+refuses 66 'no such ring\|not exist\|no ring' "no ring" out --create \
+	--server="$(url main)" "$ring-none"
+refuses 69 'no such stream.*--create' "no stream" out --server="$(url main)" \
+	"$ring-full-a=none"
+refuses 69 'no server answers.*nats-server -js' "no server" out \
+	--server=nats://127.0.0.1:1 "$ring-full-a"
+refuses 64 '"out" or "in"' "no direction" "$ring-full-a"
+refuses 64 'begins with a slash' "no name of a ring" out full-a
+refuses 64 'which rings' "no rings" in
+refuses 64 'not a number' "no number" out --max-bytes=many "$ring-full-a"
+refuses 78 'x.pem\|certificate\|file' "no certificate" out --tls-ca="$tmp/x.pem" \
+	--server="$(url main)" "$ring-full-a"
+serve plain
+refuses 69 'JetStream is not enabled' "no JetStream" out --create \
+	--server="$(url plain)" "$ring-full-a"
+stop KILL plain
+
+# Users: one may all, one has an account without JetStream, one may not make
+# streams; encrypted, if there is a certificate.
+secure=
+if command -v openssl >/dev/null && openssl req -x509 -newkey rsa:2048 -nodes \
+	-keyout "$tmp/key.pem" -out "$tmp/cert.pem" -days 2 -subj /CN=localhost \
+	-addext subjectAltName=IP:127.0.0.1 >"$tmp/openssl.log" 2>&1; then
+	secure=--tls-ca=$tmp/cert.pem
+	echo "tls { cert_file: \"$tmp/cert.pem\", key_file: \"$tmp/key.pem\" }" \
+		>"$tmp/users.conf"
+fi
+cat >>"$tmp/users.conf" <<-END
+	jetstream { store_dir: "$tmp/js-users" }
+	accounts {
+		A {
+			jetstream: enabled
+			users: [
+				{ user: all, password: secret }
+				{ user: few, password: secret, permissions: {
+					publish: { allow: ["nothing"] } } }
+			]
+		}
+		B { users: [ { user: other, password: secret } ] }
+	}
+END
+serve users -c "$tmp/users.conf"
+refuses 77 'refused' "a wrong password" out $secure \
+	--server="$(url users all:wrong@)" "$ring-full-a"
+refuses 77 'no JetStream' "an account without JetStream" out $secure \
+	--server="$(url users other:secret@)" "$ring-full-a"
+refuses 77 'ermissions' "a user without rights" out $secure \
+	--server="$(url users few:secret@)" "$ring-full-a"
+if [ -n "$secure" ]; then
+	refuses 69 TLS "the server wants TLS" out \
+		--server="$(url users all:secret@)" "$ring-full-a"
+	produce "$ring-tls" spsc 100 0 0
+	start out "$bridge" out --create --wait --once $secure \
+		--server="$(url users all:secret@)" "$ring-tls=tls"
+	finish out 0 "over TLS, with a password"
+	finish producer 0 "all was taken"
+else
+	skip "no openssl"
+fi
+stop KILL users
+
+# How fast? Nothing is asserted.
+rate()
+{
+	run_out "$ring-a$1=rate$1"
+	run_in --purge --size="$1" --slots=$((16777216 / $1)) "$ring-b$1=rate$1"
+	produce "$ring-a$1" spsc "$2" 0 "$1"
+	: >"$tmp/consumer.err"
+	consume "$ring-b$1" "$2"
+	finish consumer 0 "$2 messages of $1 bytes"
+	finish producer 0 "all are taken"
+	stop TERM out in
+	bare=$($limit "$peer" publish "$(url main)" "$2" "$1" 2>&1)
+	echo "$1 $(cat "$tmp/consumer.err") $bare" | awk '{ printf "# %d bytes: %d" \
+		" messages, %.1f MB a second; a bare asynchronous publisher alone:" \
+		" %d\n", $1, $2, $1 * $2 / 1e6, $3 }'
+}
+rate 64 $((100000 * seconds))
+rate 65536 $((2000 * seconds))
+rm -f "/dev/shm$ring"-*
+done_testing
