@@ -575,10 +575,11 @@ shmring__cas(uint64_t *place, uint64_t from, uint64_t to)
 #define SHMRING__MORE 2u /* MPMC: others may sleep besides */
 #define SHMRING__PROMPT 4u /* tell of the next free slot already */
 #define SHMRING__WATCHES 8u /* tell all of every step (flush) */
-#define SHMRING__CALLS 15u /* any that a wake-up answers */
-#define SHMRING__SLEEPY 16u /* they sleep at every turn: fence, then look */
-#define SHMRING__NOTIFY 31u /* any of these */
-#define SHMRING__GENERATION 32u
+#define SHMRING__POLLS 16u /* somebody sleeps beside: see shmring_poll.h */
+#define SHMRING__CALLS 31u /* any that a wake-up answers */
+#define SHMRING__SLEEPY 32u /* they sleep at every turn: fence, then look */
+#define SHMRING__NOTIFY 63u /* any of these */
+#define SHMRING__GENERATION 64u
 #define SHMRING__EPOCH (UINT32_C(1) << 26)
 #define SHMRING__GENERATIONS (SHMRING__EPOCH - SHMRING__GENERATION)
 
@@ -1118,6 +1119,8 @@ shmring__collapse(unsigned char *at, uint64_t length)
  *             a while. Else room is told of by the eighth, and
  *             who waits for it looks every SHMRING__NAP_NS
  *   WATCHES   every step is waited for: a wake-up calls all        as WAITS
+ *   POLLS     who sleeps in poll or epoll hears a bell, not the    none by a
+ *             futex: all of them                                   waker
  *   SLEEPY    is no call, and outlives them: see W under ORDERING
  *
  * MORE stands before anybody can act on a call, for it may be the one called
@@ -1157,6 +1160,19 @@ shmring__note_cpu(struct shmring *r, int side)
 	return cpu;
 }
 
+/* Tell who polls (shmring_poll.h), by an event of the ring's own file: they
+ * watch it for reads (messages) or for changes of its times (room). It is there
+ * for all who share the ring, and what a dead one leaves goes with him. */
+SHMRING__COLD void
+shmring__ring_bell(const struct shmring *r, const uint32_t *word)
+{
+	char byte;
+	if (word == &r->notice->data)
+		shmring__os(SYS_pread64, r->fd, (long)&byte, 1, 0, 0, 0);
+	else
+		shmring__os(SYS_utimensat, r->fd, 0, 0, 0, 0, 0);
+}
+
 /* Wake one who waits on the word, or all if one watches; `all`: all, even if
  * the word tells of nobody. Only one of several wakers gets the generation and
  * makes the call. */
@@ -1166,8 +1182,10 @@ shmring__wake(struct shmring *r, uint32_t *word, int all)
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
 		uint32_t seen = SHMRING__LOAD(word, RELAXED); /* confirmed */
 		int one = !all && !(seen & SHMRING__WATCHES);
-		uint32_t more =
-			one && r->mode == SHMRING_MPMC ? SHMRING__MORE : 0;
+		int asleep = all || (seen & SHMRING__CALLS & ~SHMRING__POLLS);
+		uint32_t more = one && asleep && r->mode == SHMRING_MPMC
+					? SHMRING__MORE
+					: 0;
 		uint32_t next = (seen & ~SHMRING__CALLS) | more;
 		if (!all && !(seen & SHMRING__CALLS))
 			return;
@@ -1177,7 +1195,11 @@ shmring__wake(struct shmring *r, uint32_t *word, int all)
 						 __ATOMIC_ACQ_REL,
 						 __ATOMIC_RELAXED))
 			continue;
-		long woken = SHMRING_FUTEX_WAKE(word, one ? 1 : INT_MAX);
+		if (seen & SHMRING__POLLS)
+			shmring__ring_bell(r, word);
+		long woken =
+			asleep ? SHMRING_FUTEX_WAKE(word, one ? 1 : INT_MAX)
+			       : 0;
 		if (more && woken <= 0)
 			/* hint, to wakers; fails if anybody came meanwhile */
 			__atomic_compare_exchange_n(word, &next, next & ~more,
@@ -4838,7 +4860,8 @@ shmring__may_sleep_long(struct shmring__waiter *w, uint32_t before,
 	r->stood[w->side] = after & epoch;
 	if (now - w->since >= SHMRING__FIRST_SLEEP_NS)
 		return 1;
-	return w->bits == SHMRING__WAITS && (after & SHMRING__SLEEPY) &&
+	return !(w->bits & ~(SHMRING__WAITS | SHMRING__POLLS)) &&
+	       (after & SHMRING__SLEEPY) &&
 	       now - r->stands[w->side] >= SHMRING__FIRST_SLEEP_NS;
 }
 

@@ -19,6 +19,8 @@ says "12 * 12 = 144" request_reply
 says "10000 jobs, 1 of 5 workers killed: 0 lost, 1 redelivered" work_queue
 
 says "3 workers for 20 jobs" supervisor
+says "1000 from the ring, 1000 from the socket" epoll
+says "3000 messages from 3 rings" several
 
 # A daemon: its clients come and go, SIGTERM ends it, the next one goes on.
 # daemon_run FILE: start it, and have it stop once the file says so

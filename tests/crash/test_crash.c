@@ -185,8 +185,7 @@ do_wait_peer(struct victim *v)
 {
 	v->page->result = shmring_wait_peer(&v->ring, SHMRING_BOTH, 6);
 	if (!v->page->result)
-		v->page->result =
-			shmring_wait_gone(&v->ring, SHMRING_BOTH, 6);
+		v->page->result = shmring_wait_gone(&v->ring, SHMRING_BOTH, 6);
 }
 
 static void
