@@ -36,7 +36,7 @@ import time
 
 SPSC, MPMC = 0, 1
 PRODUCER, CONSUMER, BOTH, OBSERVER, ANY_OWNER = 1, 2, 3, 4, 8
-PREFAULT, MLOCK, HUGE, HUGETLB, REPLACE = 1, 2, 4, 8, 16
+PREFAULT, MLOCK, HUGE, HUGETLB, REPLACE, PERSISTENT = 1, 2, 4, 8, 16, 32
 
 _SPARE = ctypes.c_uint64 * 16  # so that a later library has room for more
 _SLICE = 100_000_000  # ns: Python learns of a signal after so long
@@ -138,6 +138,9 @@ def _load():
         "redelivered": (number, ring),
         "flush": (number, ring, time_ns),
         "set_spin": (number, ring, time_ns),
+        "interrupt": (number, ring),
+        "wait_peer": (number, ring, unsigned, time_ns),
+        "wait_gone": (number, ring, unsigned, time_ns),
         "recover": (number, ring),
         "capacity": (size, ring),
         "length": (ctypes.c_uint64, ring),
@@ -447,6 +450,20 @@ class Ring:
         """How long to spin before sleeping; None: for ever."""
         ns = -1 if seconds is None else int(seconds * 1e9)
         _check(_quick.set_spin(self._alive(), ns))
+
+    def interrupt(self):
+        """End the wait of another thread, or the next: OSError, ECANCELED."""
+        _check(_quick.interrupt(self._alive()))
+
+    def wait_peer(self, role, timeout=None):
+        """Wait until another participant of a role is there."""
+        ring = self._alive()
+        _check(_waited(lambda ns: _slow.wait_peer(ring, role, ns), timeout))
+
+    def wait_gone(self, role, timeout=None):
+        """Wait until no other participant of a role is there."""
+        ring = self._alive()
+        _check(_waited(lambda ns: _slow.wait_gone(ring, role, ns), timeout))
 
     def recover(self):
         """Look for dead participants now; how many there were."""

@@ -42,6 +42,7 @@
  *   peek, release    consumer  as pop; a message in a dead consumer's hands
  *                              is delivered again: shmring_redelivered()
  *   ..._wait, flush  as above  blocks; learns of a death within 100 ms
+ *   interrupt        anybody   wait-free, async-signal-safe
  *   create, open     anybody   no lock is held; a half-made ring is never
  *                              visible
  *   close, recover   anybody   lock-free; may itself be killed anywhere
@@ -242,6 +243,7 @@ extern "C" {
 #define SHMRING_HUGE 4u /* transparent huge pages; -EOPNOTSUPP if off */
 #define SHMRING_HUGETLB 8u /* reserved 2 MiB pages, memfd only; -ENOMEM */
 #define SHMRING_REPLACE 16u /* replace a segment that nobody is attached to */
+#define SHMRING_PERSISTENT 32u /* peers come and go: never -EPIPE */
 
 struct shmring_config { /* zero means the default, for every field */
 	uint32_t mode; /* SHMRING_SPSC */
@@ -395,6 +397,25 @@ SHMRING_SCOPE int shmring_flush(struct shmring *ring, int64_t timeout_ns);
 /* How this handle waits: -1 spins for ever, 0 sleeps at once, otherwise
  * spins up to so many ns where that helps (SHMRING_SPIN_NS). */
 SHMRING_SCOPE int shmring_set_spin(struct shmring *ring, int64_t spin_ns);
+/* End the wait that is under way in this handle, or else the next call that
+ * would have to wait: -ECANCELED, once; no message is lost by it. From any
+ * thread of the process and from signal handlers, wait-free. Not while the
+ * handle is being opened, nor once another thread may have begun to close it;
+ * close waits for who has begun to interrupt. -EBADF. */
+SHMRING_SCOPE int shmring_interrupt(struct shmring *ring);
+/* With on, a handled signal ends the sleep of this handle's waiting calls with
+ * -EINTR, once they sleep: not one that comes just before. Who must not miss
+ * it interrupts in the handler. Off at first. -EBADF. */
+SHMRING_SCOPE int shmring_set_eintr(struct shmring *ring, int on);
+/* Wait until another participant of a role (BOTH: either) is attached, or until
+ * none is; who is proven dead is not. Also for observers. 0; -ETIMEDOUT, or
+ * -EAGAIN if timeout_ns is 0; -ECANCELED, -EINTR (an observer notices an
+ * interrupt within 100 ms); -EDOM: no such role; -EBADF, -ESTALE. Deaths are
+ * noticed within 100 ms. */
+SHMRING_SCOPE int shmring_wait_peer(struct shmring *ring, unsigned role,
+				    int64_t timeout_ns);
+SHMRING_SCOPE int shmring_wait_gone(struct shmring *ring, unsigned role,
+				    int64_t timeout_ns);
 
 /* Look for dead participants now; waiting calls do it by themselves, others
  * when they find the ring full or empty for long. A producer whose pushes all
@@ -449,6 +470,8 @@ SHMRING_SCOPE const char *shmring_strerror(int error);
  *   participant is complete       R7 status          A7 status
  *   last one left, doubt, orphan  R8 attn            A8 attn
  *   MPMC claim is made            R9 CAS of cursor   A9 cursor
+ *   one has come or gone          R10 peers          A10 peers
+ *   who interrupts is done        R11 interrupts     A11 interrupts
  *   wake-up                       R1/R4, then W1     W2, then A1/A4
  *
  * A relaxed access says why that is enough, in one of four words:
@@ -464,6 +487,8 @@ SHMRING_SCOPE const char *shmring_strerror(int error);
  *   F3  status RECOV, then S and the intents; R4 to R6 of the dead before it
  *   F4  status LIVE, then our first claim, and `retired`
  *   F5  HEAVY, see DOUBT
+ *   F6  who interrupts a handle, then loads what it sleeps on; who is about to
+ *       sleep, then loads whether it is interrupted
  *   W1, W2  see W
  *
  * W: publish, then load the waiters word (W1); announce oneself in the word,
@@ -550,10 +575,11 @@ shmring__cas(uint64_t *place, uint64_t from, uint64_t to)
 #define SHMRING__MORE 2u /* MPMC: others may sleep besides */
 #define SHMRING__PROMPT 4u /* tell of the next free slot already */
 #define SHMRING__WATCHES 8u /* tell all of every step (flush) */
-#define SHMRING__CALLS 15u /* any that a wake-up answers */
-#define SHMRING__SLEEPY 16u /* they sleep at every turn: fence, then look */
-#define SHMRING__NOTIFY 31u /* any of these */
-#define SHMRING__GENERATION 32u
+#define SHMRING__POLLS 16u /* somebody sleeps beside: see shmring_poll.h */
+#define SHMRING__CALLS 31u /* any that a wake-up answers */
+#define SHMRING__SLEEPY 32u /* they sleep at every turn: fence, then look */
+#define SHMRING__NOTIFY 63u /* any of these */
+#define SHMRING__GENERATION 64u
 #define SHMRING__EPOCH (UINT32_C(1) << 26)
 #define SHMRING__GENERATIONS (SHMRING__EPOCH - SHMRING__GENERATION)
 
@@ -572,7 +598,9 @@ struct shmring__notice { /* read by all all the time, written seldom */
 	uint32_t data; /* waiters for messages */
 	uint32_t space; /* waiters for free slots, or for all to be taken */
 	uint32_t cpu[2]; /* 1 + CPU of the last consumer, producer to wait */
-	uint64_t spare[13];
+	uint32_t peers; /* changes when one has come or gone: a futex */
+	uint32_t unused;
+	uint64_t spare[12];
 };
 
 struct shmring__header {
@@ -585,12 +613,16 @@ struct shmring__header {
 	uint64_t pid_namespace; /* the creator's, inode number */
 	unsigned char boot_id[16]; /* of the kernel that made it */
 	uint32_t retired; /* see REPLACING in LIFE CYCLE */
-	uint32_t features; /* what an opener has to know; none so far */
+	uint32_t features; /* what an opener has to know */
 	unsigned char id[16]; /* of this creation, random */
 	uint64_t looked; /* for the dead, last time: CLOCK_MONOTONIC, ns */
 	uint64_t spare[15]; /* 0 */
 	struct shmring__notice notice;
 };
+
+/* header.features */
+#define SHMRING__ENDLESS 1u /* SHMRING_PERSISTENT: nobody ever was the last */
+#define SHMRING__FEATURES 1u /* all that this header knows */
 
 #define SHMRING__READ 0 /* side: index of what there is once a direction */
 #define SHMRING__WRITE 1
@@ -675,6 +707,7 @@ SHMRING__AT(shmring__notice, attn, 0);
 SHMRING__AT(shmring__notice, data, 8);
 SHMRING__AT(shmring__notice, space, 12);
 SHMRING__AT(shmring__notice, cpu, 16);
+SHMRING__AT(shmring__notice, peers, 24);
 SHMRING__AT(shmring__line, status, 0);
 SHMRING__AT(shmring__line, pid_namespace, 8);
 SHMRING__AT(shmring__line, start, 16);
@@ -769,7 +802,7 @@ struct shmring { /* private: one participant, in its own memory */
 	int watch; /* 1 + inotify that open has waited on; see shmring__unwatch */
 	int error, redelivered;
 	int poisoned; /* hostile content was seen: the errno */
-	uint32_t roles, pid;
+	uint32_t roles, pid, features;
 	uint64_t start, pid_namespace, time_namespace;
 	dev_t device; /* of fd, with inode: is it still ours? */
 	ino_t inode;
@@ -782,7 +815,14 @@ struct shmring { /* private: one participant, in its own memory */
 	uint32_t unheard[2]; /* times in a row that SLEEPY was in vain */
 	uint32_t stood[2]; /* SLEEPY and its epoch in the word, */
 	int64_t stands[2]; /* and since when */
+	uint32_t eintr; /* signals end a wait */
+	uint32_t interrupts; /* by other threads, and handlers */
+	uint32_t *sleeps_on; /* the word; NULL: does not sleep */
 };
+
+/* shmring.interrupts */
+#define SHMRING__INTERRUPTED 1u /* to be told of by who waits */
+#define SHMRING__INTERRUPTING 2u /* times so many who are about it */
 
 /* ------------------------------------------------------------------------
  * OPERATING SYSTEM
@@ -852,16 +892,17 @@ shmring__timespec(int64_t ns)
 	return time;
 }
 
-SHMRING__COLD void
+SHMRING__COLD long
 shmring__nap(int64_t ns)
 {
 	struct timespec time = shmring__timespec(ns);
-	shmring__os(SYS_nanosleep, (long)&time, 0, 0, 0, 0, 0);
+	return shmring__os(SYS_nanosleep, (long)&time, 0, 0, 0, 0, 0);
 }
 
 /* Sleep until woken, *word != value, or the clock has passed until (ns of
- * CLOCK_MONOTONIC). Where futexes are refused (seccomp), a short nap. */
-SHMRING__COLD void
+ * CLOCK_MONOTONIC). Where futexes are refused (seccomp), a short nap. -EINTR:
+ * a signal was handled; else nothing follows from the result. */
+SHMRING__COLD long
 shmring__futex_wait(uint32_t *word, uint32_t value, int64_t until)
 {
 	struct timespec time = shmring__timespec(until);
@@ -870,8 +911,8 @@ shmring__futex_wait(uint32_t *word, uint32_t value, int64_t until)
 				  (long)value, (long)&time, 0, -1);
 	if (result == 0 || result == -EAGAIN || result == -EINTR ||
 	    result == -ETIMEDOUT)
-		return;
-	shmring__nap(1000000);
+		return result;
+	return shmring__nap(1000000);
 }
 
 SHMRING__COLD long
@@ -1102,6 +1143,8 @@ shmring__collapse(unsigned char *at, uint64_t length)
  *             a while. Else room is told of by the eighth, and
  *             who waits for it looks every SHMRING__NAP_NS
  *   WATCHES   every step is waited for: a wake-up calls all        as WAITS
+ *   POLLS     who sleeps in poll or epoll hears a bell, not the    none by a
+ *             futex: all of them                                   waker
  *   SLEEPY    is no call, and outlives them: see W under ORDERING
  *
  * MORE stands before anybody can act on a call, for it may be the one called
@@ -1141,6 +1184,19 @@ shmring__note_cpu(struct shmring *r, int side)
 	return cpu;
 }
 
+/* Tell who polls (shmring_poll.h), by an event of the ring's own file: they
+ * watch it for reads (messages) or for changes of its times (room). It is there
+ * for all who share the ring, and what a dead one leaves goes with him. */
+SHMRING__COLD void
+shmring__ring_bell(const struct shmring *r, const uint32_t *word)
+{
+	char byte;
+	if (word == &r->notice->data)
+		shmring__os(SYS_pread64, r->fd, (long)&byte, 1, 0, 0, 0);
+	else
+		shmring__os(SYS_utimensat, r->fd, 0, 0, 0, 0, 0);
+}
+
 /* Wake one who waits on the word, or all if one watches; `all`: all, even if
  * the word tells of nobody. Only one of several wakers gets the generation and
  * makes the call. */
@@ -1150,8 +1206,10 @@ shmring__wake(struct shmring *r, uint32_t *word, int all)
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
 		uint32_t seen = SHMRING__LOAD(word, RELAXED); /* confirmed */
 		int one = !all && !(seen & SHMRING__WATCHES);
-		uint32_t more =
-			one && r->mode == SHMRING_MPMC ? SHMRING__MORE : 0;
+		int asleep = all || (seen & SHMRING__CALLS & ~SHMRING__POLLS);
+		uint32_t more = one && asleep && r->mode == SHMRING_MPMC
+					? SHMRING__MORE
+					: 0;
 		uint32_t next = (seen & ~SHMRING__CALLS) | more;
 		if (!all && !(seen & SHMRING__CALLS))
 			return;
@@ -1161,7 +1219,11 @@ shmring__wake(struct shmring *r, uint32_t *word, int all)
 						 __ATOMIC_ACQ_REL,
 						 __ATOMIC_RELAXED))
 			continue;
-		long woken = SHMRING_FUTEX_WAKE(word, one ? 1 : INT_MAX);
+		if (seen & SHMRING__POLLS)
+			shmring__ring_bell(r, word);
+		long woken =
+			asleep ? SHMRING_FUTEX_WAKE(word, one ? 1 : INT_MAX)
+			       : 0;
 		if (more && woken <= 0)
 			/* hint, to wakers; fails if anybody came meanwhile */
 			__atomic_compare_exchange_n(word, &next, next & ~more,
@@ -2422,6 +2484,16 @@ shmring__note_absent(struct shmring *r)
 	shmring__wake_both(r);
 }
 
+/* One has come or gone: tell all who wait for that. Nobody announces himself,
+ * for observers could not. */
+SHMRING__COLD void
+shmring__tell_peers(struct shmring *r)
+{
+	/* R10 */
+	__atomic_fetch_add(&r->notice->peers, 1, __ATOMIC_ACQ_REL);
+	(void)SHMRING_FUTEX_WAKE(&r->notice->peers, INT_MAX);
+}
+
 /* Line i is in RECOV, as its status was read: settle what its owner claimed
  * and free it. 1: done by us. */
 SHMRING__COLD int
@@ -2449,6 +2521,7 @@ shmring__reclaim_line(struct shmring *r, uint32_t i, uint64_t status)
 					  SHMRING__FREE)))
 		return 0;
 	shmring__note_absent(r);
+	shmring__tell_peers(r);
 	return 1;
 }
 
@@ -2659,20 +2732,24 @@ shmring__attach(struct shmring *r)
 }
 
 /* We are attached, and will stay: now there is a participant of our roles,
- * and ever was. */
+ * and ever was; where peers come and go, there never was one that could be the
+ * last. */
 SHMRING__COLD void
 shmring__arrive(struct shmring *r)
 {
 	uint64_t had = 0, no = 0;
-	if (r->line[SHMRING__WRITE]) {
+	int ends = !(r->features & SHMRING__ENDLESS);
+	if (ends && r->line[SHMRING__WRITE]) {
 		had |= SHMRING__HAD_PRODUCER;
 		no |= SHMRING__NO_PRODUCER;
 	}
-	if (r->line[SHMRING__READ]) {
+	if (ends && r->line[SHMRING__READ]) {
 		had |= SHMRING__HAD_CONSUMER;
 		no |= SHMRING__NO_CONSUMER;
 	}
-	shmring__change_attn(r, had, no);
+	if (ends)
+		shmring__change_attn(r, had, no);
+	shmring__tell_peers(r);
 }
 
 /* Give up our lines. A claim still in hands is recovered as if we had died:
@@ -2824,7 +2901,7 @@ shmring__identify(struct shmring *r, struct shmring__header *h)
 		return -EPROTO;
 	if (h->byte_order != SHMRING__BYTE_ORDER || h->word_size != 8)
 		return -EPROTOTYPE;
-	if (h->layout != SHMRING_LAYOUT || h->features)
+	if (h->layout != SHMRING_LAYOUT || (h->features & ~SHMRING__FEATURES))
 		return -EPROTONOSUPPORT;
 	shmring__boot_id(boot_id);
 	if (memcmp(boot_id, h->boot_id, sizeof(boot_id)) != 0 &&
@@ -2993,7 +3070,9 @@ shmring__recognize(struct shmring *r, int fd, unsigned roles,
 	r->pid_namespace = shmring__namespace("/proc/self/ns/pid");
 	r->time_namespace = shmring__namespace("/proc/self/ns/time");
 	r->spin_ns = SHMRING_SPIN_NS;
-	return shmring__identify(r, header);
+	int error = shmring__identify(r, header);
+	r->features = header->features;
+	return error;
 }
 
 /* header.retired, see REPLACING below */
@@ -3167,7 +3246,7 @@ shmring__init_header(struct shmring__header *h,
 	if (config)
 		wish = *config;
 	if (wish.mode > SHMRING_MPMC || wish.roles > SHMRING_OBSERVER ||
-	    wish.permissions > 0777 || wish.flags > 31)
+	    wish.permissions > 0777 || wish.flags > 63)
 		return -EDOM;
 	if (wish.slots > 1u << 30)
 		return -ERANGE;
@@ -3196,6 +3275,8 @@ shmring__init_header(struct shmring__header *h,
 	h->participants = g.participants;
 	h->permissions = wish.permissions ? wish.permissions : 0600;
 	h->flags = wish.flags;
+	if (wish.flags & SHMRING_PERSISTENT)
+		h->features = SHMRING__ENDLESS;
 	h->creator = geteuid();
 	h->page = g.page;
 	h->capacity = g.capacity;
@@ -3910,8 +3991,13 @@ shmring_open(struct shmring *ring, const char *name, unsigned roles,
 SHMRING_SCOPE int
 shmring_close(struct shmring *ring)
 {
-	if (ring->canary && ring->canary->alive)
+	if (ring->canary && ring->canary->alive) {
+		/* R11 of who is about to leave the mapping and the handle */
+		while (SHMRING__LOAD(&ring->interrupts, ACQUIRE) >= /* A11 */
+		       SHMRING__INTERRUPTING)
+			shmring__nap(10000);
 		shmring__detach(ring);
+	}
 	if (ring->canary)
 		shmring__unmap(ring);
 	return 0;
@@ -4802,7 +4888,8 @@ shmring__may_sleep_long(struct shmring__waiter *w, uint32_t before,
 	r->stood[w->side] = after & epoch;
 	if (now - w->since >= SHMRING__FIRST_SLEEP_NS)
 		return 1;
-	return w->bits == SHMRING__WAITS && (after & SHMRING__SLEEPY) &&
+	return !(w->bits & ~(SHMRING__WAITS | SHMRING__POLLS)) &&
+	       (after & SHMRING__SLEEPY) &&
 	       now - r->stands[w->side] >= SHMRING__FIRST_SLEEP_NS;
 }
 
@@ -4867,6 +4954,7 @@ shmring__announce_waiter(struct shmring__waiter *w, int64_t now)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* W2 */
 	w->heard = shmring__may_sleep_long(w, before, after, now);
 	w->expected = after;
+	SHMRING__STORE(&r->sleeps_on, w->word, SEQ_CST); /* F6 */
 	w->announced = 1;
 	r->look_now = 1;
 }
@@ -4895,26 +4983,41 @@ shmring__sleep_length(const struct shmring__waiter *w, int64_t now)
 	return w->timeout > 0 ? shmring__earlier(until, w->deadline) : until;
 }
 
-SHMRING__COLD void
+/* 0, or -EINTR for who wants that. */
+SHMRING__COLD int
 shmring__sleep(struct shmring__waiter *w, int64_t now)
 {
 	struct shmring *r = w->ring;
 	w->until = shmring__sleep_length(w, now);
 	shmring__note_cpu(r, w->side);
-	SHMRING_FUTEX_WAIT(w->word, w->expected, w->until);
+	long result = SHMRING_FUTEX_WAIT(w->word, w->expected, w->until);
 	shmring__count(&r->line[w->side]->sleeps, 1);
 	w->sleeps++;
 	w->announced = 0;
 	r->look_now = 1; /* and after the dead */
+	return result == -EINTR && r->eintr ? -EINTR : 0;
+}
+
+/* Whether the wait is to end; once an interrupt. */
+SHMRING__COLD int
+shmring__interrupted(struct shmring *r)
+{
+	return (SHMRING__LOAD(&r->interrupts, SEQ_CST) & /* F6 */
+		SHMRING__INTERRUPTED) &&
+	       (__atomic_fetch_and(&r->interrupts, ~SHMRING__INTERRUPTED,
+				   __ATOMIC_SEQ_CST) & /* F6 */
+		SHMRING__INTERRUPTED);
 }
 
 /* Do something between two looks: 0, or -ETIMEDOUT, -EAGAIN (no time at
- * all). */
+ * all), -ECANCELED, -EINTR. */
 SHMRING__COLD int
 shmring__wait(struct shmring__waiter *w)
 {
 	if (w->timeout == 0)
 		return -EAGAIN;
+	if (shmring__interrupted(w->ring))
+		return -ECANCELED;
 	if (w->spins && shmring__spin(w))
 		return 0;
 	int64_t now = SHMRING_NOW();
@@ -4930,9 +5033,8 @@ shmring__wait(struct shmring__waiter *w)
 	if (late)
 		return 0; /* once more, and well */
 	if (w->announced)
-		shmring__sleep(w, now);
-	else
-		shmring__announce_waiter(w, now);
+		return shmring__sleep(w, now);
+	shmring__announce_waiter(w, now);
 	return 0;
 }
 
@@ -4947,6 +5049,7 @@ shmring__wait_over(struct shmring__waiter *w)
 		r->missed = 0;
 	if (!w->expected)
 		return; /* never announced */
+	SHMRING__STORE(&r->sleeps_on, NULL, RELAXED); /* hint */
 	uint32_t seen = SHMRING__LOAD(w->word, RELAXED); /* confirmed */
 	if (shmring__are_ours(w, seen)) {
 		uint32_t none = seen & ~SHMRING__CALLS;
@@ -5135,6 +5238,39 @@ shmring_set_spin(struct shmring *ring, int64_t spin_ns)
 }
 
 SHMRING_SCOPE int
+shmring_set_eintr(struct shmring *ring, int on)
+{
+	if (!ring->canary)
+		return -EBADF;
+	ring->eintr = on != 0;
+	return 0;
+}
+
+/* Of the handle only what is its own is touched, and what it sleeps on: close
+ * may be under way below a signal handler. The word changes, or who is about to
+ * sleep on it would sleep on. */
+SHMRING_SCOPE int
+shmring_interrupt(struct shmring *ring)
+{
+	if (!ring->canary)
+		return -EBADF;
+	__atomic_fetch_add(&ring->interrupts, SHMRING__INTERRUPTING, /* F6 */
+			   __ATOMIC_SEQ_CST);
+	__atomic_fetch_or(&ring->interrupts, SHMRING__INTERRUPTED, /* F6 */
+			  __ATOMIC_SEQ_CST);
+	uint32_t *word = SHMRING__LOAD(&ring->sleeps_on, SEQ_CST); /* F6 */
+	if (word) {
+		/* F6 */
+		__atomic_fetch_add(word, SHMRING__GENERATION, __ATOMIC_SEQ_CST);
+		(void)SHMRING_FUTEX_WAKE(word, INT_MAX);
+	}
+	/* R11 */
+	__atomic_fetch_sub(&ring->interrupts, SHMRING__INTERRUPTING,
+			   __ATOMIC_RELEASE);
+	return 0;
+}
+
+SHMRING_SCOPE int
 shmring_flush(struct shmring *ring, int64_t timeout_ns)
 {
 	struct shmring__call call = {
@@ -5150,6 +5286,82 @@ shmring_flush(struct shmring *ring, int64_t timeout_ns)
 	if (result == -EAGAIN)
 		result = (int)shmring__wait_and_retry(ring, &call, timeout_ns);
 	return result;
+}
+
+/* Whether another participant of these roles is attached and not dead. */
+SHMRING__COLD int
+shmring__peer_is_there(struct shmring *r, uint32_t roles)
+{
+	for (uint32_t i = 0; i < r->geometry.participants; i++) {
+		struct shmring__line *x = &r->lines[i];
+		uint64_t status = SHMRING__LOAD(&x->status, ACQUIRE); /* A7 */
+		if (shmring__state_of(status) != SHMRING__LIVE ||
+		    !(shmring__roles_of(status) & roles) ||
+		    x == r->line[SHMRING__READ] || x == r->line[SHMRING__WRITE])
+			continue;
+		if (!shmring__dead(r, i))
+			return 1;
+		if (shmring__own_line(r)) /* observers may not */
+			shmring__recover_line(r, i);
+	}
+	return 0;
+}
+
+/* Until peers of these roles are there, or are not. Whoever comes or goes
+ * changes the word after its line (R10, A10), so that the sleep ends. */
+SHMRING__COLD int
+shmring__await_peers(struct shmring *r, uint32_t roles, int there,
+		     int64_t timeout)
+{
+	uint32_t *word = &r->notice->peers;
+	int64_t deadline = timeout > 0 ? shmring__after(SHMRING_NOW(), timeout)
+				       : INT64_MAX;
+	if (shmring__own_line(r)) /* else it may not be written */
+		SHMRING__STORE(&r->sleeps_on, word, SEQ_CST); /* F6 */
+	int result = 0;
+	for (;;) {
+		uint32_t seen = SHMRING__LOAD(word, ACQUIRE); /* A10 */
+		if (result || shmring__peer_is_there(r, roles) == there)
+			break;
+		int64_t now = SHMRING_NOW();
+		int64_t until = shmring__after(now, SHMRING_SLICE_NS);
+		if (timeout == 0)
+			result = -EAGAIN;
+		else if (now >= deadline)
+			result = -ETIMEDOUT;
+		else if (shmring__interrupted(r))
+			result = -ECANCELED;
+		else if (SHMRING_FUTEX_WAIT(
+				 word, seen,
+				 shmring__earlier(until, deadline)) == -EINTR &&
+			 r->eintr)
+			result = -EINTR;
+	}
+	SHMRING__STORE(&r->sleeps_on, NULL, RELAXED); /* hint */
+	return result;
+}
+
+SHMRING__COLD int
+shmring__wait_peers(struct shmring *r, unsigned roles, int there,
+		    int64_t timeout)
+{
+	if (!r->canary || !r->canary->alive || r->poisoned)
+		return shmring__refusal(r, SHMRING__READ);
+	if (!roles || roles > SHMRING_BOTH)
+		return -EDOM;
+	return shmring__await_peers(r, roles, there, timeout);
+}
+
+SHMRING_SCOPE int
+shmring_wait_peer(struct shmring *ring, unsigned role, int64_t timeout_ns)
+{
+	return shmring__wait_peers(ring, role, 1, timeout_ns);
+}
+
+SHMRING_SCOPE int
+shmring_wait_gone(struct shmring *ring, unsigned role, int64_t timeout_ns)
+{
+	return shmring__wait_peers(ring, role, 0, timeout_ns);
 }
 
 /* ------------------------------------------------------------------------
@@ -5289,6 +5501,13 @@ shmring_strerror(int error)
 	case ETIMEDOUT:
 		return "timed out: nobody came, took or brought anything in "
 		       "time";
+	case ECANCELED:
+		return "interrupted: shmring_interrupt ended the wait; nothing "
+		       "is lost";
+	case EINTR:
+		return "a signal was handled while the call slept, which "
+		       "shmring_set_eintr asks to be told of: call again, or "
+		       "end";
 	case EMSGSIZE:
 		return "message larger than slot_size, or than the buffer it "
 		       "should go into: create the ring with a larger "

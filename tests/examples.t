@@ -30,6 +30,41 @@ ${CC:-cc} -Iinclude "$tmp/pingpong.c" -o "$tmp/pingpong" &&
 is "$? $(cat "$tmp/output")" "1 a wrong answer" "pingpong sees a wrong answer"
 says "10000 jobs, 1 of 5 workers killed: 0 lost, 1 redelivered" work_queue
 
+says "3 workers for 20 jobs" supervisor
+says "1000 from the ring, 1000 from the socket" epoll
+says "3000 messages from 3 rings" several
+
+# A daemon: its clients come and go, SIGTERM ends it, the next one goes on.
+# daemon_run FILE: start it, and have it stop once the file says so
+daemon_start()
+{
+	"$examples/daemon" "$ring-daemon" >"$1" 2>&1 &
+	daemon=$!
+}
+daemon_has() # COUNT messages taken, as the ring's own counter says
+{
+	"$examples/shmring" show "$ring-daemon" | grep -q "popped *$1\\b"
+}
+daemon_stop()
+{
+	kill $daemon
+	wait $daemon
+}
+daemon_start "$tmp/daemon"
+$limit "$examples/daemon" "$ring-daemon" one two
+$limit "$examples/daemon" "$ring-daemon" three
+wait_for daemon_has 3
+daemon_stop
+is "$? $(cat "$tmp/daemon")" "0 stopped: 3 messages, 11 bytes" \
+	"daemon stops on SIGTERM"
+$limit "$examples/daemon" "$ring-daemon" four
+daemon_start "$tmp/daemon"
+wait_for daemon_has 4
+daemon_stop
+is "$? $(cat "$tmp/daemon")" "0 stopped: 1 messages, 4 bytes" \
+	"the next one gets what came meanwhile"
+rm -f "/dev/shm$ring-daemon"
+
 $limit "$examples/consumer" "$ring" >"$tmp/consumer" 2>&1 &
 says "sent 100000 messages" producer "$ring" 100000
 wait $!

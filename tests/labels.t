@@ -64,7 +64,8 @@ labels()
 }
 
 header=include/shmring.h
-is "$(unlabelled $header)" "" "every atomic access has a label"
+is "$(unlabelled $header)$(unlabelled include/shmring_poll.h)" "" \
+	"every atomic access has a label"
 is "$(labels $header)" "$(table $header)" \
 	"every label stands in the table and at an access"
 is "$(table $header | grep '^R' | tr R A)" "$(table $header | grep '^A')" \

@@ -47,7 +47,7 @@ for struct, name in (shmring.Config, "config"), (shmring.Stat, "stat"):
     print(f"SHMRING__ASSERT(sizeof(struct shmring_{name})"
           f" <= {ctypes.sizeof(struct)});")
 for constant in ("SPSC MPMC PRODUCER CONSUMER BOTH OBSERVER ANY_OWNER PREFAULT"
-                 " MLOCK HUGE HUGETLB REPLACE").split():
+                 " MLOCK HUGE HUGETLB REPLACE PERSISTENT").split():
     print(f"SHMRING__ASSERT(SHMRING_{constant}"
           f" == {getattr(shmring, constant)});")
 print("return 0; }")
@@ -94,6 +94,9 @@ with shmring.create(name, slots=16, slot_size=100) as ring:
     assert at < ring.position(shmring.CONSUMER)
     assert ring.position(shmring.CONSUMER) == ring.position(shmring.PRODUCER)
     ring.set_spin(0)
+    ring.wait_gone(shmring.BOTH)
+    ring.interrupt()
+    fails(OSError, ring.wait_peer, shmring.BOTH)
     ring.flush(0)
     assert ring.recover() == 0
     both = ring.dup(shmring.OBSERVER)

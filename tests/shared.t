@@ -18,7 +18,8 @@ is "$(readlink -f "$library")" "$tmp/build/libshmring.so.$version" \
 
 # What the interface declares, whatever it says in front: the names before a
 # parenthesis, up to the next section, but for comments and indented lines.
-awk '/^ \* [A-Z][A-Z, ]*$/ { inside = /INTERFACE/ } inside' include/shmring.h |
+awk '/^ \* [A-Z][A-Z, ]*$/ { inside = /INTERFACE/ } inside' \
+	include/shmring.h include/shmring_poll.h |
 	sed 's,/\*.*\*/,,; /\/\*/,/\*\//d; /^#/d; /^ \*/d' |
 	grep -oE '^([A-Za-z].*[^A-Za-z0-9_])?shmring_[a-z][a-z0-9_]*\(' |
 	grep -oE 'shmring_[a-z0-9_]+\($' | tr -d '(' | sort -u >"$tmp/declared"

@@ -103,6 +103,14 @@ carry_strings(uint32_t mode)
 		thrown = true;
 	}
 	ok(thrown, "an error becomes an exception");
+	is_int(shmring_wait_peer(reader.raw(), SHMRING_PRODUCER, -1), 0,
+	       "each has a peer");
+	is_int(shmring_wait_gone(reader.raw(), SHMRING_PRODUCER, 0), -EAGAIN,
+	       "that stays");
+	shmring_interrupt(reader.raw());
+	is_int(shmring_pop_wait(reader.raw(), &word[0], 0, -1), -EMSGSIZE,
+	       "who need not wait");
+	shmring_set_eintr(reader.raw(), 1);
 	struct shmring_stat stat;
 	is_int(shmring_stat(reader.raw(), &stat), 0, "a name for two things");
 	is_int(static_cast<intmax_t>(stat.pushed), 10003, "counted");

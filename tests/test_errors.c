@@ -13,6 +13,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 
 #define CANNOT 77 /* not permitted here */
 
@@ -134,6 +135,39 @@ pop_nothing_in_time(void)
 {
 	shmring_dup(&other, &ring, SHMRING_CONSUMER);
 	return (int)shmring_pop_wait(&other, &number, 8, 1);
+}
+
+static int
+pop_interrupted(void)
+{
+	shmring_dup(&other, &ring, SHMRING_CONSUMER);
+	shmring_interrupt(&other);
+	return (int)shmring_pop_wait(&other, &number, 8, -1);
+}
+
+static void
+on_signal(int what)
+{
+	(void)what;
+}
+
+static int
+pop_signalled(void)
+{
+	struct itimerval often = { { 0, 1000 }, { 0, 1000 } };
+	struct sigaction action = { .sa_handler = on_signal };
+
+	shmring_dup(&other, &ring, SHMRING_CONSUMER);
+	shmring_set_eintr(&other, 1);
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &often, NULL);
+	return (int)shmring_pop_wait(&other, &number, 8, -1);
+}
+
+static int
+wait_for_observer(void)
+{
+	return shmring_wait_peer(&ring, SHMRING_OBSERVER, 0);
 }
 
 static int
@@ -477,6 +511,10 @@ static const struct row {
 	{ "pop, closed", -EBADF, pop_closed, "not open" },
 	{ "pop, in a child", -ESTALE, pop_in_child, "parent process" },
 	{ "pop_wait, nothing", -ETIMEDOUT, pop_nothing_in_time, "timed out" },
+	{ "pop_wait, interrupted", -ECANCELED, pop_interrupted,
+	  "shmring_interrupt" },
+	{ "pop_wait, signal", -EINTR, pop_signalled, "signal" },
+	{ "wait_peer, observer", -EDOM, wait_for_observer, "role" },
 	{ "pop, damaged", -EBADMSG, pop_damage, "damaged" },
 	{ "commit, nothing", -EINVAL, commit_nothing, "need a reserve" },
 	{ "fd, of a name", -ENOTSUP, pass_named, "no descriptor to pass" },

@@ -43,6 +43,7 @@ static const struct {
 	FIELD(shmring__notice, data, 8, 4),
 	FIELD(shmring__notice, space, 12, 4),
 	FIELD(shmring__notice, cpu, 16, 8),
+	FIELD(shmring__notice, peers, 24, 4),
 	FIELD(shmring__line, status, 0, 8),
 	FIELD(shmring__line, pid_namespace, 8, 8),
 	FIELD(shmring__line, start, 16, 8),
@@ -248,7 +249,7 @@ refuse_the_impossible(void)
 		    .participants = 1025 } },
 		{ "no such role", -EDOM, { .roles = 5 } },
 		{ "permissions beyond 0777", -EDOM, { .permissions = 01000 } },
-		{ "no such flag", -EDOM, { .flags = 32 } },
+		{ "no such flag", -EDOM, { .flags = 64 } },
 	};
 	struct shmring ring;
 

@@ -23,7 +23,7 @@ static int64_t clock_ns = 1; /* it stands: nobody loses patience */
 #define SHMRING_NOW() clock_ns
 #define SHMRING_FUTEX_WAIT(word, value, until)               \
 	((void)(word), (void)(value), sleep_until = (until), \
-	 reach(&at_sleep, NULL))
+	 reach(&at_sleep, NULL), 0L)
 #define SHMRING_FUTEX_WAKE(word, count) \
 	((void)(word), called = (count), reach(&at_wake, NULL), sleepers)
 #define __atomic_load_n(place, order) \

@@ -9,7 +9,8 @@ static const struct {
 } ring_flags[] = { { SHMRING_PREFAULT, "prefault" },
 		   { SHMRING_MLOCK, "mlock" },
 		   { SHMRING_HUGE, "huge" },
-		   { SHMRING_HUGETLB, "hugetlb" } };
+		   { SHMRING_HUGETLB, "hugetlb" },
+		   { SHMRING_PERSISTENT, "persistent" } };
 
 static const struct {
 	uint64_t bit;

@@ -84,7 +84,7 @@ judge_header(const struct look *look)
 		return -EPROTO;
 	if (h->byte_order != SHMRING__BYTE_ORDER || h->word_size != 8)
 		return -EPROTOTYPE;
-	if (h->layout != SHMRING_LAYOUT || h->features)
+	if (h->layout != SHMRING_LAYOUT || (h->features & ~SHMRING__FEATURES))
 		return -EPROTONOSUPPORT;
 	return 0;
 }

@@ -15,7 +15,8 @@ install: $(TOOLS:%=$(BUILD)/examples/tools/%) ## header, adapters and tools into
 		lib/cmake/shmring share/man/man1 \
 		share/bash-completion/completions)
 	install -m 755 $^ $(INSTALLED)/bin
-	install -m 644 include/shmring.h $(INSTALLED)/include
+	install -m 644 include/shmring.h include/shmring_poll.h \
+		$(INSTALLED)/include
 	for header in $(patsubst include/%,%,$(wildcard include/*/*.h \
 		include/*/*/*.h)); do install -D -m 644 include/$$header \
 		$(INSTALLED)/include/shmring/$$header || exit; done
@@ -40,7 +41,8 @@ SERIES = $(word 1,$(subst ., ,$(VERSION))).$(word 2,$(subst ., ,$(VERSION)))
 SONAME = libshmring.so.$(word 1,$(subst ., ,$(VERSION)))
 LIBRARY = libshmring.so.$(VERSION)
 shared: $(BUILD)/libshmring.so ## libshmring.so, for other languages
-$(BUILD)/$(LIBRARY): include/shmring.h include/package/rules.mk
+$(BUILD)/$(LIBRARY): include/shmring_poll.h include/shmring.h \
+		include/package/rules.mk
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
 	@echo 'SHMRING_$(SERIES) { global: shmring_*; local: *; };' >$@.map
@@ -58,7 +60,8 @@ install-shared: shared ## libshmring.so and shmring.py into PREFIX
 	install -m 644 examples/shmring.py $(INSTALLED)/share/shmring
 
 uninstall: ## remove what install and install-shared put there
-	rm -rf $(addprefix $(INSTALLED)/,include/shmring.h include/shmring \
+	rm -rf $(addprefix $(INSTALLED)/,include/shmring.h \
+		include/shmring_poll.h include/shmring \
 		lib/pkgconfig/shmring.pc lib/cmake/shmring lib/libshmring.so* \
 		share/shmring $(ALL_TOOLS:%=bin/%) \
 		$(ALL_TOOLS:%=share/man/man1/%.1) \

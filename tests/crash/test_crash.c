@@ -32,11 +32,9 @@ static int64_t clock_looks;
 #define SHMRING_PATIENCE_NS 2
 #define SHMRING__MORE_PATIENCE 2
 #define SHMRING_SLICE_NS 4
-#define SHMRING_FUTEX_WAIT(word, value, until)                             \
-	do {                                                               \
-		(void)(until);                                             \
-		shmring__futex_wait(word, value, shmring__now() + 200000); \
-	} while (0)
+#define SHMRING_FUTEX_WAIT(word, value, until) \
+	((void)(until),                        \
+	 shmring__futex_wait(word, value, shmring__now() + 200000))
 /* The control: once all are attached, no death can be proven any more and no
  * doubt decided. */
 static int unprotected, blind;
@@ -172,6 +170,22 @@ static void
 do_flush(struct victim *v)
 {
 	v->page->result = shmring_flush(&v->ring, 6);
+}
+
+/* As if another thread's wait were under way. */
+static void
+do_interrupt(struct victim *v)
+{
+	v->ring.sleeps_on = &v->ring.notice->space;
+	v->page->result = shmring_interrupt(&v->ring);
+}
+
+static void
+do_wait_peer(struct victim *v)
+{
+	v->page->result = shmring_wait_peer(&v->ring, SHMRING_BOTH, 6);
+	if (!v->page->result)
+		v->page->result = shmring_wait_gone(&v->ring, SHMRING_BOTH, 6);
 }
 
 static void
@@ -317,6 +331,8 @@ static const struct operation operations[] = {
 	{ "push_wait", W, 1, 0, 2, NULL, do_push_wait },
 	{ "pop_wait", R, 0, 1, 2, NULL, do_pop_wait },
 	{ "flush", W, 1, 0, 2, send_one, do_flush },
+	{ "interrupt", W, 0, 0, 1, NULL, do_interrupt },
+	{ "wait_peer, wait_gone", R, 0, 0, 4, NULL, do_wait_peer },
 };
 #define OPERATIONS (sizeof(operations) / sizeof(*operations))
 

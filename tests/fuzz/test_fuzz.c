@@ -19,12 +19,9 @@ static int64_t clock_looks;
 #define SHMRING_NOW() (++clock_looks)
 #define SHMRING_PATIENCE_NS 2
 #define SHMRING_SLICE_NS 4
-#define SHMRING_FUTEX_WAIT(word, value, until)          \
-	do {                                            \
-		shmring__futex_wait(word, ~(value), 0); \
-		if (clock_looks < (until))              \
-			clock_looks = until;            \
-	} while (0)
+#define SHMRING_FUTEX_WAIT(word, value, until)                        \
+	(clock_looks = clock_looks < (until) ? (until) : clock_looks, \
+	 shmring__futex_wait(word, ~(value), 0))
 #include "shmring.h"
 #include "tap.h"
 #include <limits.h>

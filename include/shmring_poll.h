@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * shmring_poll.h - a descriptor to poll for a ring; waiting on several rings
+ *
+ * Beside shmring.h, for who needs it. A loop with other descriptors:
+ *
+ *	struct shmring_poll poll;
+ *	shmring_poll_open(&poll, &ring, SHMRING_CONSUMER);
+ *	... add shmring_poll_fd(&poll) to poll, epoll, libuv, ...; when readable:
+ *	while ((n = shmring_pop(&ring, buffer, sizeof(buffer))) >= 0)
+ *		...;
+ *	shmring_poll_arm(&poll);
+ *
+ * The contract: take all (or push until -EAGAIN), arm, sleep. The descriptor
+ * stays readable until it is armed, and is so at once if there was something
+ * to do when it was: who forgets to arm, or arms too early, does not sleep.
+ *
+ * While nobody polls, nobody pays. Who polls has a bit in the waiters word like
+ * who sleeps; who finds it there makes an event on the ring's own file, which
+ * the poller watches with inotify. So it works for named rings and memfds,
+ * across pid, network and user namespaces, wherever the ring itself does, and
+ * leaves nothing behind. A timer beside it does what the slices do that others
+ * sleep for: a killed peer, a killed waker are noticed within 100 ms.
+ */
+#ifndef SHMRING_POLL_H
+#define SHMRING_POLL_H
+
+#include "shmring.h"
+
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <sys/timerfd.h>
+
+#ifdef __cplusplus
+extern "C" {
+#pragma GCC diagnostic push /* C has no other casts */
+#pragma GCC diagnostic ignored "-Wold-style-cast"
+#endif
+
+/* ------------------------------------------------------------------------
+ * INTERFACE
+ * ------------------------------------------------------------------------ */
+
+struct shmring_poll { /* private */
+	struct shmring *ring;
+	struct shmring__waiter waiter;
+	int epoll, inotify,
+		timer; /* the first is shown, and holds the others */
+	int64_t due; /* the timer */
+};
+
+struct shmring_item { /* as struct pollfd */
+	struct shmring *ring;
+	uint32_t role; /* SHMRING_CONSUMER: for messages; PRODUCER: for room */
+	uint32_t ready; /* 1: something is to be done; else 0 */
+};
+
+/* A descriptor for a role of a handle, which must stay where it is and be
+ * closed later; the same thread uses both. Readable means: a pop (push of
+ * slot_size) may have something else to say than -EAGAIN; at first it is.
+ * -EDOM: not one role; -EPERM: not the handle's; -EMFILE: no descriptors (3), or
+ * fs.inotify.max_user_instances; -ENOSPC: fs.inotify.max_user_watches; -ENXIO:
+ * no /proc; -ENOSYS: inotify is refused; -EBADF, -ESTALE, -EBADMSG, -ENFILE,
+ * -ENOMEM. */
+SHMRING_SCOPE int shmring_poll_open(struct shmring_poll *poll,
+				    struct shmring *ring, unsigned role);
+/* The descriptor: for waiting until it is readable, nothing else. -EBADF. */
+SHMRING_SCOPE int shmring_poll_fd(const struct shmring_poll *poll);
+/* Before each sleep. 0: it becomes readable when there is something; 1: there
+ * is already, and it is readable. Spins before, as waiting calls do, if it was
+ * woken by a message: see shmring_set_spin. -EBADF: closed; -ESTALE, -EBADMSG;
+ * then it is readable, too. Lock-free. */
+SHMRING_SCOPE int shmring_poll_arm(struct shmring_poll *poll);
+/* Before or after the ring is closed. Always 0; twice does no harm. */
+SHMRING_SCOPE int shmring_poll_close(struct shmring_poll *poll);
+
+/* Wait until something is to be done in one of the rings: how many, marked as
+ * ready, all of them. -ETIMEDOUT; -EAGAIN: timeout_ns is 0 (-1: for ever);
+ * -ECANCELED, -EINTR: as for one ring, in any; -EINVAL: none, or more than
+ * SHMRING_ITEMS; -EDOM, -EPERM, -EBADF, -ESTALE, -EBADMSG. */
+#define SHMRING_ITEMS 128
+SHMRING_SCOPE int shmring_wait_several(struct shmring_item *items, size_t count,
+				       int64_t timeout_ns);
+
+/* ------------------------------------------------------------------------
+ * READINESS
+ * ------------------------------------------------------------------------ */
+
+/* Whether the reader's next call has something to say. At the end of an MPMC
+ * stream only when nothing is in hands any more, of which it is told. */
+SHMRING__COLD int
+shmring__readable(const struct shmring *r)
+{
+	uint64_t attn = SHMRING__LOAD(&r->notice->attn, ACQUIRE); /* A8 */
+	/* own in SPSC, in MPMC a hint */
+	uint64_t head = SHMRING__LOAD(r->head, RELAXED);
+	if (r->spsc)
+		return (attn & SHMRING__NO_PRODUCER) ||
+		       SHMRING__LOAD(shmring__header_at(r, head), ACQUIRE) !=
+			       0; /* A1 */
+	if ((attn & SHMRING__ORPHAN) ||
+	    SHMRING__LOAD(shmring__phase_word(r, head), ACQUIRE) >>
+		    r->length_bits >= /* A4 */
+		    shmring__phase(r, head, 1))
+		return 1;
+	return (attn & SHMRING__NO_PRODUCER) &&
+	       SHMRING__LOAD(r->tail, ACQUIRE) == head && /* A9 */
+	       !shmring__in_hands(r);
+}
+
+/* Whether the writer's has: there is room for a message of slot_size. */
+SHMRING__COLD int
+shmring__writable(const struct shmring *r)
+{
+	uint64_t attn = SHMRING__LOAD(&r->notice->attn, ACQUIRE); /* A8 */
+	/* own in SPSC, in MPMC a hint */
+	uint64_t tail = SHMRING__LOAD(r->tail, RELAXED);
+	if (attn & SHMRING__NO_CONSUMER)
+		return 1;
+	if (r->spsc) {
+		uint64_t used = tail - SHMRING__LOAD(r->head, ACQUIRE); /* A2 */
+		return r->geometry.capacity - used >=
+		       shmring__record_size(r->geometry.slot_size) + 8;
+	}
+	return SHMRING__LOAD(shmring__phase_word(r, tail), ACQUIRE) >>
+	       r->length_bits >= /* A4 */
+	       shmring__phase(r, tail, 0);
+}
+
+SHMRING__COLD int
+shmring__ready(const struct shmring *r, int side)
+{
+	return side == SHMRING__READ ? shmring__readable(r)
+				     : shmring__writable(r);
+}
+
+/* 0, or why the handle cannot wait for this side. */
+SHMRING__COLD int
+shmring__cannot_wait(const struct shmring *r, int side)
+{
+	return !r->canary || !r->canary->alive || r->poisoned || !r->line[side]
+		       ? shmring__refusal(r, side)
+		       : 0;
+}
+
+SHMRING__COLD int
+shmring__one_side(unsigned role)
+{
+	return role == SHMRING_CONSUMER	  ? SHMRING__READ
+	       : role == SHMRING_PRODUCER ? SHMRING__WRITE
+					  : -EDOM;
+}
+
+/* ------------------------------------------------------------------------
+ * A DESCRIPTOR
+ * ------------------------------------------------------------------------ */
+
+/* The timer ends at this time, at the latest. */
+SHMRING__COLD void
+shmring__poll_until(struct shmring_poll *p, int64_t until, int64_t now)
+{
+	struct itimerspec time;
+	if (p->due > now && p->due <= until)
+		return;
+	memset(&time, 0, sizeof(time));
+	time.it_value = shmring__timespec(until);
+	shmring__os(SYS_timerfd_settime, p->timer, TFD_TIMER_ABSTIME,
+		    (long)&time, 0, 0, 0);
+	p->due = until;
+}
+
+#define SHMRING__AT_ONCE 1 /* ns after boot: over, but a time */
+
+/* Whether a waker has taken our call since we were armed: then the descriptor
+ * is readable, or becomes so. */
+SHMRING__COLD int
+shmring__poll_told(const struct shmring_poll *p)
+{
+	/* hint: if the waker died, the timer ends */
+	return p->waiter.announced &&
+	       ((SHMRING__LOAD(p->waiter.word, RELAXED) ^ p->waiter.expected) &
+		SHMRING__GENERATIONS);
+}
+
+/* Who was woken spins, as who waits in a call. 1: it was worth it. */
+SHMRING__COLD int
+shmring__poll_spin(struct shmring_poll *p)
+{
+	struct shmring *r = p->ring;
+	struct shmring__waiter w =
+		shmring__wait_for(r, p->waiter.side, SHMRING__POLLS, -1);
+	while (shmring__spin(&w))
+		if (shmring__ready(r, w.side)) {
+			r->missed = 0;
+			return 1;
+		}
+	r->missed++;
+	return 0;
+}
+
+/* Announced, look after the dead and the stopped, then for what we wait. */
+SHMRING__COLD int
+shmring__poll_announce(struct shmring_poll *p, int64_t now)
+{
+	struct shmring__waiter *w = &p->waiter;
+	w->sleeps = 0;
+	w->bits |= SHMRING__POLLS;
+	shmring__announce_waiter(w, now);
+	/* No interrupt ends what is not a call of ours. hint */
+	SHMRING__STORE(&p->ring->sleeps_on, NULL, RELAXED);
+	shmring__look_around(p->ring, w->side, 1);
+	return shmring__ready(p->ring, w->side);
+}
+
+SHMRING_SCOPE int
+shmring_poll_arm(struct shmring_poll *poll)
+{
+	struct shmring *r = poll->ring;
+	struct shmring__waiter *w = &poll->waiter;
+	char events[4096];
+	if (!r)
+		return -EBADF;
+	int error = shmring__cannot_wait(r, w->side);
+	int64_t now = SHMRING_NOW();
+	if (error) {
+		shmring__poll_until(poll, SHMRING__AT_ONCE, now);
+		return error;
+	}
+	if (shmring__poll_told(poll) && shmring__poll_spin(poll))
+		return 1;
+	shmring__os(SYS_read, poll->inotify, (long)events, sizeof(events), 0, 0,
+		    0);
+	int ready = shmring__poll_announce(poll, now);
+	w->until = ready ? SHMRING__AT_ONCE : shmring__sleep_length(w, now);
+	shmring__poll_until(poll, w->until, now);
+	shmring__note_cpu(r, w->side);
+	if (!ready)
+		shmring__count(&r->line[w->side]->sleeps, 1);
+	return ready;
+}
+
+/* One descriptor more, for the epoll. */
+SHMRING__COLD int
+shmring__poll_add(struct shmring_poll *p, int *to, long fd)
+{
+	struct epoll_event event;
+	memset(&event, 0, sizeof(event));
+	event.events = EPOLLIN;
+	*to = shmring__above_stdio(fd);
+	return *to < 0 ? *to
+		       : (int)shmring__os(SYS_epoll_ctl, p->epoll,
+					  EPOLL_CTL_ADD, *to, (long)&event, 0,
+					  0);
+}
+
+SHMRING__COLD int
+shmring__poll_watch(struct shmring_poll *p)
+{
+	char self[SHMRING__SELF];
+	long events = p->waiter.side == SHMRING__READ ? IN_ACCESS : IN_ATTRIB;
+	p->epoll = shmring__above_stdio(
+		shmring__os(SYS_epoll_create1, EPOLL_CLOEXEC, 0, 0, 0, 0, 0));
+	if (p->epoll < 0)
+		return p->epoll;
+	int error = shmring__poll_add(p, &p->inotify,
+				      shmring__os(SYS_inotify_init1,
+						  IN_CLOEXEC | IN_NONBLOCK, 0,
+						  0, 0, 0, 0));
+	if (!error)
+		error = shmring__poll_add(
+			p, &p->timer,
+			shmring__os(SYS_timerfd_create, CLOCK_MONOTONIC,
+				    TFD_CLOEXEC | TFD_NONBLOCK, 0, 0, 0, 0));
+	if (error)
+		return shmring__refused(error);
+	shmring__self(self, p->ring->fd);
+	long watch = shmring__os(SYS_inotify_add_watch, p->inotify, (long)self,
+				 events, 0, 0, 0);
+	shmring__poll_until(p, SHMRING__AT_ONCE, SHMRING_NOW());
+	return watch == -ENOENT ? -ENXIO
+	       : watch < 0	? shmring__refused(watch)
+				: 0;
+}
+
+SHMRING_SCOPE int
+shmring_poll_open(struct shmring_poll *poll, struct shmring *ring,
+		  unsigned role)
+{
+	int side = shmring__one_side(role);
+	memset(poll, 0, sizeof(*poll));
+	poll->epoll = poll->inotify = poll->timer = -1;
+	int error = side < 0 ? side : shmring__cannot_wait(ring, side);
+	if (error)
+		return error;
+	poll->ring = ring;
+	poll->waiter = shmring__wait_for(ring, side, SHMRING__POLLS, -1);
+	error = shmring__poll_watch(poll);
+	if (error)
+		shmring_poll_close(poll);
+	return error;
+}
+
+SHMRING_SCOPE int
+shmring_poll_fd(const struct shmring_poll *poll)
+{
+	return poll->ring ? poll->epoll : -EBADF;
+}
+
+/* Our call stays in the word, and costs the next waker a system call. */
+SHMRING_SCOPE int
+shmring_poll_close(struct shmring_poll *poll)
+{
+	const int all[] = { poll->epoll, poll->inotify, poll->timer };
+	for (int i = 0; poll->ring && i < 3; i++)
+		if (all[i] >= 0)
+			shmring__os(SYS_close, all[i], 0, 0, 0, 0, 0);
+	memset(poll, 0, sizeof(*poll));
+	return 0;
+}
+
+/* ------------------------------------------------------------------------
+ * SEVERAL RINGS
+ *
+ * As in one ring: announce oneself in each word, look again, sleep on all of
+ * them, by futex_waitv (Linux 5.16). Where that is refused (old kernels, some
+ * containers), on the first one, for a millisecond.
+ * ------------------------------------------------------------------------ */
+
+struct shmring__futex { /* as futex_waitv wants it */
+	uint64_t value, word;
+	uint32_t flags, reserved;
+};
+
+#define SHMRING__BRIEF_NS 1000000
+
+/* -EINTR: a signal was handled. */
+SHMRING__COLD long
+shmring__futex_wait_several(const struct shmring__waiter *w, size_t count,
+			    int64_t until, int64_t now)
+{
+	struct shmring__futex all[SHMRING_ITEMS];
+	struct timespec time = shmring__timespec(until);
+	for (size_t i = 0; i < count; i++) {
+		all[i].value = w[i].expected;
+		all[i].word = (uint64_t)(uintptr_t)w[i].word;
+		all[i].flags = 2; /* FUTEX_32, shared */
+		all[i].reserved = 0;
+	}
+	long result = shmring__os(449 /* futex_waitv */, (long)all, (long)count,
+				  0, (long)&time, CLOCK_MONOTONIC, 0);
+	if (result != -ENOSYS && result != -EPERM)
+		return result;
+	return SHMRING_FUTEX_WAIT(
+		w->word, w->expected,
+		shmring__earlier(until, now + SHMRING__BRIEF_NS));
+}
+
+/* How many are ready. Who is not looks after what may hold it up. */
+SHMRING__COLD int
+shmring__mark_ready(struct shmring_item *items, size_t count, int looks_around)
+{
+	int ready = 0;
+	for (size_t i = 0; i < count; i++) {
+		struct shmring *r = items[i].ring;
+		int side = shmring__one_side(items[i].role);
+		if (looks_around && !shmring__ready(r, side))
+			shmring__unavailable(r, side);
+		items[i].ready = (uint32_t)shmring__ready(r, side);
+		ready += (int)items[i].ready;
+	}
+	return ready;
+}
+
+/* All have been announced, and nothing is ready: 0 after a sleep, or why the
+ * wait is over. */
+SHMRING__COLD int
+shmring__sleep_on_all(struct shmring__waiter *w, size_t count, int64_t deadline)
+{
+	int64_t now = SHMRING_NOW(), until = deadline;
+	int eintr = 0;
+	if (now >= deadline)
+		return -ETIMEDOUT;
+	for (size_t i = 0; i < count; i++) {
+		if (shmring__interrupted(w[i].ring))
+			return -ECANCELED;
+		until = shmring__earlier(until,
+					 shmring__sleep_length(&w[i], now));
+		eintr |= w[i].ring->eintr != 0;
+		shmring__note_cpu(w[i].ring, w[i].side);
+	}
+	long result = shmring__futex_wait_several(w, count, until, now);
+	for (size_t i = 0; i < count; i++) {
+		w[i].until = until;
+		w[i].sleeps++;
+		shmring__count(&w[i].ring->line[w[i].side]->sleeps, 1);
+	}
+	return eintr && result == -EINTR ? -EINTR : 0;
+}
+
+SHMRING__COLD int
+shmring__wait_on_all(struct shmring__waiter *w, struct shmring_item *items,
+		     size_t count, int64_t timeout)
+{
+	int64_t deadline = timeout > 0 ? shmring__after(SHMRING_NOW(), timeout)
+				       : INT64_MAX;
+	int ready = 0, over = 0;
+	while (!ready && w->spins && (w->spins = shmring__spin(w)) != 0)
+		ready = shmring__mark_ready(items, count, 0);
+	w->ring->missed = ready ? 0 : w->ring->missed + 1;
+	while (!ready && !over) {
+		int64_t now = SHMRING_NOW();
+		for (size_t i = 0; i < count; i++)
+			shmring__announce_waiter(&w[i], now);
+		ready = shmring__mark_ready(items, count, 1);
+		if (!ready)
+			over = shmring__sleep_on_all(w, count, deadline);
+		if (!ready && (!over || over == -ETIMEDOUT))
+			ready = shmring__mark_ready(items, count, 0);
+	}
+	for (size_t i = 0; i < count; i++)
+		shmring__wait_over(&w[i]);
+	return ready ? ready : over;
+}
+
+SHMRING_SCOPE int
+shmring_wait_several(struct shmring_item *items, size_t count,
+		     int64_t timeout_ns)
+{
+	struct shmring__waiter w[SHMRING_ITEMS];
+	if (!count || count > SHMRING_ITEMS)
+		return -EINVAL;
+	for (size_t i = 0; i < count; i++) {
+		int side = shmring__one_side(items[i].role);
+		int error = side < 0
+				    ? side
+				    : shmring__cannot_wait(items[i].ring, side);
+		if (error)
+			return error;
+		w[i] = shmring__wait_for(items[i].ring, side, SHMRING__WAITS,
+					 timeout_ns);
+	}
+	int ready = shmring__mark_ready(items, count, 1);
+	if (ready || timeout_ns == 0)
+		return ready ? ready : -EAGAIN;
+	return shmring__wait_on_all(w, items, count, timeout_ns);
+}
+
+#ifdef __cplusplus
+#pragma GCC diagnostic pop
+}
+#endif
+
+#endif /* SHMRING_POLL_H */
