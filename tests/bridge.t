@@ -7,7 +7,7 @@
 # shellcheck source=tests/tap.sh disable=SC2086,SC2317 # $patience is words;
 . tests/tap.sh # and functions are given to others
 
-bridge=$examples/tools/shmbridge
+bridge=$tools/shmbridge
 peer=$tmp/peer
 seconds=${SECONDS_PER_TEST:-1}
 seed=${SEED:-$$}
