@@ -10,6 +10,12 @@ if ! command -v "${CXX:-g++}" >/dev/null; then
 	done_testing
 fi
 
+# A part is a source and the header of its name.
+sed_part='s|^bench/\([a-z_]*\)\.[ch]:#include "\([a-z_]*\)\.h"$|\1 \2|p'
+grep -H '^#include "' bench/*.[ch] | sed -n "$sed_part" | awk '$1 != $2' |
+	tsort >"$tmp/order" 2>&1
+ok $? "its parts include in no circle" || grep '^tsort' "$tmp/order"
+
 # runs STATUS WHAT ARGUMENTS...: its exit status; the output is kept
 runs()
 {
