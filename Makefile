@@ -130,6 +130,8 @@ summary: $(BENCH) ## a line a mechanism, as Markdown
 		BENCH_ARGS='$(BENCH_ARGS)' bench/summary.sh
 plots: $(BENCH) ## the diagrams (needs gnuplot)
 	@BENCH_ARGS='$(BENCH_ARGS)' bench/plots.sh
+evidence: ## run the long tests, write tests/RESULTS.md (PART=storm: only that)
+	@tests/evidence.sh $(PART)
 asan: ## the tests under the address sanitizer
 ubsan: ## the tests under the undefined-behaviour sanitizer
 tsan: ## the tests under the thread sanitizer
@@ -203,6 +205,6 @@ help: ## this list
 		include/package/rules.mk | sort | expand -t16
 
 .DELETE_ON_ERROR:
-.PHONY: all demo check stress sim crash model mutants fuzz bench bench-quick \
-	bars limits summary plots asan ubsan tsan arm64 riscv64 cxx lint format \
+.PHONY: all demo check stress sim crash model mutants fuzz evidence bench \
+	bench-quick bars limits summary plots asan ubsan tsan arm64 riscv64 cxx lint format \
 	deps clean help

@@ -12,7 +12,7 @@
 #ifndef BENCH_LOOP_H
 #define BENCH_LOOP_H
 
-#include "bench.h"
+#include "worker.h"
 
 #include <sched.h>
 

@@ -3,7 +3,7 @@
 #ifndef BENCH_OPTIONS_H
 #define BENCH_OPTIONS_H
 
-#include "bench.h"
+#include "mechanism.h"
 #include "system.h"
 
 #define LIST 16 /* values of one option */

@@ -57,6 +57,10 @@ measure()
 	}
 }
 
+if [ $# = 0 ] && [ "$(nproc)" = 1 ]; then
+	echo "# SKIP plots: one CPU: who spins there measures the scheduler"
+	exit "${REQUIRE_ALL:-0}"
+fi
 if [ $# = 0 ]; then
 	mkdir -p "$data"
 	rm -f "$data"/*.csv "$data"/*.hgrm

@@ -3,7 +3,8 @@
 #ifndef BENCH_RUN_H
 #define BENCH_RUN_H
 
-#include "bench.h"
+#include "histogram.h"
+#include "mechanism.h"
 
 enum metric {
 	METRIC_RATE, /* messages a second, first send to last receive */

@@ -10,6 +10,12 @@ if ! command -v "${CXX:-g++}" >/dev/null; then
 	done_testing
 fi
 
+# A part is a source and the header of its name.
+sed_part='s|^bench/\([a-z_]*\)\.[ch]:#include "\([a-z_]*\)\.h"$|\1 \2|p'
+grep -H '^#include "' bench/*.[ch] | sed -n "$sed_part" | awk '$1 != $2' |
+	tsort >"$tmp/order" 2>&1
+ok $? "its parts include in no circle" || grep '^tsort' "$tmp/order"
+
 # runs STATUS WHAT ARGUMENTS...: its exit status; the output is kept
 runs()
 {
@@ -229,7 +235,17 @@ is "$? $(cat "$tmp/output")" "0 # SKIP plots: no gnuplot" \
 	"plots: without gnuplot a visible skip"
 PATH=/nonexistent REQUIRE_ALL=1 /bin/sh bench/plots.sh >"$tmp/output"
 is $? 1 "which is a failure where all is required"
-if command -v gnuplot >/dev/null; then
+one_cpu=$(taskset -cp $$ 2>/dev/null | sed 's/.*: *//; s/[-,].*//')
+if command -v gnuplot >/dev/null && [ -n "$one_cpu" ]; then
+	REQUIRE_ALL=0 taskset -c "$one_cpu" bench/plots.sh >"$tmp/output"
+	is "$? $(cut -d: -f1,2 "$tmp/output")" "0 # SKIP plots: one CPU" \
+		"on one CPU, too"
+else
+	skip "no gnuplot, or no taskset"
+fi
+if [ "$(nproc)" = 1 ]; then
+	skip "one CPU: who spins measures the scheduler: no diagrams"
+elif command -v gnuplot >/dev/null; then
 	mkdir "$tmp/build"
 	ln -s "$(realpath "$bench")" "$tmp/build/shmbench"
 	BUILD=$tmp/build BENCH_ARGS="-m shmring-spsc,shmring-mpmc,pipe -n 100 \

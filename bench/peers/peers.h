@@ -9,7 +9,7 @@
 #ifndef BENCH_PEERS_H
 #define BENCH_PEERS_H
 
-#include "../bench.h"
+#include "../mechanism.h"
 
 #ifdef __cplusplus
 extern "C" {

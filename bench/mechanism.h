@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench.h - what the parts of the bench share.
- *
- * A case is one mechanism doing one kind of work (struct job). Each repetition
- * of it runs in fresh processes: the runner makes the mechanism's objects,
- * starts the other participants, and leads all of them through segments
- * (warm-up, measurement, latencies), which begin and end at barriers.
+ * mechanism.h - a kind of work (struct job), and what can do it.
  *
  * To add a mechanism, fill a struct mechanism; its loops come from loop.h.
  */
-#ifndef BENCH_H
-#define BENCH_H
+#ifndef BENCH_MECHANISM_H
+#define BENCH_MECHANISM_H
 
 #include <errno.h>
 #include <stdbool.h>
@@ -22,7 +17,6 @@
 #include <sys/types.h>
 #include <time.h>
 
-#include "histogram.h"
 #include "verify.h"
 
 #ifdef __cplusplus
@@ -170,75 +164,6 @@ extern const struct mechanism *const baseline_mechanisms[];
 extern const struct mechanism *const peer_mechanisms[];
 const struct mechanism *const *adapter_mechanisms(void);
 
-/* ---------------------------------------------------- of a running case */
-
-enum segment {
-	SEGMENT_WARM,
-	SEGMENT_MEASURE,
-	SEGMENT_TIMED, /* each message or round trip for the histogram */
-	SEGMENT_FILL,
-	SEGMENT_EMPTY, /* receive what SEGMENT_FILL sent */
-	SEGMENT_END,
-};
-
-/* What one participant saw in the last segment. */
-struct result {
-	uint64_t received BENCH_ALIGNED; /* so far; told when there is none */
-	uint64_t moved; /* sent or received */
-	int64_t begin, end; /* CLOCK_MONOTONIC */
-	int64_t cpu; /* ns */
-	uint64_t voluntary, involuntary, faults, syscalls;
-	uint64_t lost, duplicated, reordered, corrupt;
-	int64_t join, leave; /* ns that these took */
-	struct histogram histogram;
-};
-
-/* Shared by all participants; what is polled has a line of its own. */
-struct control {
-	uint32_t made BENCH_ALIGNED; /* 1: the channels are there */
-	uint32_t ready BENCH_ALIGNED; /* participants that have joined */
-	uint32_t epoch BENCH_ALIGNED; /* segments begun */
-	enum segment segment;
-	uint64_t first, count; /* of each sender's messages */
-	uint32_t started BENCH_ALIGNED;
-	uint32_t finished BENCH_ALIGNED;
-	uint32_t senders_done BENCH_ALIGNED;
-	uint32_t receivers_done BENCH_ALIGNED;
-	int64_t woken; /* when the first receiver was, behind all messages */
-	uint32_t failed BENCH_ALIGNED;
-	int error;
-	char text[160];
-	struct result results[BENCH_WORKERS];
-};
-
-/* A participant: what the loops need. */
-struct worker {
-	const struct job *job;
-	struct control *control;
-	struct result *result;
-	unsigned index, sender; /* among all, among the senders */
-	bool sends, receives;
-	struct channel out, in;
-	unsigned char *bits; /* for the verifier */
-	/* of this segment: */
-	uint64_t first, count; /* to send */
-	uint64_t total; /* of all senders */
-	uint64_t expected; /* to receive here; UINT64_MAX: nobody knows */
-	enum verify_level level;
-	bool full; /* level == VERIFY_FULL */
-	bool timed, lossy, own;
-	int64_t last; /* received, if lossy */
-	enum bench_fault fault;
-	unsigned pauses;
-	bool yield;
-	bool flip; /* damage the messages sent now */
-	int64_t begin;
-	struct verify_tally tally;
-	struct verifier verifier;
-	uint64_t idle_moved; /* tally.moved when it was idle before ... */
-	int64_t idle_since; /* ... at this time */
-};
-
 /** CLOCK_MONOTONIC in nanoseconds. */
 static inline int64_t
 bench_now(void)
@@ -281,15 +206,6 @@ bench_depth_power(const struct job *job)
 
 	return depth & (depth - 1) ? 0 : depth;
 }
-
-/* End this case with an error that happened in `what`. */
-void worker_fail(const struct worker *w, int error, const char *what,
-		 const struct channel *ch) __attribute__((noreturn));
-/* A receiver of so many found nothing: false when nothing more will come. */
-bool worker_idle(struct worker *w, uint64_t moved);
-/* VERIFY_WAKE came, behind the messages: when the first receiver gets it, the
-   segment is over, but for what it may have overtaken. */
-void worker_woken(struct worker *w);
 
 #ifdef __cplusplus
 }
