@@ -78,15 +78,20 @@ produce(char **argument)
 	uint64_t count = strtoull(argument[2], NULL, 10);
 	double rate = strtod(argument[3], NULL);
 	size_t size = strtoull(argument[4], NULL, 10);
-	struct shmring_config config = { .mode = !strcmp(argument[1], "mpmc"),
-					 .slots = size > 4096 ? 256 : 4096,
-					 .slot_size =
-						 size ? (uint32_t)size : 200,
-					 .roles = SHMRING_PRODUCER };
+	struct shmring_config config = {
+		.mode = !strcmp(argument[1], "mpmc"),
+		.slots = size > 4096 ? 256 : 4096,
+		.slot_size = size ? (uint32_t)size : 200,
+		.roles = SHMRING_PRODUCER,
+		.flags = SHMRING_REPLACE,
+	};
 	struct shmring ring;
 	int64_t start;
-	int error = shmring_create(&ring, argument[0], &config);
+	int error;
 
+	/* The bridge lets go of the ring that there was, when that is empty. */
+	while ((error = shmring_create(&ring, argument[0], &config)) == -EBUSY)
+		sleep_ns(10000000);
 	start = now_ns();
 	for (uint64_t i = 0; i < count && !error; i++) {
 		unsigned char *place;
