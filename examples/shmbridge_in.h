@@ -95,6 +95,22 @@ note_down(struct note *note, uint64_t sequence, uint64_t position)
 	__atomic_store_n(&note->which, other, __ATOMIC_RELEASE);
 }
 
+/* The directory, with all above it. */
+static void
+make_directory(const char *path)
+{
+	char part[PATH_MAX];
+
+	for (const char *end = path; end;) {
+		end = strchr(end + 1, '/');
+		snprintf(part, sizeof(part), "%.*s",
+			 (int)(end ? (size_t)(end - path) : strlen(path)),
+			 path);
+		if (mkdir(part, 0700) && errno != EEXIST)
+			fail_note(part);
+	}
+}
+
 /* A file with a first note, which appears whole or not at all. */
 static void
 make_note(struct in *in, const char *path)
@@ -106,8 +122,7 @@ make_note(struct in *in, const char *path)
 	shmring_id(&in->ring, note.ring);
 	note.read = note.at[0].sequence = in->b->first ? in->b->first : 1;
 	note.at[0].position = shmring_position(&in->ring, SHMRING_PRODUCER);
-	if (mkdir(option.notes, 0700) && errno != EEXIST)
-		fail_note(option.notes);
+	make_directory(option.notes);
 	snprintf(other, sizeof(other), "%s.new", path);
 	fd = open(other, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0 || write(fd, &note, sizeof(note)) != sizeof(note) ||
