@@ -188,7 +188,7 @@ has_work(const struct bridge *b)
 static int
 is_named(const struct bridge *b, const struct shmring *ring)
 {
-	unsigned char mine[16], named[16];
+	unsigned char mine[16] = { 0 }, named[16] = { 0 };
 	struct shmring look;
 	int error = shmring_open(&look, b->name, SHMRING_OBSERVER, 0);
 

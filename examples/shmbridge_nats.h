@@ -182,7 +182,7 @@ has_reply(struct bridge *b)
 
 /* A question to JetStream failed: return if it may be asked again. */
 static void
-may_pass(struct bridge *b, natsStatus status, int code)
+may_pass(struct bridge *b, natsStatus status, jsErrCode code)
 {
 	const char *last = NULL;
 
