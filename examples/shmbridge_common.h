@@ -127,8 +127,8 @@ be_the_only_one(struct bridge *b)
 	if (!flock(b->lock, LOCK_EX | LOCK_NB))
 		return;
 	say(b, "another bridge is at it: waiting for its end");
-	while (flock(b->lock, LOCK_EX) && errno == EINTR)
-		;
+	while (flock(b->lock, LOCK_EX | LOCK_NB) && !atomic_load(&stopping))
+		pause_ms(TICK_NS / 1000000);
 }
 
 /* Attach, as soon as nobody else has the role. */

@@ -139,6 +139,8 @@ connect_bridge(struct bridge *b, int at_once)
 	       option.wait && !atomic_load(&stopping))
 		pause_ms(RECONNECT_MS);
 	natsOptions_Destroy(options);
+	if (s != NATS_OK && atomic_load(&stopping))
+		return;
 	if (s != NATS_OK)
 		fail_connect(s);
 	atomic_store(&b->connected, 1);
