@@ -5,8 +5,8 @@
  *	produce RING ENGINE COUNT RATE SIZE	makes RING, pushes messages
  *		numbered from 0, RATE a second (0: as fast as it goes), of SIZE
  *		bytes or, if that is 0, of 8 to 200; waits until all are taken
- *	consume RING COUNT [HOLD]	takes that many different ones and
- *		checks them; after each HOLD sleeps a millisecond
+ *	consume RING FIRST END	takes those numbered from FIRST to before END,
+ *		and checks them
  *	halfway URL STREAM RING COUNT	does what a bridge has done that dies
  *		before any answer comes: the first half of COUNT messages are
  *		in the stream, all are in the ring
@@ -78,15 +78,20 @@ produce(char **argument)
 	uint64_t count = strtoull(argument[2], NULL, 10);
 	double rate = strtod(argument[3], NULL);
 	size_t size = strtoull(argument[4], NULL, 10);
-	struct shmring_config config = { .mode = !strcmp(argument[1], "mpmc"),
-					 .slots = size > 4096 ? 256 : 4096,
-					 .slot_size =
-						 size ? (uint32_t)size : 200,
-					 .roles = SHMRING_PRODUCER };
+	struct shmring_config config = {
+		.mode = !strcmp(argument[1], "mpmc"),
+		.slots = size > 4096 ? 256 : 4096,
+		.slot_size = size ? (uint32_t)size : 200,
+		.roles = SHMRING_PRODUCER,
+		.flags = SHMRING_REPLACE,
+	};
 	struct shmring ring;
 	int64_t start;
-	int error = shmring_create(&ring, argument[0], &config);
+	int error;
 
+	/* The bridge lets go of the ring that there was, when that is empty. */
+	while ((error = shmring_create(&ring, argument[0], &config)) == -EBUSY)
+		sleep_ns(10000000);
 	start = now_ns();
 	for (uint64_t i = 0; i < count && !error; i++) {
 		unsigned char *place;
@@ -118,17 +123,17 @@ produce(char **argument)
 }
 
 static int
-consume(int arguments, char **argument)
+consume(char **argument)
 {
-	uint64_t count = strtoull(argument[1], NULL, 10), expected = 0;
-	uint64_t hold = arguments > 2 ? strtoull(argument[2], NULL, 10) : 0;
+	uint64_t expected = strtoull(argument[1], NULL, 10);
+	uint64_t end = strtoull(argument[2], NULL, 10), count = end - expected;
 	uint64_t lost = 0, twice = 0, torn = 0, early = 0, number;
 	static unsigned char data[1 << 20];
 	struct shmring ring;
 	int64_t start = 0;
 	ssize_t n = shmring_open(&ring, argument[0], SHMRING_CONSUMER, -1);
 
-	while (n >= 0 && expected < count) {
+	while (n >= 0 && expected < end) {
 		n = shmring_pop_wait(&ring, data, sizeof(data), -1);
 		if (n == -EPIPE) { /* the bridge was killed */
 			n = 0;
@@ -148,16 +153,14 @@ consume(int arguments, char **argument)
 		} else {
 			early++;
 		}
-		if (hold && number % hold == 0)
-			sleep_ns(1000000);
 	}
 	if (n < 0)
 		fail("consume", shmring_strerror((int)n));
 	printf("%" PRIu64 " messages, %" PRIu64 " lost, %" PRIu64
 	       " twice, %" PRIu64 " out of order, %" PRIu64 " torn\n",
-	       expected, lost, twice, early, torn);
+	       count, lost, twice, early, torn);
 	fprintf(stderr, "%.0f\n",
-		(double)expected * 1e9 / (double)(now_ns() - start));
+		(double)count * 1e9 / (double)(now_ns() - start));
 	shmring_close(&ring);
 	return 0;
 }
@@ -251,8 +254,8 @@ main(int argc, char **argv)
 {
 	if (argc == 7 && !strcmp(argv[1], "produce"))
 		return produce(argv + 2);
-	if (argc >= 4 && !strcmp(argv[1], "consume"))
-		return consume(argc - 2, argv + 2);
+	if (argc == 5 && !strcmp(argv[1], "consume"))
+		return consume(argv + 2);
 #if HAVE_NATS
 	if (argc == 6 && !strcmp(argv[1], "halfway"))
 		return halfway(argv + 2);

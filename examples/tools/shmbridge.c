@@ -119,19 +119,38 @@ default_notes(void)
 	return path;
 }
 
+/* Options that only set something: a flag, or a text. */
+static const struct {
+	int letter;
+	int *flag;
+	const char **text;
+} simple[] = {
+	{ 's', NULL, &option.server },
+	{ 'c', &option.create, NULL },
+	{ 'w', &option.wait, NULL },
+	{ 'p', &option.purge, NULL },
+	{ 'N', NULL, &option.notes },
+	{ '1', &option.once, NULL },
+	{ OPTION_CREDS, NULL, &option.creds },
+	{ OPTION_TLS, &option.tls, NULL },
+	{ OPTION_TLS_CA, &option.tls, &option.tls_ca },
+	{ OPTION_TLS_CERT, NULL, &option.tls_cert },
+	{ OPTION_TLS_KEY, NULL, &option.tls_key },
+};
+
 static void
 take_option(int letter)
 {
+	for (size_t i = 0; i < sizeof(simple) / sizeof(*simple); i++) {
+		if (simple[i].letter != letter)
+			continue;
+		if (simple[i].flag)
+			*simple[i].flag = 1;
+		if (simple[i].text)
+			*simple[i].text = optarg;
+		return;
+	}
 	switch (letter) {
-	case 's':
-		option.server = optarg;
-		break;
-	case 'c':
-		option.create = 1;
-		break;
-	case 'w':
-		option.wait = 1;
-		break;
 	case 'b':
 		option.max_bytes = (int64_t)number(optarg, INT64_MAX);
 		break;
@@ -147,32 +166,8 @@ take_option(int letter)
 	case 'm':
 		option.ring.mode = SHMRING_MPMC;
 		break;
-	case 'p':
-		option.purge = 1;
-		break;
-	case 'N':
-		option.notes = optarg;
-		break;
-	case '1':
-		option.once = 1;
-		break;
 	case 'i':
 		option.status_ns = seconds_ns(optarg);
-		break;
-	case OPTION_CREDS:
-		option.creds = optarg;
-		break;
-	case OPTION_TLS_CA:
-		option.tls_ca = optarg;
-		/* fall through */
-	case OPTION_TLS:
-		option.tls = 1;
-		break;
-	case OPTION_TLS_CERT:
-		option.tls_cert = optarg;
-		break;
-	case OPTION_TLS_KEY:
-		option.tls_key = optarg;
 		break;
 	case 'h':
 		fputs(help, stdout);
@@ -250,6 +245,10 @@ name_bridge(struct bridge *b, char *text)
 		     "%s: not the name of a ring: it begins with a slash and "
 		     "has no other",
 		     text);
+	if (strlen(stream ? stream : text + 1) >= sizeof(b->stream) ||
+	    (stream && !*stream))
+		fail(EX_USAGE, "%s: STREAM has 1 to %zu characters", text,
+		     sizeof(b->stream) - 1);
 	b->name = text;
 	snprintf(b->stream, sizeof(b->stream), "%s",
 		 stream ? stream : text + 1);

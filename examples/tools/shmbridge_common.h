@@ -33,6 +33,8 @@ struct bridge {
 	const char *name; /* of the ring */
 	char stream[128], subject[160];
 	pthread_t thread;
+	int lock; /* MPMC: a descriptor */
+	int attached; /* the ring was there once */
 	natsConnection *connection;
 	jsCtx *js;
 	natsSubscription *replies;
@@ -117,17 +119,16 @@ static void
 be_the_only_one(struct bridge *b)
 {
 	char path[PATH_MAX];
-	int fd;
 
 	snprintf(path, sizeof(path), "%s%s", SHMRING_DIRECTORY, b->name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	b->lock = open(path, O_RDONLY | O_CLOEXEC);
+	if (b->lock < 0)
 		fail(EX_NOINPUT, "%s: %s", path, strerror(errno));
-	if (flock(fd, LOCK_EX | LOCK_NB)) {
-		say(b, "another bridge is at it: waiting for its end");
-		while (flock(fd, LOCK_EX) && errno == EINTR)
-			;
-	}
+	if (!flock(b->lock, LOCK_EX | LOCK_NB))
+		return;
+	say(b, "another bridge is at it: waiting for its end");
+	while (flock(b->lock, LOCK_EX | LOCK_NB) && !atomic_load(&stopping))
+		pause_ms(TICK_NS / 1000000);
 }
 
 /* Attach, as soon as nobody else has the role. */
@@ -135,6 +136,7 @@ static void
 open_ring(struct bridge *b, struct shmring *ring, unsigned role)
 {
 	struct shmring_config config = option.ring;
+	struct shmring_stat stat;
 	int told = 0, error;
 
 	config.roles = role;
@@ -143,15 +145,55 @@ open_ring(struct bridge *b, struct shmring *ring, unsigned role)
 		if (error == -ETIMEDOUT || error == -ENOENT)
 			error = option.in && option.create
 					? shmring_create(ring, b->name, &config)
-				: option.wait ? -EAGAIN
-					      : -ENOENT;
+				: option.wait || b->attached ? -EAGAIN
+							     : -ENOENT;
 		if (!error || atomic_load(&stopping))
 			break;
 		if (error == -EBUSY && !told++)
 			say(b, "somebody else has our role: waiting");
-		if (error != -EBUSY && error != -EEXIST && error != -EAGAIN)
+		if (error != -EBUSY && error != -EEXIST && error != -EAGAIN &&
+		    error != -ESTALE)
 			fail_ring(b, error);
 	}
-	if (!error && ring->mode == SHMRING_MPMC)
+	b->attached = 1;
+	b->lock = -1;
+	if (!error && !shmring_stat(ring, &stat) && stat.mode == SHMRING_MPMC)
 		be_the_only_one(b);
+}
+
+static void
+close_ring(struct bridge *b)
+{
+	if (b->lock >= 0)
+		close(b->lock);
+	b->lock = -1;
+}
+
+/* Is there a ring of that name, with a producer or messages? */
+static int
+has_work(const struct bridge *b)
+{
+	struct shmring_stat stat = { 0 };
+	struct shmring look;
+
+	if (shmring_open(&look, b->name, SHMRING_OBSERVER, 0))
+		return 0;
+	if (shmring_stat(&look, &stat))
+		stat.producers = 0;
+	shmring_close(&look);
+	return stat.producers || stat.length;
+}
+
+/* Does the name still lead to this ring? */
+static int
+is_named(const struct bridge *b, const struct shmring *ring)
+{
+	unsigned char mine[16] = { 0 }, named[16] = { 0 };
+	struct shmring look;
+	int error = shmring_open(&look, b->name, SHMRING_OBSERVER, 0);
+
+	if (!error)
+		error = shmring_id(&look, named);
+	shmring_close(&look);
+	return !error && !shmring_id(ring, mine) && !memcmp(mine, named, 16);
 }

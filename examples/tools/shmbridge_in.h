@@ -45,6 +45,7 @@ struct note { /* the file; all but the ring and `at` is written once */
 struct in {
 	struct bridge *b;
 	struct shmring ring;
+	int mpmc;
 	struct note *note;
 	uint64_t next; /* message of the stream to come */
 	/* where the one to come next belongs, while we do not know yet whether
@@ -94,6 +95,22 @@ note_down(struct note *note, uint64_t sequence, uint64_t position)
 	__atomic_store_n(&note->which, other, __ATOMIC_RELEASE);
 }
 
+/* The directory, with all above it. */
+static void
+make_directory(const char *path)
+{
+	char part[PATH_MAX];
+
+	for (const char *end = path; end;) {
+		end = strchr(end + 1, '/');
+		snprintf(part, sizeof(part), "%.*s",
+			 (int)(end ? (size_t)(end - path) : strlen(path)),
+			 path);
+		if (mkdir(part, 0700) && errno != EEXIST)
+			fail_note(part);
+	}
+}
+
 /* A file with a first note, which appears whole or not at all. */
 static void
 make_note(struct in *in, const char *path)
@@ -105,8 +122,7 @@ make_note(struct in *in, const char *path)
 	shmring_id(&in->ring, note.ring);
 	note.read = note.at[0].sequence = in->b->first ? in->b->first : 1;
 	note.at[0].position = shmring_position(&in->ring, SHMRING_PRODUCER);
-	if (mkdir(option.notes, 0700) && errno != EEXIST)
-		fail_note(option.notes);
+	make_directory(option.notes);
 	snprintf(other, sizeof(other), "%s.new", path);
 	fd = open(other, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0 || write(fd, &note, sizeof(note)) != sizeof(note) ||
@@ -169,7 +185,7 @@ read_note(struct in *in)
 	in->mark = in->note->at[in->note->which & 1];
 	in->next = in->mark.sequence;
 	in->walk = in->mark.position;
-	in->walking = in->ring.mode == SHMRING_SPSC && in->walk != position;
+	in->walking = !in->mpmc && in->walk != position;
 	in->purged = in->note->read;
 	if (in->next > b->last + 1)
 		fail(EX_DATAERR,
@@ -415,13 +431,18 @@ deliver(struct in *in, size_t count)
 	size_t done = walk(in, count), most = BATCH;
 	ssize_t n;
 
-	if (in->ring.mode == SHMRING_MPMC)
+	if (in->mpmc)
 		most = 1;
 	while (done < count && !atomic_load(&stopping)) {
 		n = shmring_push_n_wait(
 			&in->ring, in->data + done,
 			count - done < most ? count - done : most, TICK_NS);
-		if (n == -EPIPE) /* until there is a consumer again */
+		if (n == -EPIPE && !is_named(in->b, &in->ring))
+			fail(EX_NOINPUT,
+			     "%s: removed, and its reader has left: start "
+			     "again for a new one",
+			     in->b->name);
+		if (n == -EPIPE) /* until there is a reader again */
 			pause_ms(100);
 		else if (n < 0 && n != -ETIMEDOUT)
 			fail_ring(in->b, (int)n);
@@ -457,8 +478,9 @@ run_in(void *argument)
 		look_at_stream(in->b);
 	if (atomic_load(&stopping))
 		return NULL;
-	read_note(in);
 	shmring_stat(&in->ring, &stat);
+	in->mpmc = stat.mode == SHMRING_MPMC;
+	read_note(in);
 	in->batch = BATCH_BYTES / stat.slot_size;
 	in->batch = in->batch > BATCH ? BATCH : in->batch < 2 ? 2 : in->batch;
 	in->stale = 1;
@@ -475,6 +497,7 @@ run_in(void *argument)
 		purge(in);
 	}
 	shmring_close(&in->ring);
+	close_ring(in->b);
 	end_bridge();
 	free(in);
 	return NULL;

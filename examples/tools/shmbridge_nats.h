@@ -139,6 +139,8 @@ connect_bridge(struct bridge *b, int at_once)
 	       option.wait && !atomic_load(&stopping))
 		pause_ms(RECONNECT_MS);
 	natsOptions_Destroy(options);
+	if (s != NATS_OK && atomic_load(&stopping))
+		return;
 	if (s != NATS_OK)
 		fail_connect(s);
 	atomic_store(&b->connected, 1);
@@ -182,7 +184,7 @@ has_reply(struct bridge *b)
 
 /* A question to JetStream failed: return if it may be asked again. */
 static void
-may_pass(struct bridge *b, natsStatus status, int code)
+may_pass(struct bridge *b, natsStatus status, jsErrCode code)
 {
 	const char *last = NULL;
 

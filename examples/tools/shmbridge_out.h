@@ -41,6 +41,7 @@ struct out {
 	struct bridge *b;
 	struct shmring *rings; /* SPSC: one handle; MPMC: HANDLES of them */
 	unsigned handles;
+	int mpmc;
 	struct shmring *order[HANDLES]; /* MPMC: whose held[i] is, then free */
 	char id[33];
 	struct held held[WINDOW]; /* the first `sent` are under way */
@@ -112,7 +113,7 @@ release(struct out *o, size_t at, size_t count)
 	struct shmring *done[HANDLES];
 	int error = 0;
 
-	if (o->rings->mode == SHMRING_SPSC) {
+	if (!o->mpmc) {
 		error = shmring_release_n(o->rings, count);
 	} else {
 		memcpy(done, o->order + at, count * sizeof(*done));
@@ -138,7 +139,7 @@ await_message(struct out *o)
 {
 	struct shmring *ring = o->rings;
 
-	if (o->rings->mode == SHMRING_MPMC)
+	if (o->mpmc)
 		ring = o->order[0];
 	o->held[0].data = shmring_peek_wait(ring, &o->held[0].size, TICK_NS);
 	if (!o->held[0].data)
@@ -153,7 +154,7 @@ await_message(struct out *o)
 static int
 is_stored(const struct out *o, uint64_t position)
 {
-	if (o->rings->mode == SHMRING_SPSC)
+	if (!o->mpmc)
 		return o->stored_count && position <= o->stored[0];
 	for (size_t i = 0; i < o->stored_count; i++)
 		if (o->stored[i] == position)
@@ -162,11 +163,60 @@ is_stored(const struct out *o, uint64_t position)
 }
 
 static void
+close_source(struct out *o)
+{
+	for (unsigned i = 0; i < o->handles; i++)
+		shmring_close(&o->rings[i]);
+	close_ring(o->b);
+}
+
+static void
+open_source(struct out *o)
+{
+	char id[33] = "";
+	unsigned char bytes[16];
+	struct shmring_stat stat;
+
+	open_ring(o->b, o->rings, SHMRING_CONSUMER);
+	o->order[0] = o->rings;
+	o->handles = 1;
+	if (atomic_load(&stopping) || shmring_stat(o->rings, &stat))
+		return;
+	/* Half of the places at most: others want to come, too. */
+	while (stat.mode == SHMRING_MPMC && o->handles < HANDLES &&
+	       o->handles < stat.participants / 2 &&
+	       !shmring_dup(&o->rings[o->handles], o->rings,
+			    SHMRING_CONSUMER)) {
+		o->order[o->handles] = &o->rings[o->handles];
+		o->handles++;
+	}
+	shmring_id(o->rings, bytes);
+	for (int i = 0; i < 16; i++)
+		snprintf(id + 2 * i, 3, "%02x", bytes[i]);
+	o->mpmc = stat.mode == SHMRING_MPMC;
+	o->doubt = 1;
+	if (strcmp(id, o->id) != 0)
+		o->acknowledged = 0; /* of another ring */
+	memcpy(o->id, id, sizeof(id));
+}
+
+/* The ring is empty and has no producer. The next one may want to replace it,
+ * which it cannot while we are attached; so only look from outside. */
+static void
+await_producer(struct out *o)
+{
+	close_source(o);
+	while (!atomic_load(&stopping) && !has_work(o->b))
+		pause_ms(100);
+	open_source(o);
+}
+
+static void
 fill(struct out *o)
 {
 	int error = -EAGAIN;
 
-	if (o->rings->mode == SHMRING_MPMC)
+	if (o->mpmc)
 		error = fill_mpmc(o);
 	else if (!o->alone)
 		error = fill_spsc(o);
@@ -174,8 +224,9 @@ fill(struct out *o)
 		error = await_message(o);
 	o->drained = error == -EPIPE;
 	if (o->drained && !option.once)
-		pause_ms(100); /* until there is a producer again */
-	if (error && error != -EAGAIN && error != -ETIMEDOUT && error != -EPIPE)
+		await_producer(o);
+	else if (error && error != -EAGAIN && error != -ETIMEDOUT &&
+		 error != -EPIPE)
 		fail_ring(o->b, error);
 }
 
@@ -192,7 +243,7 @@ drop_stored(struct out *o)
 			;
 		if (n)
 			release(o, i, n);
-		else if (o->rings->mode == SHMRING_SPSC)
+		else if (!o->mpmc)
 			break; /* positions grow */
 		else
 			i++;
@@ -412,7 +463,7 @@ ask(struct out *o)
 			     "%s: another ring's messages come to %s: each "
 			     "needs a stream of its own",
 			     b->name, b->subject);
-		if (o->stored_count && o->rings->mode == SHMRING_MPMC)
+		if (o->stored_count && o->mpmc)
 			s = note_others(o, natsMsg_GetSequence(message));
 		natsMsg_Destroy(message);
 	}
@@ -436,33 +487,6 @@ ask(struct out *o)
 
 /* ---- the whole ---- */
 
-static void
-open_source(struct out *o)
-{
-	struct bridge *b = o->b;
-	unsigned char id[16];
-	struct shmring_stat stat;
-
-	o->rings = calloc(HANDLES, sizeof(*o->rings));
-	if (!o->rings)
-		fail_ring(b, -ENOMEM);
-	open_ring(b, o->rings, SHMRING_CONSUMER);
-	o->order[0] = o->rings;
-	o->handles = 1;
-	shmring_stat(o->rings, &stat);
-	/* Half of the places at most: others want to come, too. */
-	while (stat.mode == SHMRING_MPMC && o->handles < HANDLES &&
-	       o->handles < stat.participants / 2 &&
-	       !shmring_dup(&o->rings[o->handles], o->rings,
-			    SHMRING_CONSUMER)) {
-		o->order[o->handles] = &o->rings[o->handles];
-		o->handles++;
-	}
-	shmring_id(o->rings, id);
-	for (int i = 0; i < 16; i++)
-		snprintf(o->id + 2 * i, 3, "%02x", id[i]);
-}
-
 /* Wait a moment for answers, so that the next bridge has less to ask. */
 static void
 finish(struct out *o)
@@ -471,8 +495,7 @@ finish(struct out *o)
 
 	while (o->sent && !o->doubt && now_ns() < end)
 		take_answers(o);
-	for (unsigned i = 0; i < o->handles; i++)
-		shmring_close(&o->rings[i]);
+	close_source(o);
 	free(o->rings);
 	free(o);
 }
@@ -485,10 +508,12 @@ run_out(void *argument)
 	if (!o)
 		fail_ring(argument, -ENOMEM);
 	o->b = argument;
+	o->rings = calloc(HANDLES, sizeof(*o->rings));
+	if (!o->rings)
+		fail_ring(o->b, -ENOMEM);
 	open_source(o);
 	/* Few under way: each must leave at once. Many: let them gather. */
-	connect_bridge(o->b, o->rings->mode == SHMRING_MPMC);
-	o->doubt = 1;
+	connect_bridge(o->b, o->mpmc);
 	while (!atomic_load(&stopping)) {
 		if (atomic_load(&o->b->reconnects) != o->reconnects)
 			o->doubt = 1;
@@ -498,6 +523,8 @@ run_out(void *argument)
 			continue;
 		if (o->count < WINDOW)
 			fill(o);
+		if (o->doubt)
+			continue; /* another ring */
 		drop_stored(o);
 		publish(o);
 		if (o->sent)
