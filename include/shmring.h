@@ -599,7 +599,7 @@ struct shmring__notice { /* read by all all the time, written seldom */
 	uint32_t space; /* waiters for free slots, or for all to be taken */
 	uint32_t cpu[2]; /* 1 + CPU of the last consumer, producer to wait */
 	uint32_t peers; /* changes when one has come or gone: a futex */
-	uint32_t unused;
+	uint32_t reserved;
 	uint64_t spare[12];
 };
 
