@@ -160,7 +160,8 @@ DIALECTS := $(foreach level,0 1 2 3,$(foreach compiler,gcc clang,\
 	$(foreach compiler,g++ clang++,$(foreach standard,11 14 17 20,\
 	$(compiler)_c++$(standard)_$(level))))
 cxx: $(DIALECTS:%=$(BUILD)/cxx/%.o) ## compile the header as C11 to C2x, C++11 to C++20
-$(BUILD)/cxx/%.o: tests/test_header.c include/shmring.h tests/tap.h Makefile
+$(BUILD)/cxx/%.o: tests/test_header.c include/shmring.h include/shmring_poll.h \
+		tests/tap.h Makefile
 	$(call say,CXX,$*)
 	@mkdir -p $(@D)
 	$(Q)$(call need,$(word 1,$(subst _, ,$*))); $(word 1,$(subst _, ,$*)) \

@@ -270,6 +270,9 @@ struct shmring_participant { /* counters go on when a line is taken over */
 	uint32_t pid, roles;
 	uint64_t pushed, pushed_bytes, popped, popped_bytes;
 	uint64_t full, empty, sleeps, wakes;
+	uint32_t dead; /* 1: proven, but not recovered yet */
+	uint32_t waits; /* CONSUMER: for messages, or polls for them; PRODUCER:
+			   for room; 0: does not, or spins */
 };
 
 struct shmring;
@@ -443,7 +446,8 @@ SHMRING_SCOPE uint64_t shmring_length(const struct shmring *ring);
 #endif
 SHMRING_SCOPE int shmring_stat(const struct shmring *ring,
 			       struct shmring_stat *out);
-/* Participant 0, 1, ...: 0; -ENOENT: nobody; -EINVAL: beyond the last. */
+/* Participant 0, 1, ...: 0; -ENOENT: nobody; -EINVAL: beyond the last. Whether
+ * it is dead takes system calls; -EBADF. */
 SHMRING_SCOPE int shmring_participant(const struct shmring *ring,
 				      uint32_t index,
 				      struct shmring_participant *out);
@@ -599,7 +603,7 @@ struct shmring__notice { /* read by all all the time, written seldom */
 	uint32_t space; /* waiters for free slots, or for all to be taken */
 	uint32_t cpu[2]; /* 1 + CPU of the last consumer, producer to wait */
 	uint32_t peers; /* changes when one has come or gone: a futex */
-	uint32_t unused;
+	uint32_t reserved;
 	uint64_t spare[12];
 };
 
@@ -646,7 +650,8 @@ struct shmring__line { /* a participant; only its owner writes, but status */
 	uint64_t pushed, pushed_bytes, popped, popped_bytes;
 	uint64_t full, empty, sleeps, wakes;
 	uint64_t hands; /* SPSC reader: messages it may have in hands at once */
-	uint64_t spare[15]; /* 0 */
+	uint64_t waits; /* as which role its owner waits; 0: it does not */
+	uint64_t spare[14]; /* 0 */
 };
 
 SHMRING__HOT uint32_t
@@ -718,6 +723,7 @@ SHMRING__AT(shmring__line, adopts, 48);
 SHMRING__AT(shmring__line, time_namespace, 56);
 SHMRING__AT(shmring__line, pushed, 64);
 SHMRING__AT(shmring__line, hands, 128);
+SHMRING__AT(shmring__line, waits, 136);
 SHMRING__ASSERT(sizeof(struct shmring__notice) == SHMRING__LINE);
 SHMRING__ASSERT(sizeof(struct shmring__header) == 256 + SHMRING__LINE);
 SHMRING__ASSERT(sizeof(struct shmring__line) == 2 * SHMRING__LINE);
@@ -2393,7 +2399,7 @@ shmring__fd_is_ours(const struct shmring *r)
  * somebody could not find out about itself (no /proc) proves nothing; then the
  * lock decides. */
 SHMRING__COLD int
-shmring__dead(struct shmring *r, uint32_t i)
+shmring__dead(const struct shmring *r, uint32_t i)
 {
 	struct shmring__line *x = &r->lines[i];
 	/* carried by A7, and confirmed by the compare-and-swap of status */
@@ -2675,6 +2681,7 @@ shmring__take_line(struct shmring *r, uint32_t i, uint32_t roles)
 	SHMRING__STORE(&x->intent[SHMRING__READ], SHMRING__NONE, RELAXED);
 	SHMRING__STORE(&x->intent[SHMRING__WRITE], SHMRING__NONE, RELAXED);
 	SHMRING__STORE(&x->adopts, SHMRING__NONE, RELAXED);
+	SHMRING__STORE(&x->waits, 0, RELAXED);
 	/* R7: all of this before the status; F4: the status before our claims
 	 * and before we look at `retired` */
 	SHMRING__STORE(&x->status,
@@ -4954,6 +4961,9 @@ shmring__announce_waiter(struct shmring__waiter *w, int64_t now)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* W2 */
 	w->heard = shmring__may_sleep_long(w, before, after, now);
 	w->expected = after;
+	/* own: for observers */
+	SHMRING__STORE(&r->line[w->side]->waits, shmring__role(w->side),
+		       RELAXED);
 	SHMRING__STORE(&r->sleeps_on, w->word, SEQ_CST); /* F6 */
 	w->announced = 1;
 	r->look_now = 1;
@@ -5050,6 +5060,7 @@ shmring__wait_over(struct shmring__waiter *w)
 	if (!w->expected)
 		return; /* never announced */
 	SHMRING__STORE(&r->sleeps_on, NULL, RELAXED); /* hint */
+	SHMRING__STORE(&r->line[w->side]->waits, 0, RELAXED); /* own */
 	uint32_t seen = SHMRING__LOAD(w->word, RELAXED); /* confirmed */
 	if (shmring__are_ours(w, seen)) {
 		uint32_t none = seen & ~SHMRING__CALLS;
@@ -5422,9 +5433,10 @@ shmring_length(const struct shmring *ring)
 	return length < most ? length : most;
 }
 
-SHMRING_SCOPE int
-shmring_participant(const struct shmring *ring, uint32_t index,
-		    struct shmring_participant *out)
+/* What a line tells, without a system call. */
+SHMRING__COLD int
+shmring__read_line(const struct shmring *ring, uint32_t index,
+		   struct shmring_participant *out)
 {
 	memset(out, 0, sizeof(*out));
 	if (!ring->canary)
@@ -5456,7 +5468,19 @@ shmring_participant(const struct shmring *ring, uint32_t index,
 	/* carried by A7 */
 	out->pid = SHMRING__LOAD(&x->pid, RELAXED);
 	out->roles = shmring__roles_of(status);
+	out->waits = (uint32_t)SHMRING__LOAD(&x->waits, RELAXED); /* hint */
+	out->dead = shmring__state_of(status) != SHMRING__LIVE;
 	return 0;
+}
+
+SHMRING_SCOPE int
+shmring_participant(const struct shmring *ring, uint32_t index,
+		    struct shmring_participant *out)
+{
+	int error = shmring__read_line(ring, index, out);
+	if (!error && shmring__dead(ring, index))
+		out->dead = 1;
+	return error;
 }
 
 SHMRING_SCOPE int
@@ -5474,7 +5498,7 @@ shmring_stat(const struct shmring *ring, struct shmring_stat *out)
 	out->capacity = g->mode == SHMRING_MPMC ? g->slots : g->capacity;
 	for (uint32_t i = 0; i < g->participants; i++) {
 		struct shmring_participant one;
-		shmring_participant(ring, i, &one);
+		shmring__read_line(ring, i, &one);
 		out->producers += (one.roles & SHMRING_PRODUCER) != 0;
 		out->consumers += (one.roles & SHMRING_CONSUMER) != 0;
 		out->pushed += one.pushed;

@@ -204,7 +204,6 @@ shmring__poll_announce(struct shmring_poll *p, int64_t now)
 {
 	struct shmring__waiter *w = &p->waiter;
 	w->sleeps = 0;
-	w->bits |= SHMRING__POLLS;
 	shmring__announce_waiter(w, now);
 	/* No interrupt ends what is not a call of ours. hint */
 	SHMRING__STORE(&p->ring->sleeps_on, NULL, RELAXED);
@@ -234,7 +233,9 @@ shmring_poll_arm(struct shmring_poll *poll)
 	w->until = ready ? SHMRING__AT_ONCE : shmring__sleep_length(w, now);
 	shmring__poll_until(poll, w->until, now);
 	shmring__note_cpu(r, w->side);
-	if (!ready)
+	if (ready)
+		SHMRING__STORE(&r->line[w->side]->waits, 0, RELAXED); /* own */
+	else
 		shmring__count(&r->line[w->side]->sleeps, 1);
 	return ready;
 }

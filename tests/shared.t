@@ -76,7 +76,7 @@ cmp -s "$tmp/shmring.h" include/shmring.h
 is $? 1 "a header of another interface"
 mkdir -p "$tmp/tree/include" && cp -R Makefile "$tmp/tree" &&
 	cp -R include/package "$tmp/tree/include" &&
-	cp "$tmp/shmring.h" "$tmp/tree/include" &&
+	cp "$tmp/shmring.h" include/shmring_poll.h "$tmp/tree/include" &&
 	make -C "$tmp/tree" shared BUILD="$tmp/build99" >"$tmp/log" 2>&1
 ok $? "gives a library"
 LD_LIBRARY_PATH=$tmp/build99

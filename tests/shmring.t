@@ -296,7 +296,7 @@ wait_for state_is "$one" producer waiting
 ok $? "show: a process that waits in the ring is seen, now and then"
 gives 0 "list" list
 says "^$one *SPSC *64 *32B .*100% .*0600 [0-9a-f]\{8\}$" "list: the ring"
-says "^ *$(pid one) lines *producer  [a-z]*? .*255 in" "list: who is attached, and a guess at what it does"
+says "^ *$(pid one) lines *producer  [a-z]*?\{0,1\} .*255 in" "list: who is attached, and what it does"
 is "$(awk 'length > 80' "$tmp/stdout")" "" "list: 80 columns"
 gives 0 "list --names" list --names
 is "$(grep -c -x -e "$one" -e "$two" "$tmp/stdout")" 2 "list --names: both"

@@ -5,6 +5,8 @@
  */
 #include <shmring.h>
 #include <shmring.h> /* once more: does no harm */
+#include <shmring_poll.h>
+#include <shmring_poll.h>
 #include "tap.h"
 
 typedef void (*function)(void);
@@ -29,16 +31,20 @@ static const function functions[] = {
 	(function)shmring_stat,		(function)shmring_participant,
 	(function)shmring_strerror,	(function)shmring_peek_n,
 	(function)shmring_release_n,	(function)shmring_id,
-	(function)shmring_position,
+	(function)shmring_position,	(function)shmring_interrupt,
+	(function)shmring_set_eintr,	(function)shmring_wait_peer,
+	(function)shmring_wait_gone,	(function)shmring_poll_open,
+	(function)shmring_poll_fd,	(function)shmring_poll_arm,
+	(function)shmring_poll_close,	(function)shmring_wait_several,
 };
 
 int
 main(void)
 {
-	static const int errors[] = { EAGAIN, EPIPE,	 ETIMEDOUT, EMSGSIZE,
-				      EBUSY,  EUSERS,	 EPROTO,    EBADMSG,
-				      ESTALE, EPERM,	 ENOSPC,    EINVAL,
-				      EEXIST, EOWNERDEAD };
+	static const int errors[] = { EAGAIN, EPIPE,	  ETIMEDOUT, EMSGSIZE,
+				      EBUSY,  EUSERS,	  EPROTO,    EBADMSG,
+				      ESTALE, EPERM,	  ENOSPC,    EINVAL,
+				      EEXIST, EOWNERDEAD, ECANCELED, EINTR };
 	const int before = 123;
 	size_t i;
 

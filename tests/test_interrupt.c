@@ -13,7 +13,7 @@ static void before_sleep(void);
 #include <pthread.h>
 #include <time.h>
 
-static struct shmring *to_interrupt; /* by a handler, before a sleep */
+static _Thread_local struct shmring *to_interrupt; /* before a sleep */
 static const int64_t policies[] = { -1, 0, 1000, SHMRING_SPIN_NS };
 
 /* The last moment: all has been looked at, the sleep not yet begun. */

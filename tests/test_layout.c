@@ -61,6 +61,7 @@ static const struct {
 	FIELD(shmring__line, sleeps, 112, 8),
 	FIELD(shmring__line, wakes, 120, 8),
 	FIELD(shmring__line, hands, 128, 8),
+	FIELD(shmring__line, waits, 136, 8),
 };
 
 static void

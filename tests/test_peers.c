@@ -29,6 +29,20 @@ attach(void *argument)
 	shmring_close(&ring);
 }
 
+static void
+attach_and_wait(void *argument)
+{
+	struct peer *peer = argument;
+	struct shmring ring;
+	uint64_t number;
+
+	CHILD_CHECK(!shmring_open(&ring, peer->name, peer->roles, GENEROUS));
+	CHILD_CHECK(shmring_pop_wait(&ring, &number, 8, -1) == 8);
+	flag_raise(peer->ready);
+	for (;;)
+		pause();
+}
+
 struct waiting {
 	struct shmring *ring;
 	unsigned role;
@@ -107,6 +121,44 @@ wait_for_one(uint32_t mode, unsigned roles, unsigned role)
 	waiting_start(&w, 0);
 	child_kill(child);
 	is_int(waiting_result(&w), 0, "it is killed");
+	shmring_close(&ring);
+	shmring_unlink(name);
+}
+
+/* An observer tells the dead from the living, who waits from who does not. */
+static void
+show_state(uint32_t mode)
+{
+	struct shmring_config config = { .mode = mode,
+					 .roles = SHMRING_PRODUCER };
+	struct peer peer = { .roles = SHMRING_CONSUMER,
+			     .ready = shared_memory(sizeof(int)) };
+	struct shmring_participant one;
+	struct shmring ring, observer;
+	char name[64];
+
+	peer.name = strcpy(name, tap_name());
+	if (shmring_create(&ring, name, &config))
+		bail("cannot create a ring");
+	ring_open(&observer, name, SHMRING_OBSERVER);
+	uint32_t line = mode == SHMRING_SPSC ? SHMRING__READ : 1;
+	pid_t child = child_start(attach_and_wait, &peer);
+	do
+		usleep(100);
+	while (shmring_participant(&observer, line, &one) || !one.waits);
+	is_int(one.waits, SHMRING_CONSUMER, "a consumer waits");
+	is_int(one.dead, 0, "and lives");
+	push_number(&ring, 1);
+	flag_await(peer.ready, 1);
+	is_int(shmring_participant(&observer, line, &one), 0, "it has it:");
+	is_int(one.waits, 0, "it does not wait");
+	child_kill(child);
+	is_int(shmring_participant(&observer, line, &one), 0, "killed:");
+	is_int(one.dead, 1, "it is dead, says who only looks");
+	shmring_recover(&ring);
+	is_int(shmring_participant(&observer, line, &one), -ENOENT,
+	       "until it is recovered");
+	shmring_close(&observer);
 	shmring_close(&ring);
 	shmring_unlink(name);
 }
@@ -196,6 +248,7 @@ main(void)
 		wait_for_one(mode, SHMRING_CONSUMER, SHMRING_PRODUCER);
 		wait_for_one(mode, SHMRING_OBSERVER, SHMRING_CONSUMER);
 		come_and_go(mode);
+		show_state(mode);
 	}
 	wait_for_one(SHMRING_MPMC, SHMRING_BOTH, SHMRING_PRODUCER);
 	refuse_what_makes_no_sense();

@@ -576,10 +576,9 @@ static const struct command {
 	  "  -1, --names        the names only\n"
 	  "SIZE is that of the largest message, MEMORY that of the segment. A "
 	  "process is\n"
-	  "dead or stopped for certain; working, waiting and idle are guesses "
+	  "dead, stopped or waiting for certain; working and idle are guesses "
 	  "(\"?\") from\n"
-	  "what the kernel says of its threads and whether somebody waits in "
-	  "the ring.\n"
+	  "what the kernel says of its threads.\n"
 	  "forked: it has gone, but a child still holds its lock.\n" },
 	{ 's', "show", "R", run_show,
 	  "usage: shmring show RING [-j | -o | -p]\n"

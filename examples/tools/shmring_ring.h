@@ -33,7 +33,6 @@ struct look {
 	struct person *people;
 	unsigned persons, alive, dead, died; /* died: lines of the killed */
 	uint64_t head, tail, attn, waiting;
-	uint32_t data, space; /* words of those who wait */
 };
 
 /* The file may be truncated while we read the mapping. */
@@ -284,22 +283,20 @@ process_does(uint32_t pid)
 	return state == 'R' ? 'R' : futex ? 'F' : 'S';
 }
 
-/* dead and stopped are known; what a living one does is a guess, for it may
- * have other threads and other rings. */
+/* dead, stopped and waiting are known; what a living one does otherwise is a
+ * guess, for it may have other threads and other rings. */
 static void
-judge_person(struct look *look, struct person *p, uint32_t state)
+judge_person(struct look *look, struct person *p)
 {
 	struct shmring *r = &look->ring;
 	struct shmring__line *x = &r->lines[p->index];
 	uint64_t start = SHMRING__LOAD(&x->start, RELAXED);
-	uint32_t bits = SHMRING__WAITS | SHMRING__WATCHES, pid = p->counts.pid;
-	uint32_t words = (p->counts.roles & SHMRING_CONSUMER ? look->data : 0) |
-			 (p->counts.roles & SHMRING_PRODUCER ? look->space : 0);
+	uint32_t pid = p->counts.pid;
 	char does;
 
 	p->certain = 1;
-	p->state = "attached";
-	p->dead = state == SHMRING__RECOV || shmring__dead(r, p->index);
+	p->state = p->counts.waits ? "waiting" : "attached";
+	p->dead = p->counts.dead != 0;
 	if (p->dead) {
 		p->state = "dead";
 		return;
@@ -317,11 +314,9 @@ judge_person(struct look *look, struct person *p, uint32_t state)
 	does = process_does(pid);
 	if (does == 'T') {
 		p->state = "stopped";
-	} else if (does) {
+	} else if (does && !p->counts.waits) {
 		p->certain = 0;
-		p->state = does == 'R'			 ? "working"
-			   : does == 'F' && words & bits ? "waiting"
-							 : "idle";
+		p->state = does == 'R' ? "working" : "idle";
 	}
 }
 
@@ -348,7 +343,7 @@ gather_people(struct look *look)
 		p->intent[0] = SHMRING__LOAD(&x->intent[0], ACQUIRE);
 		p->intent[1] = SHMRING__LOAD(&x->intent[1], ACQUIRE);
 		p->adopts = SHMRING__LOAD(&x->adopts, ACQUIRE);
-		judge_person(look, p, state);
+		judge_person(look, p);
 		look->dead += p->dead != 0;
 		look->alive += !p->dead;
 		look->persons++;
@@ -368,8 +363,6 @@ gather(struct look *look)
 	look->head = SHMRING__LOAD(r->head, ACQUIRE);
 	look->tail = SHMRING__LOAD(r->tail, ACQUIRE);
 	look->attn = SHMRING__LOAD(&r->notice->attn, ACQUIRE);
-	look->data = SHMRING__LOAD(&r->notice->data, RELAXED);
-	look->space = SHMRING__LOAD(&r->notice->space, RELAXED);
 	/* SPSC: of those whose counters a crash cut short, about. */
 	more = (int64_t)(look->counts.pushed - look->counts.popped);
 	look->waiting = r->mode == SHMRING_MPMC		   ? look->counts.length

@@ -8,8 +8,8 @@
  * and one receiver and packs messages of any size; shmring_mpmc has many of
  * both and fixed slots. shmring_set_spin(&s->ring, ...) says how to wait.
  *
- * Use it where throughput or latency counts, within one machine. Not where a
- * descriptor to poll for, priorities or another machine is needed.
+ * Use it where throughput or latency counts, within one machine. Not where
+ * priorities or another machine is needed.
  *
  * A killed peer is noticed within 100 ms while waiting, a message that was
  * sent is never lost with its sender; see the guarantees in shmring.h. What
@@ -114,11 +114,29 @@ adapter_shmring_flush(struct adapter *a, int64_t timeout_ns)
 	return error == -ETIMEDOUT && timeout_ns == 0 ? -EAGAIN : error;
 }
 
+static inline int
+adapter_shmring_pollfd(struct adapter *a, struct pollfd *out)
+{
+	struct adapter_shmring *s = (struct adapter_shmring *)a;
+	int result = 0;
+
+	if (!(a->roles & ADAPTER_RECEIVER))
+		return -EBADF;
+	if (shmring_poll_fd(&s->poll) < 0)
+		result =
+			shmring_poll_open(&s->poll, &s->ring, SHMRING_CONSUMER);
+	if (!result)
+		result = shmring_poll_arm(&s->poll);
+	*out = (struct pollfd){ .fd = shmring_poll_fd(&s->poll),
+				.events = POLLIN };
+	return result;
+}
+
 #define ADAPTER_SHMRING(kind, more)                                           \
 	.name = "shmring_" #kind,                                             \
 	.caps = ADAPTER_NAMED | ADAPTER_ZEROCOPY | ADAPTER_TIMED |            \
 		ADAPTER_PEER_DEATH | ADAPTER_PERSISTENT | ADAPTER_UNCOUNTED | \
-		ADAPTER_SPINS_FIRST | (more),                                 \
+		ADAPTER_SPINS_FIRST | ADAPTER_POLLABLE | (more),              \
 	.size = sizeof(struct adapter_shmring),                               \
 	.create = adapter_shmring_create, .attach = adapter_shmring_attach,   \
 	.after_fork = adapter_shmring_after_fork,                             \
@@ -126,7 +144,8 @@ adapter_shmring_flush(struct adapter *a, int64_t timeout_ns)
 	.limits = adapter_shmring_limits, .close = adapter_shmring_close,     \
 	.unlink = adapter_shmring_unlink, .reserve = adapter_shmring_reserve, \
 	.commit = adapter_shmring_commit, .peek = adapter_shmring_peek,       \
-	.release = adapter_shmring_release, .flush = adapter_shmring_flush
+	.release = adapter_shmring_release, .flush = adapter_shmring_flush,   \
+	.pollfd = adapter_shmring_pollfd
 
 static const struct adapter_ops adapter_shmring_spsc_ops = {
 	.summary = "this library: one sender, one receiver, any size",

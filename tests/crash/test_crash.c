@@ -42,7 +42,7 @@ static long ask_the_kernel(long number, long a, long b, long c, long d, long e,
 			   long f);
 #define SHMRING_HEAVY(ring) (blind ? -EPERM : shmring__membarrier(ring))
 #define syscall ask_the_kernel
-#include "shmring.h"
+#include "shmring_poll.h"
 #undef syscall
 
 static long
@@ -186,6 +186,53 @@ do_wait_peer(struct victim *v)
 	v->page->result = shmring_wait_peer(&v->ring, SHMRING_BOTH, 6);
 	if (!v->page->result)
 		v->page->result = shmring_wait_gone(&v->ring, SHMRING_BOTH, 6);
+}
+
+/* Twice: the second finds its own call, or that it was taken. */
+static void
+arm_twice(struct victim *v, unsigned role)
+{
+	struct shmring_poll poll;
+
+	v->page->result = shmring_poll_open(&poll, &v->ring, role);
+	for (int i = 0; i < 2 && v->page->result >= 0; i++)
+		v->page->result = shmring_poll_arm(&poll);
+	shmring_poll_close(&poll);
+}
+
+static void
+do_poll_messages(struct victim *v)
+{
+	arm_twice(v, SHMRING_CONSUMER);
+	v->page->result = v->page->result < 0 ? v->page->result : 0;
+}
+
+static void
+do_poll_room(struct victim *v)
+{
+	arm_twice(v, SHMRING_PRODUCER);
+}
+
+static void
+wait_several(struct victim *v, unsigned role)
+{
+	struct shmring_item items[2] = { { &v->ring, role, 0 },
+					 { &v->ring, role, 0 } };
+
+	v->page->result = shmring_wait_several(items, 2, 6);
+	v->page->result = v->page->result < 0 ? v->page->result : 0;
+}
+
+static void
+do_several_messages(struct victim *v)
+{
+	wait_several(v, SHMRING_CONSUMER);
+}
+
+static void
+do_several_room(struct victim *v)
+{
+	wait_several(v, SHMRING_PRODUCER);
 }
 
 static void
@@ -333,6 +380,10 @@ static const struct operation operations[] = {
 	{ "flush", W, 1, 0, 2, send_one, do_flush },
 	{ "interrupt", W, 0, 0, 1, NULL, do_interrupt },
 	{ "wait_peer, wait_gone", R, 0, 0, 4, NULL, do_wait_peer },
+	{ "poll, messages", R, 0, 0, 4, NULL, do_poll_messages },
+	{ "poll, room", W, 0, 0, 4, NULL, do_poll_room },
+	{ "wait_several, messages", R, 0, 0, 4, NULL, do_several_messages },
+	{ "wait_several, room", W, 0, 0, 4, NULL, do_several_room },
 };
 #define OPERATIONS (sizeof(operations) / sizeof(*operations))
 
@@ -562,7 +613,8 @@ prepare(struct world *w)
 		shmring__change_attn(&w->mine, SHMRING__DOUBT | SHMRING__ORPHAN,
 				     0);
 	if (t->condition == SLEEPERS)
-		w->mine.notice->data = w->mine.notice->space = SHMRING__WAITS;
+		w->mine.notice->data = w->mine.notice->space =
+			SHMRING__WAITS | SHMRING__POLLS;
 }
 
 /* A victim comes to the beginning of its operation. */

@@ -30,6 +30,7 @@ enter() {
 	mkdir -p "$tree/include"
 	cp -r "$root/tests" "$root/Makefile" "$tree" || exit 1
 	cp -r "$root/include/package" "$tree/include" || exit 1
+	cp "$root/include/shmring_poll.h" "$tree/include"
 	cp "$root/include/shmring.h" "$header"
 }
 

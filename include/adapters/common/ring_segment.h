@@ -7,7 +7,7 @@
 #define ADAPTER_RING_SEGMENT_H
 
 #include "segment.h"
-#include "shmring.h"
+#include "shmring_poll.h"
 
 #define ADAPTER_SHMRING_MESSAGE 4096
 #define ADAPTER_SHMRING_DEPTH 1024
@@ -17,6 +17,7 @@
 struct adapter_shmring {
 	struct adapter base;
 	struct shmring ring;
+	struct shmring_poll poll; /* from the first pollfd on */
 };
 
 static inline int
@@ -39,6 +40,7 @@ adapter_shmring(struct adapter *a)
 static inline void
 adapter_shmring_close(struct adapter *a)
 {
+	shmring_poll_close(&((struct adapter_shmring *)a)->poll);
 	shmring_close(adapter_shmring(a));
 	a->open = false;
 }
