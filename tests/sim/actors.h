@@ -285,6 +285,7 @@ do_take(struct actor *a)
 	int peeks = a->o->kind == O_PEEK || a->o->kind == O_SEVERAL;
 	size_t count = many ? 1 + a->o->n % BATCH : 1;
 	struct handle *h = a->h;
+	struct message *m;
 	ssize_t got;
 
 	if (a->o->kind == O_SEVERAL && plan.mode)
@@ -302,13 +303,15 @@ do_take(struct actor *a)
 				    a->batch[i].iov_len);
 			sim.me->copies = 0; /* it is still there */
 		}
-		h->held[i] = message_came(h, peeks ? words : a->words[i],
-					  a->batch[i].iov_len,
-					  last && shmring_redelivered(&h->ring),
-					  i == 0 && a->o->wait ? a->begun : 0);
-		*(peeks ? &h->held[i]->held : &h->held[i]->final) = 1;
+		m = message_came(h, peeks ? words : a->words[i],
+				 a->batch[i].iov_len,
+				 last && shmring_redelivered(&h->ring),
+				 i == 0 && a->o->wait ? a->begun : 0);
+		m->held = peeks;
+		m->final = !peeks;
+		h->held[i] = peeks ? m : NULL;
+		h->held[i + 1] = NULL;
 	}
-	h->held[got > 0 && peeks ? got : 0] = NULL;
 	if (got < 0 && (got != -EMSGSIZE || a->o->kind != O_SMALL))
 		return refused(a, SHMRING__READ, got);
 	if (got > 0 && peeks)
