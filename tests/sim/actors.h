@@ -713,7 +713,7 @@ plan_life(uint32_t i, unsigned roles, int storm, int brief)
 
 	if (pick(3) == 0)
 		plan_add(i, O_NAP, 1 + pick(40), 0);
-	plan_add(i, O_OPEN, roles, pick(4) == 0);
+	plan_add(i, O_OPEN, roles, pick(4) < 1u + (unsigned)brief);
 	if (storm && roles & SHMRING_PRODUCER) { /* before one message */
 		for (uint32_t k = 7 + pick(3); k; k--)
 			plan_add(i, O_ABORT, 1, 0);
@@ -753,8 +753,8 @@ plan_draw(uint64_t seed, int tso)
 	brief = pick(3) == 0; /* many short lives */
 	memset(&plan, 0, sizeof(plan));
 	plan.mode = storm || pick(4) ? SHMRING_MPMC : SHMRING_SPSC;
-	plan.slots = 2u << pick(3);
-	if (storm || (plan.mode && pick(4) == 0))
+	plan.slots = 2u << pick(brief ? 2 : 3);
+	if (storm || (plan.mode && !brief && pick(3) == 0))
 		plan.slots = 16;
 	plan.actors = storm ? 2 : 2 + pick(plan.mode ? ACTORS - 1 : 3);
 	plan.participants = plan.slots / 2 < plan.actors + 1 ? plan.slots / 2

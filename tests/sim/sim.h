@@ -22,7 +22,7 @@ enum {
 	STEPS_MOST = 200000, /* of a run: who needs more, loops for ever */
 	DECISIONS_MOST = 16384,
 	BUFFER = 8, /* stores under way, TSO */
-	SITES = 8192, /* lines of code that access something */
+	SITES = 8192, /* pairs of lines that access something */
 	LOOK = 1 << 30, /* weight of a step at which we have to look */
 };
 #define MS INT64_C(1000000)
@@ -69,6 +69,7 @@ struct task {
 	const uint64_t *clock; /* stopped: until this comes to that */
 	uint64_t resume_at;
 	int64_t resumed; /* when it last went on */
+	unsigned line; /* of its last access */
 	uint32_t op; /* the operation under way */
 	uint64_t begun; /* the step at which it began */
 	uint64_t base, ran; /* steps of it: since base; while others run, ran */
@@ -161,6 +162,13 @@ static inline uint32_t
 access_of(const struct task *t)
 {
 	return (uint32_t)(t == sim.me ? sim.steps - t->base : t->ran);
+}
+
+/* What recovery decides by. */
+static int
+is_rare(unsigned class)
+{
+	return class == C_STATE || class == C_STATUS;
 }
 
 /* ---- Coroutines ---- */
@@ -432,11 +440,17 @@ sim_sleep(const void *futex, int64_t until)
 
 /* Where the next victim is caught: at an access of one class; at some lines of
  * the header, so that what is seldom done counts as much as what is done all
- * the time; or where nobody has been before: after the first victim, that is
- * where others recover what it left. */
+ * the time; or at a rare word, on a way that nobody has come before: after the
+ * first victim, that is where others recover what it left. */
 static void
 sim_arm(void)
 {
+	static const uint8_t classes[] = { C_DATA,   C_DATA,	C_PHASE,
+					   C_PHASE,  C_STATE,	C_STATE,
+					   C_ATTN,   C_STATUS,	C_INDEX,
+					   C_INTENT, C_WAITERS, C_COUNTER,
+					   C_HEADER, C_SYSTEM };
+
 	sim.armed_class = CLASSES;
 	sim.density = 0;
 	sim.caught = NULL;
@@ -444,17 +458,18 @@ sim_arm(void)
 	if (sim.count == sim.victims || sim.replay || sim.quiet)
 		return;
 	sim.armed_until = sim.steps + 20 + chance(300);
-	sim.nth = chance(1u << chance(7));
-	sim.by_fresh = sim.count && chance(2);
-	if (sim.by_fresh)
-		return;
-	if (chance(3) == 0) {
-		sim.armed_class = 1 + chance(CLASSES - 1);
-		return;
+	sim.by_fresh = sim.kills + sim.stops && chance(2);
+	if (sim.by_fresh) {
+		sim.armed_until += 600;
+		sim.nth = chance(1u << chance(6));
+	} else if (chance(2)) {
+		sim.armed_class = classes[chance(sizeof(classes))];
+		sim.nth = chance(1u << chance(7));
+	} else {
+		sim.salt = 1 | chance(UINT32_MAX);
+		sim.density = UINT32_C(1) << (25 + chance(4));
+		sim.nth = chance(3) ? 0 : chance(8);
 	}
-	sim.salt = 1 | chance(UINT32_MAX);
-	sim.density = UINT32_C(1) << (25 + chance(4));
-	sim.nth = chance(3) ? 0 : chance(8);
 }
 
 static void
@@ -484,17 +499,17 @@ sim_apply(uint32_t kind, struct task *t, uint32_t n)
 		sim_go(sim_next());
 }
 
-/* The next victim: mostly who is caught at this access. */
+/* The next victim: mostly who is caught at this access. Who stands where others
+ * recover goes on when they have changed what it was about to look at. */
 static void
-sim_strike(struct task *t)
+sim_strike(struct task *t, unsigned class)
 {
-	static const uint8_t clocks[] = { C_STATE, C_STATE, C_STATUS, C_ATTN,
-					  C_SYSTEM };
-	unsigned n = 0, length = chance(8), kind = D_KILL;
+	unsigned n = 0, kind = D_KILL, length = chance(8);
 
 	/* three of each at most */
-	if (sim.kills == 3 || (sim.stops < 3 && chance(2)))
-		kind = length < 4 ? D_STOP : D_HOLD;
+	if (sim.kills == 3 ||
+	    (sim.stops < 3 && chance(4) < (sim.by_fresh ? 3 : 1 + !!sim.count)))
+		kind = length < (sim.by_fresh ? 2 : 5) ? D_STOP : D_HOLD;
 	sim.count++;
 	sim_arm();
 	if (chance(8) == 0)
@@ -504,7 +519,8 @@ sim_strike(struct task *t)
 	if (kind == D_STOP && length)
 		n = 20 + chance(64u << chance(7));
 	if (kind == D_HOLD)
-		n = 100u * clocks[chance(sizeof(clocks))] + 1 + chance(5);
+		n = 1 + chance(4) +
+		    100u * (is_rare(class) ? class : (unsigned)C_SYSTEM);
 	sim_note(kind, t, n);
 	sim_apply(kind, t, n);
 }
@@ -512,7 +528,7 @@ sim_strike(struct task *t)
 /* Who is caught is struck right there, or after the access, or a while later:
  * until then every step of anybody comes here. */
 static void
-sim_catch(struct task *me)
+sim_catch(struct task *me, unsigned class)
 {
 	if (!sim.caught && sim.nth-- == 0) {
 		sim.caught = me;
@@ -521,7 +537,7 @@ sim_catch(struct task *me)
 		sim.density = UINT32_MAX;
 	}
 	if (sim.caught == me && sim.delay-- == 0)
-		sim_strike(me);
+		sim_strike(me, class);
 }
 
 /* The time of who runs is over, which comes earlier at rare places. */
@@ -571,7 +587,7 @@ static __attribute__((noinline)) void
 sim_point(unsigned class, unsigned site, uint32_t hash)
 {
 	struct task *me = sim.me;
-	int fresh = sim.fresh[site];
+	int fresh = sim.fresh[site] && is_rare(class);
 
 	sim.fresh[site] = 0;
 	if (class == C_OUTSIDE)
@@ -587,7 +603,7 @@ sim_point(unsigned class, unsigned site, uint32_t hash)
 	if (sim.caught ||
 	    (sim.by_fresh ? fresh
 			  : hash < sim.density || class == sim.armed_class))
-		sim_catch(me);
+		sim_catch(me, class);
 	if (sim.quantum < 0)
 		sim_preempt();
 }
@@ -595,13 +611,15 @@ sim_point(unsigned class, unsigned site, uint32_t hash)
 static inline void
 sim_step(unsigned class, unsigned line)
 {
-	unsigned site = line % SITES;
+	struct task *me = sim.me;
+	unsigned site = (line ^ me->line * 31) % SITES;
 	uint32_t hash = (line + class) * UINT32_C(0x9e3779b1) ^ sim.salt;
 
 	if (SIM_RARELY((hash < sim.density) | (class == sim.armed_class) |
 		       sim.fresh[site] |
 		       ((sim.quantum -= sim.weight[class]) < 0)))
 		sim_point(class, site, hash);
+	me->line = line;
 	sim.steps++;
 }
 

@@ -3,15 +3,14 @@
  * Description: whatever of its processes is killed or stopped at any step, the
  * ring does what it promises: simulated, from random seeds.
  *
- * usage: test_sim [--seed N] [--tso] [--runs N | --seconds N] [--all]
- *		   [--trace] [--shrink] [--replay FILE]
+ * usage: test_sim [--seed N] [--tso] [--runs N | --seconds N] [--trace]
+ *		   [--shrink] [--replay FILE]
  *
  * Without arguments, what `make check` wants: all failures that were kept,
  * SIM_RUNS (200000) schedules of a new seed, and half as many under TSO.
  *   --seed N      the first schedule; one, unless --runs or --seconds (of CPU
  *                 time) say how many
  *   --trace       who does what
- *   --all         go on after a failure, and count them
  *   --shrink      write the first failure, made small, into tests/sim/kept
  *   --replay FILE one of these
  *
@@ -392,7 +391,7 @@ keep(uint64_t seed)
 
 static struct {
 	uint64_t seed, runs, seconds;
-	int tso, all, shrink;
+	int tso, shrink;
 	const char *replay, *program;
 } options = { .runs = 1 };
 
@@ -405,42 +404,22 @@ seconds_now(void)
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* How many of them failed. */
-static uint64_t
+/* Up to the first that fails. 1: one has. */
+static int
 many(uint64_t runs, int tso)
 {
-	struct {
-		const char *kind;
-		uint64_t count, first;
-	} tally[32] = { { NULL, 0, 0 } };
 	double began = seconds_now(), took = 0;
-	uint64_t failed = 0, done = 0, seed = options.seed, steps = 0;
-	uint64_t kills = 0, stops = 0;
+	uint64_t done = 0, steps = 0, kills = 0, stops = 0;
+	int failed = 0;
 
-	while (options.seconds ? took < (double)options.seconds : done < runs) {
-		int i = 0, fails = run_seed(seed + done++, tso);
+	while (!failed && (options.seconds ? took < (double)options.seconds
+					   : done < runs)) {
+		failed = run_seed(options.seed + done++, tso);
 		steps += sim.steps;
 		kills += sim.kills;
 		stops += sim.stops;
 		if (done % 256 == 0)
 			took = seconds_now() - began;
-		if (!fails)
-			continue;
-		while (i < 31 && tally[i].kind &&
-		       strcmp(tally[i].kind, sim.failure))
-			i++;
-		tally[i].kind = sim.failure;
-		if (!tally[i].count++) {
-			tally[i].first = seed + done - 1;
-			printf("# %s: %s\n#   again: %s --seed %" PRIu64
-			       "%s --trace, or --shrink\n",
-			       sim.failure, sim.detail, options.program,
-			       tally[i].first, tso ? " --tso" : "");
-		}
-		if (!failed++ && options.shrink)
-			keep(seed + done - 1);
-		if (!options.all)
-			break;
 	}
 	took = seconds_now() - began;
 	printf("# %s: %" PRIu64 " schedules in %.1f s (%.0f/s), %.0f steps "
@@ -449,9 +428,13 @@ many(uint64_t runs, int tso)
 	       tso ? "TSO" : "sequentially consistent", done, took,
 	       (double)done / took, (double)steps / (double)done, kills, stops,
 	       (double)oracle_worst / 1e6);
-	for (int i = 0; tally[i].kind && options.all; i++)
-		printf("# %" PRIu64 " x %s, first with --seed %" PRIu64 "\n",
-		       tally[i].count, tally[i].kind, tally[i].first);
+	if (failed)
+		printf("# %s: %s\n#   again: %s --seed %" PRIu64
+		       "%s --trace, or --shrink\n",
+		       sim.failure, sim.detail, options.program,
+		       options.seed + done - 1, tso ? " --tso" : "");
+	if (failed && options.shrink)
+		keep(options.seed + done - 1);
 	return failed;
 }
 
@@ -507,7 +490,6 @@ option(const char *name, const char *value)
 		{ "--runs", &options.runs, NULL },
 		{ "--seconds", &options.seconds, NULL },
 		{ "--tso", NULL, &options.tso },
-		{ "--all", NULL, &options.all },
 		{ "--shrink", NULL, &options.shrink },
 		{ "--trace", NULL, &sim.trace },
 	};
@@ -543,7 +525,7 @@ main(int argc, char **argv)
 		return tap_done();
 	}
 	return options.replay ? replay(options.replay)
-			      : many(options.runs, options.tso) != 0;
+			      : many(options.runs, options.tso);
 }
 
 #endif
