@@ -244,7 +244,15 @@ run_seed(uint64_t seed, int tso)
 	return run_plan(seed);
 }
 
-/* ---- Failures are kept: as a plan and a list of decisions ---- */
+/* ---- Failures are kept: as a plan and a list of decisions ----
+ *
+ * Not as seeds, which mean another run after any change here. A decision is
+ * named by operation and access, so that a plan replays on another header, too:
+ * a decision whose place is not reached any more is passed over, one behind an
+ * access that is new comes a step early. What was kept is thus the very failure
+ * on the header that had it, and something near it on all later ones. New
+ * fields of the plan go to its end, and are 0 in older files.
+ */
 
 static void
 kept_write(FILE *to)
