@@ -11,26 +11,20 @@
 #define KERNEL_H
 
 enum {
-	FILES = 8, /* in all, of a run; 0 is none */
 	NAMES = 4,
-	DESCRIPTORS = 64, /* from 3 on */
+	DESCRIPTORS = 24, /* of a task, from 3 on */
 	LOCKS = 64,
 	CANARIES = 8, /* private mappings of a task */
-	PAGE = 4096,
-	FILE_ROOM = 0x8000, /* address space of a file */
 };
-enum { F_NONE, F_FILE, F_PROC, F_PID };
+enum { F_NONE, F_FILE, F_BOOT, F_PROCESS, F_PID };
 
 static struct {
 	struct descriptor {
 		int kind;
-		unsigned owner; /* task */
 		unsigned file;
 		uint32_t open; /* which open file: locks belong to it */
-		uint32_t pid; /* F_PID */
-		char text[64]; /* F_PROC */
-	} fd[DESCRIPTORS];
-	int most; /* descriptors used so far */
+		uint32_t value; /* F_PROCESS: start time, F_PID: pid */
+	} fd[TASKS][DESCRIPTORS];
 	struct {
 		uint32_t mode, links, seals;
 		uint64_t size;
@@ -41,15 +35,15 @@ static struct {
 		unsigned file;
 	} name[NAMES];
 	struct {
-		uint32_t open; /* whose; 0: nobody's */
+		uint32_t open; /* whose */
 		unsigned file;
 		int type;
 		off_t byte;
 	} lock[LOCKS];
-	struct {
+	int locks;
+	struct canary {
 		uint64_t used, bytes[8];
 	} canary[TASKS][CANARIES];
-	size_t mirror; /* the bytes of SPSC appear again so much later */
 	int unfenced; /* membarrier is refused */
 	unsigned cpus;
 } kernel;
@@ -61,71 +55,68 @@ kernel_memory(unsigned file)
 }
 
 static struct task *
-kernel_process(long pid)
+kernel_process(long pid, int zombies)
 {
 	EACH_TASK (t)
-		if (t->pid == (uint32_t)pid)
+		if (t->pid == (uint32_t)pid ||
+		    (zombies && t->zombie == (uint32_t)pid))
 			return t;
 	return NULL;
 }
 
 /* ---- Descriptors and locks ---- */
 
-static long
-kernel_new(int kind, unsigned file)
-{
-	for (int i = 3; i < DESCRIPTORS; i++)
-		if (kernel.fd[i].kind == F_NONE) {
-			kernel.fd[i].kind = kind;
-			kernel.fd[i].owner = number_of(sim.me);
-			kernel.fd[i].file = file;
-			kernel.fd[i].open = ++kernel.opens;
-			kernel.most = i < kernel.most ? kernel.most : i + 1;
-			return i;
-		}
-	return -EMFILE;
-}
-
 static struct descriptor *
 kernel_fd(long fd)
 {
-	return fd >= 0 && fd < DESCRIPTORS && kernel.fd[fd].kind &&
-			       kernel.fd[fd].owner == number_of(sim.me)
-		       ? &kernel.fd[fd]
-		       : NULL;
+	struct descriptor *d = kernel.fd[number_of(sim.me)];
+
+	return fd >= 3 && fd < DESCRIPTORS && d[fd].kind ? &d[fd] : NULL;
+}
+
+static long
+kernel_new(int kind, unsigned file, uint32_t value)
+{
+	struct descriptor *d = kernel.fd[number_of(sim.me)];
+
+	for (int i = 3; i < DESCRIPTORS; i++)
+		if (d[i].kind == F_NONE) {
+			d[i] = (struct descriptor){ kind, file, ++kernel.opens,
+						    value };
+			return i;
+		}
+	return -EMFILE;
 }
 
 static void
 kernel_close(struct descriptor *d)
 {
 	d->kind = F_NONE;
-	for (int i = 0; i < LOCKS; i++)
+	for (int i = kernel.locks; i-- > 0;)
 		if (kernel.lock[i].open == d->open)
-			kernel.lock[i].open = 0;
+			kernel.lock[i] = kernel.lock[--kernel.locks];
 }
 
 static void
 kernel_exit(struct task *t)
 {
-	for (int i = 0; i < kernel.most; i++)
-		if (kernel.fd[i].kind && kernel.fd[i].owner == number_of(t))
-			kernel_close(&kernel.fd[i]);
+	for (int i = 3; i < DESCRIPTORS; i++)
+		if (kernel.fd[number_of(t)][i].kind)
+			kernel_close(&kernel.fd[number_of(t)][i]);
 	for (int i = 0; i < CANARIES; i++)
 		kernel.canary[number_of(t)][i].used = 0;
-	t->state = T_DONE;
 	t->pid = 0;
+	task_is(t, T_DONE, 0);
 }
 
 static long
 kernel_lock(struct descriptor *d, int set, struct flock *l)
 {
-	int mine = -1, free = -1;
+	int mine = kernel.locks;
 
-	for (int i = 0; i < LOCKS; i++) {
-		if (!kernel.lock[i].open)
-			free = i;
-		else if (kernel.lock[i].file != d->file ||
-			 kernel.lock[i].byte != l->l_start)
+	for (int i = 0; i < kernel.locks; i++)
+		if (kernel.lock[i].file != d->file ||
+		    kernel.lock[i].byte != l->l_start)
 			continue;
 		else if (kernel.lock[i].open == d->open)
 			mine = i;
@@ -135,20 +126,23 @@ kernel_lock(struct descriptor *d, int set, struct flock *l)
 			l->l_type = (short)kernel.lock[i].type;
 			return set ? -EAGAIN : 0;
 		}
-	}
 	if (!set) {
 		l->l_type = F_UNLCK;
 		return 0;
 	}
 	trace("  %s byte %lld", l->l_type == F_UNLCK ? "unlock" : "lock",
 	      (long long)(l->l_start & 0xfffff));
-	mine = mine < 0 ? free : mine;
-	if (l->l_len != 1 || mine < 0)
+	if (l->l_len != 1 || mine == LOCKS)
 		fail("simulator", "locks of one byte, %d at most", LOCKS);
-	kernel.lock[mine].open = l->l_type == F_UNLCK ? 0 : d->open;
-	kernel.lock[mine].file = d->file;
-	kernel.lock[mine].byte = l->l_start;
-	kernel.lock[mine].type = l->l_type;
+	if (l->l_type != F_UNLCK) {
+		kernel.locks += mine == kernel.locks;
+		kernel.lock[mine].open = d->open;
+		kernel.lock[mine].file = d->file;
+		kernel.lock[mine].byte = l->l_start;
+		kernel.lock[mine].type = l->l_type;
+	} else if (mine < kernel.locks) {
+		kernel.lock[mine] = kernel.lock[--kernel.locks];
+	}
 	return 0;
 }
 
@@ -195,21 +189,17 @@ kernel_rename(int i, const char *path)
 static long
 kernel_proc(const char *path)
 {
-	struct task *t = kernel_process(strncmp(path, "/proc/self/", 11)
-						? atol(path + 6)
-						: (long)sim.me->pid);
-	long fd = kernel_new(F_PROC, 0);
-	char *text = fd < 0 ? NULL : kernel.fd[fd].text;
+	long pid = path[6] == 's' ? sim.me->pid : strtol(path + 6, NULL, 10);
+	struct task *t = kernel_process(pid, 0);
 
-	if (text && !strcmp(path, "/proc/sys/kernel/random/boot_id"))
-		memcpy(text, "01234567-89ab-cdef-0123-456789abcdef", 37);
-	else if (text && t && strstr(path, "stat"))
-		snprintf(text, 64,
-			 "1 (a) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 %u 0",
-			 t->start);
-	else if (text)
-		kernel.fd[fd].kind = F_NONE, fd = -ENOENT;
-	return fd;
+	if (!strncmp(path, "/proc/self/fd/", 14)) {
+		struct descriptor *d = kernel_fd(atol(path + 14));
+		return d ? kernel_new(d->kind, d->file, 0) : -ENOENT;
+	}
+	if (!strcmp(path, "/proc/sys/kernel/random/boot_id"))
+		return kernel_new(F_BOOT, 0, 0);
+	return t && strstr(path, "stat") ? kernel_new(F_PROCESS, 0, t->start)
+					 : -ENOENT;
 }
 
 static long
@@ -218,25 +208,20 @@ kernel_create(void)
 	if (kernel.files + 1 == FILES)
 		return -ENOSPC;
 	memset(&kernel.file[++kernel.files], 0, sizeof(kernel.file[0]));
-	return kernel_new(F_FILE, kernel.files);
+	return kernel_new(F_FILE, kernel.files, 0);
 }
 
 static long
 kernel_open(const char *path, long flags)
 {
-	struct descriptor *d;
 	int i;
 
 	if ((flags & 020000000) == 020000000) /* O_TMPFILE */
 		return kernel_create();
-	if (!strncmp(path, "/proc/self/fd/", 14)) {
-		d = kernel_fd(atol(path + 14));
-		return d ? kernel_new(d->kind, d->file) : -ENOENT;
-	}
-	if (!strncmp(path, "/proc/", 6) || !strncmp(path, "/sys/", 5))
+	if (!strncmp(path, "/proc/", 6))
 		return kernel_proc(path);
-	i = kernel_name(path);
-	return i < 0 ? -ENOENT : kernel_new(F_FILE, kernel.name[i].file);
+	i = strncmp(path, "/sys/", 5) ? kernel_name(path) : -1;
+	return i < 0 ? -ENOENT : kernel_new(F_FILE, kernel.name[i].file, 0);
 }
 
 static long
@@ -254,10 +239,8 @@ kernel_link(const char *from, const char *to)
 }
 
 static long
-kernel_unlink(const char *path)
+kernel_unlink(int i)
 {
-	int i = kernel_name(path);
-
 	if (i < 0)
 		return -ENOENT;
 	kernel.file[kernel.name[i].file].links--;
@@ -277,7 +260,7 @@ kernel_renameat2(const char *from, const char *to, long flags)
 	if (flags == 2) /* RENAME_EXCHANGE */
 		kernel_rename(k, from);
 	else if (k >= 0)
-		kernel_unlink(to);
+		kernel_unlink(k);
 	kernel_rename(i, to);
 	return 0;
 }
@@ -298,27 +281,30 @@ kernel_stat(unsigned file, struct stat *to)
 static long
 kernel_stat_path(const char *path, struct stat *to)
 {
-	int i = kernel_name(path);
+	int i;
 
 	if (!strncmp(path, "/proc/self/ns/", 14))
 		return kernel_stat(1, to); /* one namespace of each kind */
+	i = kernel_name(path);
 	return kernel_stat(i < 0 ? 0 : kernel.name[i].file, to);
 }
 
 static long
-kernel_read(struct descriptor *d, void *to, size_t size, long offset)
+kernel_read(struct descriptor *d, char *to, size_t size, long offset)
 {
-	size_t length;
+	static const char boot[] = "01234567-89ab-cdef-0123-456789abcdef";
+	char stat[] = "1 (a) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 0000 0";
+	const char *text = d->kind == F_BOOT ? boot : stat;
 
-	if (!d)
-		return -EBADF;
-	length = d->kind == F_PROC ? strlen(d->text) : size;
-	length = length < size ? length : size;
-	memcpy(to,
-	       d->kind == F_PROC ? (unsigned char *)d->text
-				 : kernel_memory(d->file) + offset,
-	       length);
-	return (long)length;
+	if (d->kind == F_FILE) {
+		memcpy(to, kernel_memory(d->file) + offset, size);
+		return (long)size;
+	}
+	for (uint32_t i = 0, rest = d->value; i < 4; i++, rest /= 10)
+		stat[sizeof(stat) - 4 - i] = (char)('0' + rest % 10);
+	size = strlen(text) < size ? strlen(text) : size;
+	memcpy(to, text, size);
+	return (long)size;
 }
 
 static long
@@ -334,27 +320,26 @@ kernel_size(struct descriptor *d, uint64_t size)
 static void *
 kernel_map(unsigned char *at, int flags, int fd, off_t offset)
 {
-	struct descriptor *d = kernel_fd(fd);
+	struct descriptor *d = kernel_fd(fd),
+			  *mine = kernel.fd[number_of(sim.me)];
 	unsigned char *place = d ? kernel_memory(d->file) + offset : NULL;
 
-	if (d && flags & MAP_FIXED && at != place &&
-	    at != place + kernel.mirror)
+	if (d && flags & MAP_FIXED && at != place && at != place + PAGE)
 		fail("simulator", "a mapping at another place");
 	if (d)
 		return place;
 	if (flags & MAP_NORESERVE) { /* a place for the file opened last */
-		for (int i = 0; i < kernel.most; i++)
-			if (kernel.fd[i].kind == F_FILE &&
-			    kernel.fd[i].owner == number_of(sim.me) &&
-			    (!d || kernel.fd[i].open > d->open))
-				d = &kernel.fd[i];
+		for (int i = 3; i < DESCRIPTORS; i++)
+			if (mine[i].kind == F_FILE &&
+			    (!d || mine[i].open > d->open))
+				d = &mine[i];
 		return kernel_memory(d ? d->file : 0) - PAGE;
 	}
-	for (int i = 0; i < CANARIES; i++) /* private memory */
-		if (!kernel.canary[number_of(sim.me)][i].used) {
-			kernel.canary[number_of(sim.me)][i].used = 1;
-			return memset(kernel.canary[number_of(sim.me)][i].bytes,
-				      0, sizeof(kernel.canary[0][0].bytes));
+	for (struct canary *c = kernel.canary[number_of(sim.me)];
+	     c < kernel.canary[number_of(sim.me) + 1]; c++)
+		if (!c->used) {
+			c->used = 1;
+			return memset(c->bytes, 0, sizeof(c->bytes));
 		}
 	fail("simulator", "too many mappings");
 }
@@ -370,53 +355,27 @@ kernel_unmap(const void *at)
 /* ---- Processes, futexes ---- */
 
 static int64_t
-kernel_time(const struct timespec *time)
+kernel_time(long time)
 {
-	return time ? (int64_t)time->tv_sec * 1000000000 + time->tv_nsec
-		    : INT64_MAX;
+	const struct timespec *t = (const struct timespec *)time;
+
+	return t ? (int64_t)t->tv_sec * 1000000000 + t->tv_nsec : INT64_MAX;
 }
 
 static long
-kernel_kill(long pid)
+kernel_poll(struct pollfd *p, long count, long time)
 {
-	EACH_TASK (t)
-		if (t->pid == (uint32_t)pid || t->zombie == (uint32_t)pid)
-			return 0;
-	return -ESRCH;
-}
-
-static long
-kernel_pidfd(long pid)
-{
-	long fd = kernel_kill(pid) ? -ESRCH : kernel_new(F_PID, 0);
-
-	if (fd >= 0)
-		kernel.fd[fd].pid = (uint32_t)pid;
-	return fd;
-}
-
-static long
-kernel_poll(struct pollfd *p, long count, const struct timespec *time)
-{
-	struct descriptor *d = kernel_fd(p->fd);
+	struct descriptor *d;
 
 	if (count == 0) {
 		sim_sleep(NULL, sim_now() + kernel_time(time));
 		return 0;
 	}
-	p->revents =
-		d && d->kind == F_PID && !kernel_process(d->pid) ? POLLIN : 0;
+	d = kernel_fd(p->fd);
+	p->revents = d && d->kind == F_PID && !kernel_process(d->value, 0)
+			     ? POLLIN
+			     : 0;
 	return p->revents != 0;
-}
-
-static long
-kernel_membarrier(long command)
-{
-	if (kernel.unfenced)
-		return -EPERM;
-	if (command == 2) /* GLOBAL_EXPEDITED */
-		memory_drain_all();
-	return 0;
 }
 
 static long
@@ -433,16 +392,15 @@ kernel_wake(const uint32_t *word, long count)
 				first = t;
 		if (!first)
 			break;
-		first->state = T_READY;
+		task_is(first, T_READY, first->stopped);
 		trace("  wakes actor %u", number_of(first));
+		sim.quantum = 0; /* it may be faster than I */
 	}
-	if (sim.pct && woken && !sim.replay && !sim.quiet)
-		sim.quantum = 0; /* it may be more important than I */
 	return woken;
 }
 
 static long
-kernel_futex(uint32_t *word, long what, long value, struct timespec *time)
+kernel_futex(uint32_t *word, long what, long value, long time)
 {
 	if (what == 1) /* FUTEX_WAKE */
 		return kernel_wake(word, value);
@@ -470,9 +428,10 @@ kernel_call(long number, long a, long b, long c, long d, long e)
 	case SYS_readlinkat: /* /proc/self */
 		return snprintf((char *)c, (size_t)d, "%u", sim.me->pid);
 	case SYS_read:
-		return kernel_read(fd, (void *)b, (size_t)c, 0);
 	case SYS_pread64:
-		return kernel_read(fd, (void *)b, (size_t)c, d);
+		return !fd ? -EBADF
+			   : kernel_read(fd, (char *)b, (size_t)c,
+					 number == SYS_read ? 0 : d);
 	case SYS_close:
 		if (fd)
 			kernel_close(fd);
@@ -493,25 +452,27 @@ kernel_call(long number, long a, long b, long c, long d, long e)
 	case SYS_linkat:
 		return kernel_link((const char *)b, (const char *)d);
 	case SYS_unlinkat:
-		return kernel_unlink((const char *)b);
+		return kernel_unlink(kernel_name((const char *)b));
 	case SYS_renameat2:
 		return kernel_renameat2((const char *)b, (const char *)d, e);
 	case SYS_kill:
-		return kernel_kill(a);
+		return kernel_process(a, 1) ? 0 : -ESRCH;
 	case 434: /* pidfd_open */
-		return kernel_pidfd(a);
+		return kernel_process(a, 1) ? kernel_new(F_PID, 0, (uint32_t)a)
+					    : -ESRCH;
 	case SYS_ppoll:
-		return kernel_poll((struct pollfd *)a, b, (struct timespec *)c);
+		return kernel_poll((struct pollfd *)a, b, c);
 	case SYS_getrandom: /* whoever asks gets another answer */
-		for (long i = 0; i < b; i++)
-			((unsigned char *)a)[i] = (unsigned char)kernel.opens;
+		memset((void *)a, (int)kernel.opens, (size_t)b);
 		return b;
 	case SYS_membarrier:
-		return kernel_membarrier(a);
+		if (!kernel.unfenced && a == 2) /* GLOBAL_EXPEDITED */
+			memory_drain_all();
+		return kernel.unfenced ? -EPERM : 0;
 	case SYS_futex:
-		return kernel_futex((uint32_t *)a, b, c, (struct timespec *)d);
+		return kernel_futex((uint32_t *)a, b, c, d);
 	case SYS_nanosleep:
-		sim_sleep(NULL, sim_now() + kernel_time((struct timespec *)a));
+		sim_sleep(NULL, sim_now() + kernel_time(a));
 		return 0;
 	case SYS_statfs: /* what the header can do without */
 	case SYS_fstatfs:
@@ -529,9 +490,10 @@ kernel_call(long number, long a, long b, long c, long d, long e)
 static long
 kernel_libc(long result)
 {
-	if (result < 0)
-		errno = (int)-result;
-	return result < 0 ? -1 : result;
+	if (result >= 0)
+		return result;
+	errno = (int)-result;
+	return -1;
 }
 
 static long
@@ -559,8 +521,7 @@ kernel_malloc(size_t size)
 	static size_t used;
 	size_t words = (size + 7) / 8;
 
-	if (used + words > sizeof(heap) / 8)
-		used = 0;
+	used = used + words > sizeof(heap) / 8 ? 0 : used;
 	used += words;
 	return heap + used - words;
 }

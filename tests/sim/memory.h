@@ -10,7 +10,54 @@
 #ifndef MEMORY_H
 #define MEMORY_H
 
-static const char *place_name(const void *place); /* places.h */
+enum {
+	PAGE = 4096,
+	FILES = 8, /* in all, of a run; 0 is none */
+	FILE_ROOM = ARENA / FILES, /* address space of a file */
+};
+
+/* What stands where, for all files alike: see places_learn(). */
+static struct {
+	uint8_t class[FILE_ROOM / 8];
+	uint32_t unit[CLASSES], from[CLASSES]; /* bytes of one of its kind */
+	uintptr_t alias; /* from here on all is mapped for the second time */
+} places;
+
+static size_t
+place_in_file(const void *place)
+{
+	return ((uintptr_t)place - sim.arena) % FILE_ROOM;
+}
+
+static inline unsigned
+memory_class(const void *place)
+{
+	/* beyond: a copy of its own that the header judges */
+	return (uintptr_t)place - sim.arena < ARENA
+		       ? places.class[place_in_file(place) / 8]
+		       : (unsigned)C_HEADER;
+}
+
+static const char *
+place_name(const void *place)
+{
+	static const char *const names[CLASSES] = {
+		"?",	 "message", "A",      "S",	 "attn",  "waiters",
+		"index", "status",  "intent", "counter", "header"
+	};
+	static char text[2][64];
+	static int turn;
+	unsigned class = memory_class(place),
+		 unit = places.unit[class] | !places.unit[class];
+	size_t in = place_in_file(place) - places.from[class];
+
+	snprintf(text[turn = !turn], 64, "%s[%zu]+%zu%s", names[class],
+		 in / unit, in % unit,
+		 ((uintptr_t)place - sim.arena) / FILE_ROOM > 1
+			 ? " of another ring"
+			 : "");
+	return text[turn];
+}
 
 static void
 memory_drain(struct task *t, int stores)
@@ -21,13 +68,10 @@ memory_drain(struct task *t, int stores)
 		*s->word = (*s->word & ~s->mask) | (s->value & s->mask);
 	}
 	t->stores -= stores;
-	if (t->stores)
+	if (SIM_RARELY(t->stores))
 		memmove(t->buffer, t->buffer + stores,
 			(size_t)t->stores * sizeof(t->buffer[0]));
 }
-
-/* A file's bytes from here on are mapped for the second time (SPSC). */
-static uintptr_t memory_alias, memory_alias_size;
 
 static inline uint64_t
 memory_get(const void *place, size_t size)
@@ -52,8 +96,7 @@ memory_word(const void *place, uint64_t value, size_t size)
 	uintptr_t at = (uintptr_t)place;
 	unsigned shift = (unsigned)(at & 7) * 8;
 
-	if (memory_alias && ((at - sim.arena) & 0x7fff) >= memory_alias)
-		at -= memory_alias_size;
+	at -= place_in_file(place) >= places.alias ? PAGE : 0;
 	return (struct store){ (uint64_t *)(at & ~(uintptr_t)7), value << shift,
 			       size == 8 ? UINT64_MAX
 					 : UINT64_C(0xffffffff) << shift };
@@ -86,16 +129,6 @@ memory_store_slowly(void *place, uint64_t value, size_t size, int order)
 		memory_drain(me, 1);
 	if (order == __ATOMIC_SEQ_CST)
 		memory_drain(me, BUFFER);
-}
-
-static inline unsigned
-memory_class(const void *place)
-{
-	uintptr_t offset = (uintptr_t)place - sim.arena;
-
-	/* beyond: a copy of its own that the header judges */
-	return offset < ARENA ? sim.class_of[(offset & 0x7fff) / 8]
-			      : (unsigned)C_HEADER;
 }
 
 static inline uint64_t
@@ -137,6 +170,7 @@ memory_modify(void *place, enum arithmetic what, uint64_t with, size_t size,
 			      : with;
 	if (expected && *expected != old)
 		value = old;
+	sim.clock[class] += value != old;
 	memory_put(place, value, size);
 	trace("  change %s from %" PRIx64 " to %" PRIx64 "%s",
 	      place_name(place), old, value,
@@ -161,22 +195,20 @@ enum { COPY_WORDS = 3 };
 static void
 memory_copy(void *to, const void *from, size_t size)
 {
-	int shared_to = (uintptr_t)to - sim.arena < ARENA;
 	int shared_from = (uintptr_t)from - sim.arena < ARENA;
 	uint64_t *t = to;
 	const uint64_t *f = from;
 
 	if (size % 8)
 		fail("simulator", "sizes are multiples of 8");
-	for (size_t i = 0; i < size / 8 && i < COPY_WORDS; i++) {
-		uint64_t word =
-			shared_from ? memory_load(f + i, 8, __LINE__) : f[i];
-		if (shared_to)
-			memory_store(t + i, word, 8, __ATOMIC_RELAXED,
+	for (size_t i = 0; i < size / 8 && i < COPY_WORDS; i++)
+		if (shared_from)
+			t[i] = memory_load(f + i, 8, __LINE__);
+		else if ((uintptr_t)to - sim.arena < ARENA)
+			memory_store(t + i, f[i], 8, __ATOMIC_RELAXED,
 				     __LINE__);
 		else
-			t[i] = word;
-	}
+			t[i] = f[i];
 	if (size > 8 * COPY_WORDS)
 		memcpy(t + COPY_WORDS, f + COPY_WORDS, size - 8 * COPY_WORDS);
 	sim.me->copies += shared_from;

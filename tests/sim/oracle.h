@@ -13,16 +13,15 @@
 enum {
 	MESSAGES = 512,
 	LIVES = 64, /* handles ever opened */
-	LARGE = 1000, /* bytes of a large message, SPSC */
+	BATCH = 4,
 };
 
-enum { M_STARTED, M_COMPLETE, M_FAILED, M_UNKNOWN, M_GONE };
-
 struct message {
+	enum { M_STARTED, M_COMPLETE, M_FAILED, M_UNKNOWN, M_GONE } state;
 	int64_t complete; /* when its push returned */
 	uint64_t complete_step;
 	unsigned size, life, order; /* of its producer's handle */
-	unsigned state, actor, file;
+	unsigned actor, file;
 	int final; /* a consumer has it, for good */
 	int grave; /* a consumer that was killed may have it */
 	int seen; /* a consumer that went had it in hands: to be marked */
@@ -33,7 +32,8 @@ struct handle {
 	struct shmring ring;
 	int open, closing;
 	unsigned roles, file, life, order;
-	struct message *held;
+	struct message *held[BATCH + 1]; /* in place, up to NULL */
+	int several; /* they came by peek_n */
 	unsigned last[LIVES]; /* order of the last message of each life */
 };
 
@@ -51,10 +51,12 @@ static struct oracle {
 	int64_t killed; /* when somebody was, last */
 	int64_t changed; /* anything came, went, or was taken */
 	int64_t patience; /* of a long wait: what must happen, has */
-	int slots;
+	int slots, mpmc;
 	struct message message[MESSAGES];
 } oracle;
 static int64_t oracle_worst; /* lateness of all runs without a victim */
+
+static int task_takes(const struct task *t); /* actors.h */
 
 #define EACH_MESSAGE(m)                          \
 	for (struct message *m = oracle.message; \
@@ -86,12 +88,11 @@ message_new(struct handle *h, unsigned size, uint64_t words[COPY_WORDS])
 
 	if (oracle.messages == MESSAGES)
 		fail("simulator", "too many messages");
-	memset(m, 0, sizeof(*m));
-	m->size = size;
-	m->life = h->life;
-	m->order = ++h->order;
-	m->actor = number_of(sim.me);
-	m->file = h->file;
+	*m = (struct message){ .size = size,
+			       .life = h->life,
+			       .order = ++h->order,
+			       .actor = number_of(sim.me),
+			       .file = h->file };
 	for (int i = 0; i < COPY_WORDS; i++)
 		words[i] = message_word(oracle.messages, i);
 	oracle.messages++;
@@ -176,6 +177,20 @@ message_came(struct handle *h, const uint64_t *words, size_t size, int marked,
 	return m;
 }
 
+/* Who had them in hands is gone: the next one gets them, marked. */
+static int
+messages_left(struct handle *h)
+{
+	int count = 0;
+
+	for (; h->held[count]; count++) {
+		h->held[count]->seen = 1;
+		h->held[count]->held = 0;
+	}
+	h->held[0] = NULL;
+	return count;
+}
+
 /* ---- Who is there ---- */
 
 static void
@@ -200,7 +215,18 @@ oracle_detach(struct handle *h)
 	h->open = 0;
 }
 
-static int task_takes(const struct task *t); /* actors.h */
+/* In place of other rings, which nobody may use, whose messages are gone. */
+static void
+oracle_replaced(unsigned file)
+{
+	for (unsigned i = 0; i < FILES; i++)
+		if (i != file &&
+		    (oracle.file[i].attached[0] || oracle.file[i].attached[1]))
+			fail("replaced", "a ring in use");
+	EACH_MESSAGE (m)
+		if (m->file != file)
+			m->state = M_GONE;
+}
 
 /* How many messages others may have in their hands, who are in the middle of
  * taking; at least, or (one more each) at most. */
@@ -212,19 +238,6 @@ oracle_in_hands(int more)
 	EACH_TASK (t)
 		if (t != sim.me && t->state == T_READY && task_takes(t))
 			count += t->copies + more;
-	return count;
-}
-
-/* Who stands, or stood until lately. */
-static int
-oracle_stopped(void)
-{
-	int count = 0;
-
-	EACH_TASK (t)
-		count += t->stopped ||
-			 (t->resumed &&
-			  t->resumed > sim_now() - oracle.patience);
 	return count;
 }
 
@@ -258,7 +271,7 @@ oracle_end(struct handle *h, int side)
 	    oracle.file[h->file].none_step[peer] < begun)
 		fail("epipe", "somebody is there all the time");
 	if (side == SHMRING__READ &&
-	    oracle_left(h->file, INT64_MAX, begun, look.mode == SHMRING_MPMC) >
+	    oracle_left(h->file, INT64_MAX, begun, oracle.mpmc) >
 		    oracle_in_hands(0))
 		fail("epipe", "messages are left");
 }
@@ -269,8 +282,10 @@ oracle_in_vain(struct handle *h, int side, int64_t begun)
 {
 	int64_t before = sim_now() - oracle.patience;
 	int left = oracle_left(h->file, before, UINT64_MAX, 0);
-	int stopped = oracle_stopped(), used, held = 0;
+	int stopped = 0, used, held = 0;
 
+	EACH_TASK (t) /* or was until lately */
+		stopped += t->stopped || (t->resumed && t->resumed > before);
 	if (sim.me->resumed > begun)
 		return;
 	/* What the dead had may wait for those who stand, or is being freed. */

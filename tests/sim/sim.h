@@ -17,14 +17,16 @@ enum {
 	ACTORS = 6,
 	TASKS = ACTORS + 1, /* the last comes when all is over: the visitor */
 	STACK = 1 << 16,
-	ARENA = 1 << 19, /* bytes of shared memory */
+	ARENA = 1 << 18, /* bytes of shared memory */
 	STEP_NS = 100, /* simulated time of a step */
 	STEPS_MOST = 200000, /* of a run: who needs more, loops for ever */
 	DECISIONS_MOST = 16384,
 	BUFFER = 8, /* stores under way, TSO */
-	SITES = 4096, /* lines of code that access something, more or less */
+	SITES = 8192, /* pairs of lines that access something */
+	LOOK = 1 << 30, /* weight of a step at which we have to look */
 };
 #define MS INT64_C(1000000)
+#define NEVER UINT64_MAX
 #define SIM_RARELY(condition) __builtin_expect(!!(condition), 0)
 
 /* What is accessed, so that decisions can prefer what is rare. */
@@ -44,68 +46,72 @@ enum class {
 	CLASSES
 };
 
-enum { D_SWITCH, D_NEXT, D_KILL, D_STOP, D_DRAIN };
-static const char *const decision_names[] = { "switch", "next",	 "kill",
-					      "stop",	"drain", NULL };
+enum { D_SWITCH, D_KILL, D_STOP, D_HOLD, D_DRAIN };
+static const char *const decision_names[] = { "switch", "kill",	 "stop",
+					      "hold",	"drain", NULL };
 
 struct decision { /* before this access of this operation of this actor */
 	uint32_t actor, op, access, kind, target;
-	uint32_t n; /* stop: for so many steps, 0: for ever; drain: stores */
-	uint32_t used; /* when it is replayed */
+	/* drain: so many stores; stop: for so many steps, 0: for ever; hold:
+	 * until words of class n / 100 have changed n % 100 times (C_SYSTEM:
+	 * until so many operations have ended) */
+	uint32_t n;
+	int used; /* when it is replayed */
 };
 
 enum { T_NONE, T_READY, T_ASLEEP, T_DONE };
 
-struct store { /* under way: part of a word of 8 bytes */
-	uint64_t *word, value, mask;
-};
-
 struct task {
 	void *stack_pointer;
-	int state, stopped;
+	int state, stopped, timed_out;
 	int64_t until; /* asleep: when the timer fires */
 	const void *futex; /* asleep on it */
-	int timed_out;
-	uint64_t resume_at; /* stopped: step, 0: never */
+	const uint64_t *clock; /* stopped: until this comes to that */
+	uint64_t resume_at;
 	int64_t resumed; /* when it last went on */
+	unsigned line; /* of its last access */
 	uint32_t op; /* the operation under way */
 	uint64_t begun; /* the step at which it began */
 	uint64_t base, ran; /* steps of it: since base; while others run, ran */
-	int64_t priority; /* PCT */
+	int64_t priority;
 	uint32_t pid, start, zombie;
 	int stirred; /* has changed a word of waiters in this operation */
 	int copies; /* of messages, made in this operation */
-	struct store buffer[BUFFER];
+	struct store { /* under way: part of a word of 8 bytes */
+		uint64_t *word, value, mask;
+	} buffer[BUFFER];
 	int stores;
 };
 
 static struct {
 	/* what every step needs */
-	int32_t quantum, slow; /* slow: TSO, or traced */
 	uint64_t steps;
 	uintptr_t arena;
-	const uint8_t *class_of; /* of 8 bytes of a file */
+	int32_t quantum, slow; /* slow: TSO, or traced */
+	uint32_t salt, density; /* some lines, by chance, are armed: */
+	unsigned armed_class; /* the next victim is caught there, or here */
 	int32_t weight[CLASSES]; /* of a step: how soon another may go on */
-	uint8_t armed[SITES]; /* the next victim is caught here */
-	unsigned armed_class; /* or at any of these */
+	uint8_t fresh[SITES]; /* nobody has been there in this run */
 	/* the rest */
 	struct task *me, task[TASKS];
+	unsigned ready; /* tasks, a bit each */
+	uint64_t due; /* no timer ends before this step */
+	uint64_t clock[CLASSES]; /* changes of words, ends of operations */
 	void *main_pointer, *nowhere;
 	int64_t jumped; /* simulated time besides the steps */
 	int64_t pause_ns;
 	uint64_t random; /* the scheduler's */
-	int quiet; /* no decisions any more */
-	int replay, trace, tso, pct;
+	int replay, quiet, trace; /* quiet: no decisions */
+	int ranked; /* who has the highest priority runs, else anybody */
 	uint32_t mean; /* steps between two decisions */
-	uint64_t change_at; /* PCT */
-	int64_t lowest;
-	int victims, kind[8], count; /* to come, so far */
+	int64_t lowest; /* priority so far */
+	unsigned victims, count, kills, stops; /* to come; so far */
+	unsigned stirred; /* stops of those who might have woken others */
+	int by_fresh; /* caught where nobody has been */
 	uint32_t nth; /* the next is caught when it comes there so often */
 	struct task *caught; /* the next victim, in so many steps of its own */
 	uint32_t delay;
 	uint64_t armed_until; /* then elsewhere */
-	unsigned kills, stops; /* so far */
-	unsigned stirred; /* stops of those who might have woken others */
 	unsigned limit; /* TSO: stores under way */
 	struct decision decision[DECISIONS_MOST];
 	int decisions, first[TASKS]; /* not yet replayed, of each task */
@@ -114,6 +120,8 @@ static struct {
 } sim;
 
 static char sim_stacks[TASKS][STACK] __attribute__((aligned(4096)));
+
+#define EACH_TASK(t) for (struct task *t = sim.task; t < sim.task + TASKS; t++)
 
 /* ---- Chance, time ---- */
 
@@ -156,7 +164,12 @@ access_of(const struct task *t)
 	return (uint32_t)(t == sim.me ? sim.steps - t->base : t->ran);
 }
 
-#define EACH_TASK(t) for (struct task *t = sim.task; t < sim.task + TASKS; t++)
+/* What recovery decides by. */
+static int
+is_rare(unsigned class)
+{
+	return class == C_STATE || class == C_STATUS;
+}
 
 /* ---- Coroutines ---- */
 
@@ -168,25 +181,11 @@ __asm__(".text\n.globl sim_switch\n.type sim_switch,@function\nsim_switch:\n"
 	"pop %r15\npop %r14\npop %r13\npop %r12\npop %rbx\npop %rbp\nret\n"
 	".size sim_switch,.-sim_switch\n");
 
-static void
-sim_prepare(struct task *t, void (*body)(void))
-{
-	void **frame = (void **)(void *)(sim_stacks[number_of(t)] + STACK) - 8;
-
-	memset(frame, 0, 6 * sizeof(*frame)); /* registers; then where to */
-	memcpy(&frame[6], &body, sizeof(body));
-	t->stack_pointer = frame;
-	t->state = T_READY;
-	t->ran = 0;
-}
-
 __attribute__((format(printf, 1, 2))) static void
-trace(const char *format, ...)
+trace_line(const char *format, ...)
 {
 	va_list arguments;
 
-	if (!SIM_RARELY(sim.trace))
-		return;
 	printf("%11.4f ms ", (double)(sim_now() - 1000 * MS) / 1e6);
 	if (sim.me)
 		printf("%u.%u.%-3u ", number_of(sim.me), sim.me->op,
@@ -196,6 +195,7 @@ trace(const char *format, ...)
 	va_end(arguments);
 	printf("\n");
 }
+#define trace(...) (SIM_RARELY(sim.trace) ? trace_line(__VA_ARGS__) : (void)0)
 
 /* The run has shown a fault: kind is one word. Nobody goes on. */
 __attribute__((format(printf, 2, 3), noreturn)) static void
@@ -224,13 +224,33 @@ memory_drain_all(void)
 		memory_drain(t, BUFFER);
 }
 
-static inline int
-is_ready(const struct task *t)
+static void
+task_is(struct task *t, int state, int stopped)
 {
-	return t->state == T_READY && !t->stopped;
+	unsigned bit = 1u << number_of(t);
+
+	if (t->stopped && !stopped)
+		t->resumed = sim_now();
+	t->state = state;
+	t->stopped = stopped;
+	sim.due = 0;
+	sim.ready =
+		(sim.ready & ~bit) | (state == T_READY && !stopped ? bit : 0);
 }
 
-/* Leave this stack for another's, or for the simulator's. */
+static void
+sim_prepare(struct task *t, void (*body)(void))
+{
+	void **frame = (void **)(void *)(sim_stacks[number_of(t)] + STACK) - 8;
+
+	memset(frame, 0, 6 * sizeof(*frame)); /* registers; then where to */
+	memcpy(&frame[6], &body, sizeof(body));
+	t->stack_pointer = frame;
+	t->ran = 0;
+	task_is(t, T_READY, 0);
+}
+
+/* Leave this stack for another task's or, NULL, for the simulator's. */
 static void
 sim_enter(void **from, struct task *t)
 {
@@ -256,54 +276,62 @@ sim_go(struct task *t)
 static void
 sim_timers(void)
 {
+	int64_t now = sim_now();
+	uint64_t due = NEVER;
+
+	if (sim.steps < sim.due)
+		return;
 	EACH_TASK (t) {
-		if (t->stopped && t->resume_at && sim.steps >= t->resume_at) {
-			t->stopped = 0;
-			t->resumed = sim_now();
+		if (t->stopped && *t->clock >= t->resume_at) {
+			task_is(t, t->state, 0);
 			trace("actor %u goes on", number_of(t));
 		}
-		if (t->state == T_ASLEEP && t->until <= sim_now()) {
-			t->state = T_READY;
+		if (t->state == T_ASLEEP && t->until <= now) {
+			task_is(t, T_READY, t->stopped);
 			t->timed_out = 1;
 		}
+		if (t->stopped && t->resume_at != NEVER)
+			due = sim.steps; /* its clock may go on any time */
+		else if (t->state == T_ASLEEP && !t->stopped &&
+			 sim.steps + (uint64_t)(t->until - now) / STEP_NS < due)
+			due = sim.steps + (uint64_t)(t->until - now) / STEP_NS;
 	}
+	sim.due = due;
 }
 
-/* The decision of this kind (or of any but D_NEXT) that belongs here. */
+/* The decision that belongs here, a switch only, or any. */
 static struct decision *
-sim_recall(int next)
+sim_recall(int only_switch)
 {
 	struct task *me = sim.me;
 	int *first = &sim.first[number_of(me)];
 
 	for (int i = *first; i < sim.decisions; i++) {
 		struct decision *d = &sim.decision[i];
+		int64_t behind = d->op == me->op
+					 ? (int64_t)d->access - access_of(me)
+					 : (int64_t)d->op - me->op;
 		if (d->actor != number_of(me) || d->used)
 			continue;
-		if (d->op < me->op ||
-		    (d->op == me->op && d->access < access_of(me))) {
-			*first = i + 1;
-			continue;
-		}
-		if (d->op > me->op || d->access > access_of(me))
+		if (behind > 0)
 			return NULL;
-		if ((d->kind == D_NEXT) == next) {
-			d->used = 1;
-			return d;
-		}
+		if (behind < 0)
+			*first = i + 1;
+		else if (d->kind == D_SWITCH || !only_switch)
+			return d->used = 1, d;
 	}
 	return NULL;
 }
 
 static void
-sim_note(int kind, const struct task *target, uint32_t n)
+sim_note(unsigned kind, const struct task *target, uint32_t n)
 {
 	if (!sim.replay && !sim.quiet && sim.decisions < DECISIONS_MOST)
 		sim.decision[sim.decisions++] =
 			(struct decision){ number_of(sim.me),
 					   sim.me->op,
 					   access_of(sim.me),
-					   (uint32_t)kind,
+					   kind,
 					   number_of(target),
 					   n,
 					   0 };
@@ -314,61 +342,73 @@ sim_note(int kind, const struct task *target, uint32_t n)
 static struct task *
 sim_choose(void)
 {
-	struct task *ready[TASKS], *best = NULL;
-	unsigned count = 0, after = sim.me ? number_of(sim.me) : TASKS - 1;
+	unsigned after = sim.me ? number_of(sim.me) + 1 : 0, ready = sim.ready;
+	struct task *best = NULL;
 
-	for (unsigned i = 1; i <= TASKS; i++) {
-		struct task *t = &sim.task[(after + i) % TASKS];
-		if (!is_ready(t))
-			continue;
-		ready[count++] = t;
-		if (!best || t->priority > best->priority)
-			best = t;
+	if (sim.replay || sim.quiet || !sim.me) {
+		ready |= ready << TASKS;
+		return sim.ready ? &sim.task[(unsigned)__builtin_ctz(
+						     ready >> after << after) %
+					     TASKS]
+				 : NULL;
 	}
-	if (count == 0 || sim.replay || sim.quiet || !sim.me)
-		return count ? ready[0] : NULL;
-	return sim.pct ? best : ready[count == 1 ? 0 : chance(count)];
+	if (sim.ranked) {
+		for (; ready; ready &= ready - 1) {
+			struct task *t = &sim.task[__builtin_ctz(ready)];
+			if (!best || t->priority > best->priority)
+				best = t;
+		}
+		return best;
+	}
+	for (uint32_t n = ready & (ready - 1)
+				  ? chance((uint32_t)__builtin_popcount(ready))
+				  : 0;
+	     n; n--)
+		ready &= ready - 1;
+	return ready ? &sim.task[__builtin_ctz(ready)] : NULL;
 }
 
-/* Who goes on when I cannot; if need be, when time has passed. NULL: all have
- * ended or stand. */
+/* Nobody can go on: let time pass. 0: in vain. */
+static int
+sim_jump(void)
+{
+	struct task *first = NULL, *late = NULL;
+
+	EACH_TASK (t) {
+		if (t->stopped && t->resume_at != NEVER && !late)
+			late = t;
+		if (t->state == T_ASLEEP && !t->stopped &&
+		    (!first || t->until < first->until))
+			first = t;
+	}
+	if (first) { /* in that time every store gets through */
+		sim.jumped += first->until - sim_now();
+		memory_drain_all();
+	} else if (late) {
+		task_is(late, late->state, 0);
+	}
+	sim.due = 0;
+	return first || late;
+}
+
+/* Who goes on when I cannot. NULL: all have ended or stand. */
 static struct task *
 sim_next(void)
 {
-	struct task *t, *first, *late;
+	struct task *t;
 	struct decision *d;
 
-	for (;;) {
-		sim_timers();
-		t = sim_choose();
-		if (t)
-			break;
-		first = late = NULL;
-		EACH_TASK (x) {
-			if (x->stopped && x->resume_at &&
-			    (!late || x->resume_at < late->resume_at))
-				late = x;
-			if (x->state == T_ASLEEP && !x->stopped &&
-			    (!first || x->until < first->until))
-				first = x;
-		}
-		if (first) { /* in that time every store gets through */
-			sim.jumped += first->until - sim_now();
-			memory_drain_all();
-		} else if (late) {
-			late->resume_at = sim.steps;
-		} else {
+	for (sim_timers(); !(t = sim_choose()); sim_timers())
+		if (!sim_jump())
 			return NULL;
-		}
-	}
 	if (sim.steps > STEPS_MOST)
 		fail("endless", "%d steps", STEPS_MOST);
 	if (sim.me && sim.replay) {
 		d = sim_recall(1);
-		if (d && is_ready(&sim.task[d->target]))
+		if (d && sim.ready & 1u << d->target)
 			t = &sim.task[d->target];
 	} else if (sim.me) {
-		sim_note(D_NEXT, t, 0);
+		sim_note(D_SWITCH, t, 0);
 	}
 	return t;
 }
@@ -387,10 +427,10 @@ sim_sleep(const void *futex, int64_t until)
 	struct task *me = sim.me;
 
 	memory_drain(me, BUFFER);
-	me->state = T_ASLEEP;
 	me->futex = futex;
 	me->until = until;
 	me->timed_out = 0;
+	task_is(me, T_ASLEEP, 0);
 	sim_go(sim_next());
 	if (me->timed_out)
 		memory_drain_all();
@@ -398,90 +438,109 @@ sim_sleep(const void *futex, int64_t until)
 
 /* ---- Decisions ---- */
 
-/* Where the next victim is caught: at some lines of the header, so that what
- * is seldom done counts as much as what is done all the time. */
+/* Where the next victim is caught: at an access of one class; at some lines of
+ * the header, so that what is seldom done counts as much as what is done all
+ * the time; or at a rare word, on a way that nobody has come before: after the
+ * first victim, that is where others recover what it left. */
 static void
 sim_arm(void)
 {
-	memset(sim.armed, 0, sizeof(sim.armed));
+	static const uint8_t classes[] = { C_DATA,   C_DATA,	C_PHASE,
+					   C_PHASE,  C_STATE,	C_STATE,
+					   C_ATTN,   C_STATUS,	C_INDEX,
+					   C_INTENT, C_WAITERS, C_COUNTER,
+					   C_HEADER, C_SYSTEM };
+
 	sim.armed_class = CLASSES;
+	sim.density = 0;
 	sim.caught = NULL;
+	sim.by_fresh = 0;
 	if (sim.count == sim.victims || sim.replay || sim.quiet)
 		return;
-	if (chance(3) == 0) { /* or at an access of one class */
-		sim.armed_class = 1 + chance(CLASSES - 1);
+	sim.armed_until = sim.steps + 20 + chance(300);
+	sim.by_fresh = sim.kills + sim.stops && chance(2);
+	if (sim.by_fresh) {
+		sim.armed_until += 600;
+		sim.nth = chance(1u << chance(6));
+	} else if (chance(2)) {
+		sim.armed_class = classes[chance(sizeof(classes))];
 		sim.nth = chance(1u << chance(7));
 	} else {
-		for (uint32_t lines = 32u << chance(4); lines; lines--)
-			sim.armed[chance(SITES)] = 1;
+		sim.salt = 1 | chance(UINT32_MAX);
+		sim.density = UINT32_C(1) << (25 + chance(4));
 		sim.nth = chance(3) ? 0 : chance(8);
 	}
-	sim.armed_until = sim.steps + 20 + chance(300);
 }
 
 static void
 sim_apply(uint32_t kind, struct task *t, uint32_t n)
 {
 	if (t->state == T_NONE || t->state == T_DONE ||
-	    (kind == D_STOP && t->stopped))
+	    ((kind == D_STOP || kind == D_HOLD) && t->stopped))
 		return;
-	if (kind == D_DRAIN) {
-		memory_drain(t, (int)n);
+	memory_drain(t, kind == D_DRAIN ? (int)n : BUFFER);
+	if (kind == D_DRAIN)
 		return;
-	}
-	memory_drain(t, BUFFER);
-	trace("actor %u is %s", number_of(t),
-	      kind == D_KILL ? "KILLED" : "STOPPED");
+	trace("actor %u is %s (%u)", number_of(t),
+	      kind == D_KILL ? "KILLED" : "STOPPED", n);
 	if (kind == D_KILL) {
 		sim.kills++;
 		task_killed(t); /* a new one in its place, or none */
-		t->stopped = 0;
 		if (t == sim.me)
 			sim_end();
-	} else {
-		sim.stops++;
-		sim.stirred += t->stirred || t->state == T_ASLEEP;
-		t->stopped = 1;
-		t->resume_at = n ? sim.steps + n : 0;
-		if (t == sim.me)
-			sim_go(sim_next());
+		return;
 	}
+	sim.stops++;
+	sim.stirred += t->stirred || t->state == T_ASLEEP;
+	t->clock = kind == D_STOP ? &sim.steps : &sim.clock[n / 100 % CLASSES];
+	t->resume_at = !n ? NEVER : *t->clock + (kind == D_STOP ? n : n % 100);
+	task_is(t, t->state, 1);
+	if (t == sim.me)
+		sim_go(sim_next());
 }
 
-/* The next victim: mostly who is caught at this access. */
+/* The next victim: mostly who is caught at this access. Who stands where others
+ * recover goes on when they have changed what it was about to look at. */
 static void
-sim_strike(struct task *t)
+sim_strike(struct task *t, unsigned class)
 {
-	int kind = sim.kind[sim.count++];
-	uint32_t n = 0;
+	unsigned n = 0, kind = D_KILL, length = chance(8);
 
+	/* three of each at most */
+	if (sim.kills == 3 ||
+	    (sim.stops < 3 && chance(4) < (sim.by_fresh ? 3 : 1 + !!sim.count)))
+		kind = length < (sim.by_fresh ? 2 : 5) ? D_STOP : D_HOLD;
+	sim.count++;
 	sim_arm();
 	if (chance(8) == 0)
 		t = &sim.task[chance(ACTORS)];
 	if (t->state == T_NONE || t->state == T_DONE)
 		return;
-	if (kind == D_STOP && chance(4))
+	if (kind == D_STOP && length)
 		n = 20 + chance(64u << chance(7));
+	if (kind == D_HOLD)
+		n = 1 + chance(4) +
+		    100u * (is_rare(class) ? class : (unsigned)C_SYSTEM);
 	sim_note(kind, t, n);
-	sim_apply((uint32_t)kind, t, n);
+	sim_apply(kind, t, n);
 }
 
 /* Who is caught is struck right there, or after the access, or a while later:
  * until then every step of anybody comes here. */
 static void
-sim_catch(struct task *me)
+sim_catch(struct task *me, unsigned class)
 {
 	if (!sim.caught && sim.nth-- == 0) {
 		sim.caught = me;
 		sim.delay = chance(4);
 		sim.delay = sim.delay < 3 ? sim.delay / 2 : chance(32);
-		memset(sim.armed, 1, sizeof(sim.armed));
+		sim.density = UINT32_MAX;
 	}
 	if (sim.caught == me && sim.delay-- == 0)
-		sim_strike(me);
+		sim_strike(me, class);
 }
 
-/* The time of who runs is over. */
+/* The time of who runs is over, which comes earlier at rare places. */
 static void
 sim_preempt(void)
 {
@@ -490,19 +549,18 @@ sim_preempt(void)
 	sim_timers();
 	if (!sim.caught && sim.steps >= sim.armed_until)
 		sim_arm();
-	if (sim.pct && sim.steps >= sim.change_at) {
+	if (sim.slow)
+		EACH_TASK (x)
+			if (x->stores && chance(3) == 0) {
+				uint32_t n = 1 + chance((uint32_t)x->stores);
+				sim_note(D_DRAIN, x, n);
+				memory_drain(x, (int)n);
+			}
+	if (sim.ranked)
 		sim.me->priority = --sim.lowest;
-		sim.change_at = sim.steps + 1 + chance(1u << chance(11));
-	}
-	EACH_TASK (x)
-		if (x->stores && chance(3) == 0) {
-			uint32_t n = 1 + chance((uint32_t)x->stores);
-			sim_note(D_DRAIN, x, n);
-			memory_drain(x, (int)n);
-		}
 	t = sim_choose();
-	sim.quantum = sim.pct ? (int32_t)(sim.change_at - sim.steps)
-			      : (int32_t)chance(2 * sim.mean);
+	sim.quantum = (int32_t)(sim.ranked ? 1 + chance(1u << chance(11))
+					   : chance(2 * sim.mean));
 	if (t && t != sim.me) {
 		sim_note(D_SWITCH, t, 0);
 		sim_go(t);
@@ -514,35 +572,38 @@ sim_repeat(struct task *me)
 {
 	struct decision *d;
 
-	sim.quantum = 0; /* come again at the next step */
-	while (!sim.quiet && sim.me == me && (d = sim_recall(0)) != NULL) {
+	while (sim.me == me && (d = sim_recall(0)) != NULL) {
 		struct task *t = &sim.task[d->target];
 		sim_timers();
 		if (d->kind != D_SWITCH)
 			sim_apply(d->kind, t, d->n);
-		else if (is_ready(t))
+		else if (sim.ready & 1u << d->target)
 			sim_go(t);
 	}
 }
 
 /* Before a step, now and then. */
 static __attribute__((noinline)) void
-sim_point(unsigned class, unsigned site)
+sim_point(unsigned class, unsigned site, uint32_t hash)
 {
 	struct task *me = sim.me;
+	int fresh = sim.fresh[site] && is_rare(class);
 
+	sim.fresh[site] = 0;
 	if (class == C_OUTSIDE)
 		fail("outside", "an access outside the segment");
 	if (sim.steps > STEPS_MOST)
 		fail("endless", "%d steps", STEPS_MOST);
 	if (sim.replay || sim.quiet) {
-		sim.quantum = 2000;
-		if (sim.replay)
+		sim.quantum = sim.quiet ? 2000 : 0; /* at the next step */
+		if (!sim.quiet)
 			sim_repeat(me);
 		return;
 	}
-	if (sim.armed[site] || class == sim.armed_class)
-		sim_catch(me);
+	if (sim.caught ||
+	    (sim.by_fresh ? fresh
+			  : hash < sim.density || class == sim.armed_class))
+		sim_catch(me, class);
 	if (sim.quantum < 0)
 		sim_preempt();
 }
@@ -550,11 +611,15 @@ sim_point(unsigned class, unsigned site)
 static inline void
 sim_step(unsigned class, unsigned line)
 {
-	unsigned site = (line + 331 * class) % SITES;
+	struct task *me = sim.me;
+	unsigned site = (line ^ me->line * 31) % SITES;
+	uint32_t hash = (line + class) * UINT32_C(0x9e3779b1) ^ sim.salt;
 
-	if (SIM_RARELY(sim.armed[site] | (class == sim.armed_class) |
+	if (SIM_RARELY((hash < sim.density) | (class == sim.armed_class) |
+		       sim.fresh[site] |
 		       ((sim.quantum -= sim.weight[class]) < 0)))
-		sim_point(class, site);
+		sim_point(class, site, hash);
+	me->line = line;
 	sim.steps++;
 }
 
@@ -562,11 +627,9 @@ static void
 sim_pause(void)
 {
 	sim.jumped += sim.pause_ns;
-	sim.quantum -= 4;
-	if (sim.pct && !sim.replay && !sim.quiet) { /* no use in spinning */
-		sim.me->priority = --sim.lowest;
-		sim.quantum = -1;
-	}
+	sim.due = 0;
+	sim.quantum =
+		sim.ranked ? -1 : sim.quantum - 4; /* no use in spinning */
 }
 
 #endif /* SIM_H */

@@ -3,17 +3,20 @@
  * Description: whatever of its processes is killed or stopped at any step, the
  * ring does what it promises: simulated, from random seeds.
  *
- * usage: test_sim [--seed N] [--tso] [--runs N | --seconds N] [--all]
- *		   [--trace] [--shrink] [--replay FILE]
+ * usage: test_sim [--seed N] [--tso] [--runs N | --seconds N] [--trace]
+ *		   [--shrink] [--replay FILE]
  *
  * Without arguments, what `make check` wants: all failures that were kept,
  * SIM_RUNS (200000) schedules of a new seed, and half as many under TSO.
  *   --seed N      the first schedule; one, unless --runs or --seconds (of CPU
  *                 time) say how many
  *   --trace       who does what
- *   --all         go on after a failure, and count them
  *   --shrink      write the first failure, made small, into tests/sim/kept
  *   --replay FILE one of these
+ *
+ * To read: sim.h (tasks, the scheduler), memory.h and kernel.h (what the header
+ * finds in place of the machine), oracle.h (what must be true), actors.h (what
+ * the processes do, and how a new call is added), this file (runs, failures).
  */
 #include "tap.h"
 
@@ -37,7 +40,6 @@ main(void)
 #include "memory.h"
 #include "kernel.h"
 #include "shmring.h"
-#include "places.h"
 #include "oracle.h"
 #include "actors.h"
 #undef mmap
@@ -45,14 +47,14 @@ main(void)
 
 /* ---- A run ---- */
 
-/* Each file where the kernel maps it, with the bytes of SPSC twice. */
+/* Each file where the kernel maps it, with the page of SPSC's bytes twice. */
 static void
 prepare_arena(void)
 {
 	int fd = memfd_create("sim", MFD_CLOEXEC);
 	struct shmring__geometry g = { .mode = SHMRING_SPSC,
 				       .slots = 4,
-				       .slot_size = LARGE,
+				       .slot_size = PAGE / 4 - 16,
 				       .participants = 2,
 				       .page = PAGE };
 	char *base =
@@ -61,12 +63,50 @@ prepare_arena(void)
 	if (ftruncate(fd, ARENA) || base == MAP_FAILED || shmring__lay_out(&g))
 		bail("no memory");
 	for (size_t at = 0; at < ARENA; at += FILE_ROOM)
-		if (mmap(base + at + g.total, g.capacity,
-			 PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+		if (mmap(base + at + g.total, PAGE, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_FIXED, fd,
 			 (off_t)(at + g.data)) == MAP_FAILED)
 			bail("no second mapping");
 	sim.arena = (uintptr_t)base;
-	kernel.mirror = g.capacity;
+}
+
+static void
+place_is(const void *from, size_t size, size_t unit, enum class class)
+{
+	places.from[class] = (uint32_t)place_in_file(from);
+	places.unit[class] = (uint32_t)unit;
+	memset(places.class + place_in_file(from) / 8, (int)class,
+	       (size + 7) / 8);
+}
+
+/* What stands where, as an observer's handle tells. */
+static void
+places_learn(const struct shmring *look)
+{
+	const struct shmring__geometry *g = &look->geometry;
+	size_t line = sizeof(look->lines[0]), size = g->slots * g->stride;
+
+	memset(places.class, C_OUTSIDE, sizeof(places.class));
+	place_is(look->base, g->total, 8, C_HEADER);
+	place_is(&look->notice->attn, 8, 8, C_ATTN);
+	place_is(&look->notice->data, 8, 4, C_WAITERS);
+	place_is(look->lines, g->participants * line, line, C_COUNTER);
+	for (uint32_t i = g->participants; i-- > 0;) {
+		place_is(&look->lines[i].status, 8, line, C_STATUS);
+		place_is(&look->lines[i].intent, 24, line, C_INTENT);
+	}
+	place_is(look->head, 8, SHMRING__LINE, C_INDEX);
+	if (!plan.mode) {
+		place_is(look->taken, 8, SHMRING__LINE, C_INDEX);
+		size = 2 * g->capacity;
+		places.alias = place_in_file(look->data) + PAGE;
+	}
+	place_is(look->tail, 8, SHMRING__LINE, C_INDEX);
+	place_is(look->data, size, plan.mode ? g->stride : 8, C_DATA);
+	for (uint64_t i = g->slots; i-- > 0 && plan.mode;) {
+		place_is(&look->states[i], 8, 8, C_STATE);
+		place_is(shmring__phase_word(look, i), 8, g->stride, C_PHASE);
+	}
 }
 
 /* A ring that is there for all, made by somebody who only looks on. */
@@ -74,10 +114,12 @@ static void
 setup(void)
 {
 	struct shmring_config c = configuration(SHMRING_OBSERVER);
+	struct shmring look;
 
-	if (shmring_create(&look, "/sim", &c))
+	if (plan.memfd ? shmring_create_memfd(&look, &c)
+		       : shmring_create(&look, "/sim", &c))
 		fail("error", "no ring");
-	places_learn();
+	places_learn(&look);
 	kernel_exit(sim.me);
 	sim_end();
 }
@@ -108,36 +150,38 @@ run_begins(uint64_t seed)
 {
 	memset(sim.task, 0, sizeof(sim.task));
 	memset(sim.first, 0, sizeof(sim.first));
+	memset(sim.clock, 0, sizeof(sim.clock));
+	memset(sim.fresh, plan.victims > 1, sizeof(sim.fresh));
 	memset(&oracle, 0, offsetof(struct oracle, message));
-	memset(kernel.lock, 0, sizeof(kernel.lock));
 	memset(kernel.name, 0, sizeof(kernel.name));
+	kernel.locks = 0;
 	kernel.files = kernel.opens = kernel.pids = 0;
 	for (struct actor *a = actors; a < actors + TASKS; a++) {
 		kernel_exit(&sim.task[a - actors]);
 		a->at = 0;
-		memset(a->several, 0, sizeof(a->several));
+		a->o = NULL;
 		for (int i = 0; i < 2; i++) {
 			a->handle[i].open = a->handle[i].closing = 0;
-			a->handle[i].held = NULL;
+			a->handle[i].held[0] = NULL;
 		}
 	}
 	kernel.unfenced = plan.unfenced != 0;
 	kernel.cpus = plan.cpus;
 	oracle.slots = (int)plan.slots;
+	oracle.mpmc = plan.mode == SHMRING_MPMC;
 	oracle.patience = (300 + 150 * (int)plan.victims) * MS;
-	memset(places, C_HEADER, sizeof(places));
+	memset(places.class, C_HEADER, sizeof(places.class));
+	places.alias = FILE_ROOM;
 	sim_tries = (int)plan.tries;
 	sim.failure = NULL;
 	sim.me = NULL;
-	sim.steps = 0;
+	sim.steps = sim.due = 0;
 	sim.jumped = 1000 * MS;
 	sim.pause_ns = plan.spin == 2 ? MS / 200 : STEP_NS;
 	sim.random = mix(seed ^ UINT64_C(0xdec1de));
 	sim.kills = sim.stops = sim.stirred = 0;
 	sim.limit = plan.limit;
 	sim.slow = plan.tso || sim.trace;
-	sim.class_of = places;
-	sim.quantum = 0;
 }
 
 /* How this run is scheduled; a replay has its decisions. */
@@ -147,27 +191,20 @@ run_schedule(void)
 	static const uint8_t means[] = { 2, 5, 15, 40, 100 };
 	static const uint8_t weights[] = { 1, 4, 16 };
 	int32_t weight = weights[chance(3)];
-	int kills = 0;
 
 	sim.quantum = 0; /* nothing is left of the last run */
-	sim.pct = chance(3) == 0;
+	sim.ranked = chance(3) == 0;
 	sim.mean = means[chance(sizeof(means))];
 	sim.lowest = 0;
-	sim.change_at = 1 + chance(200);
 	for (int i = 0; i < CLASSES; i++)
-		sim.weight[i] = i == C_OUTSIDE ? 1 << 30
+		sim.weight[i] = i == C_OUTSIDE ? LOOK
 				: i == C_COUNTER || i == C_DATA ||
 						i == C_PHASE || i == C_INDEX
 					? 1
 					: weight;
 	sim.decisions = sim.replay ? sim.decisions : 0;
-	sim.victims = (int)plan.victims;
+	sim.victims = plan.victims;
 	sim.count = 0;
-	for (int i = 0; i < sim.victims; i++) { /* three of each at most */
-		int kill = i - kills == 3 || (kills < 3 && chance(2));
-		kills += kill;
-		sim.kind[i] = kill ? D_KILL : D_STOP;
-	}
 	for (uint32_t i = 0; i < plan.actors; i++) {
 		sim.task[i].priority = chance(1000);
 		actor_starts(&sim.task[i], 0);
@@ -179,23 +216,20 @@ run_schedule(void)
 static int
 run_plan(uint64_t seed)
 {
+	int stand = 0;
+
 	run_begins(seed);
-	sim_arm();
 	run_alone(setup);
 	run_schedule();
 	run_all();
 	EACH_TASK (t)
-		if (t->stopped && !sim.failure) {
-			run_alone(visit_others);
-			break;
-		}
+		stand |= t->stopped;
+	if (stand && !sim.failure)
+		run_alone(visit_others);
+	EACH_TASK (t)
+		task_is(t, t->state, 0);
 	sim.count = sim.victims; /* enough of them */
-	EACH_TASK (t) {
-		t->resumed = t->stopped ? sim_now() : t->resumed;
-		t->stopped = 0;
-	}
-	if (!sim.failure)
-		sim_arm();
+	sim_arm();
 	run_all();
 	if (!sim.failure)
 		run_alone(visit_end);
@@ -210,13 +244,21 @@ run_seed(uint64_t seed, int tso)
 	return run_plan(seed);
 }
 
-/* ---- Failures are kept: as a plan and a list of decisions ---- */
+/* ---- Failures are kept: as a plan and a list of decisions ----
+ *
+ * Not as seeds, which mean another run after any change here. A decision is
+ * named by operation and access, so that a plan replays on another header, too:
+ * a decision whose place is not reached any more is passed over, one behind an
+ * access that is new comes a step early. What was kept is thus the very failure
+ * on the header that had it, and something near it on all later ones. New
+ * fields of the plan go to its end, and are 0 in older files.
+ */
 
 static void
 kept_write(FILE *to)
 {
 	fprintf(to, "# %s: %s\nplan", sim.failure, sim.detail);
-	for (uint32_t *p = &plan.mode; p <= &plan.spin; p++)
+	for (uint32_t *p = &plan.mode; p <= &plan.memfd; p++)
 		fprintf(to, " %u", *p);
 	fprintf(to, "\n# do: actor operation kind handle n wait\n");
 	for (uint32_t i = 0; i < plan.actors; i++)
@@ -224,7 +266,7 @@ kept_write(FILE *to)
 			struct operation *o = &plan.todo[i][k];
 			if (o->kind)
 				fprintf(to, "do %u %u %s %u %u %u\n", i, k,
-					kind_names[o->kind], o->handle, o->n,
+					kinds[o->kind].name, o->handle, o->n,
 					o->wait);
 		}
 	fprintf(to, "# at: actor operation access decision target n\n");
@@ -235,67 +277,64 @@ kept_write(FILE *to)
 	}
 }
 
-static uint32_t
-name_index(const char *const *names, const char *name)
+static void
+kept_read_line(char *line)
 {
-	uint32_t i = 0;
+	char name[32], *rest = line + 5;
+	unsigned a, b, c, d, e, kind = 0;
+	int known = 1;
 
-	while (names[i] && strcmp(names[i], name))
-		i++;
-	if (!names[i])
-		bail("a word in what was kept is unknown");
-	return i;
+	if (sscanf(line, "do %u %u %31s %u %u %u", &a, &b, name, &c, &d, &e) ==
+		    6 &&
+	    a < ACTORS && b < OPERATIONS) {
+		while (kind < KINDS && strcmp(kinds[kind].name, name))
+			kind++;
+		known = kind < KINDS;
+		plan.todo[a][b] = (struct operation){ kind, c, d, e };
+		plan.count[a] = plan.count[a] <= b ? b + 1 : plan.count[a];
+	} else if (sscanf(line, "at %u %u %u %31s %u %u", &a, &b, &c, name, &d,
+			  &e) == 6 &&
+		   a < TASKS && d < TASKS && sim.decisions < DECISIONS_MOST) {
+		while (decision_names[kind] &&
+		       strcmp(decision_names[kind], name))
+			kind++;
+		known = decision_names[kind] != NULL;
+		sim.decision[sim.decisions++] =
+			(struct decision){ a, b, c, kind, d, e, 0 };
+	} else if (!strncmp(line, "plan ", 5)) {
+		for (uint32_t *p = &plan.mode; p <= &plan.memfd; p++)
+			*p = (uint32_t)strtoul(rest, &rest, 10);
+	} else {
+		known = line[0] == '#';
+	}
+	if (!known)
+		bail("what was kept cannot be read");
 }
 
 static void
 kept_read(const char *path)
 {
 	FILE *from = fopen(path, "r");
-	char line[256], name[32], *rest;
-	unsigned a, b, c, d, e;
+	char line[256];
 
 	memset(&plan, 0, sizeof(plan));
 	sim.decisions = 0;
 	while (from && fgets(line, sizeof(line), from))
-		if (sscanf(line, "do %u %u %31s %u %u %u", &a, &b, name, &c, &d,
-			   &e) == 6 &&
-		    a < ACTORS && b < OPERATIONS) {
-			plan.todo[a][b] = (struct operation){
-				name_index(kind_names, name), c, d, e
-			};
-			if (plan.count[a] <= b)
-				plan.count[a] = b + 1;
-		} else if (sscanf(line, "at %u %u %u %31s %u %u", &a, &b, &c,
-				  name, &d, &e) == 6 &&
-			   a < TASKS && d < TASKS &&
-			   sim.decisions < DECISIONS_MOST) {
-			sim.decision[sim.decisions++] = (struct decision){
-				a, b, c, name_index(decision_names, name),
-				d, e, 0
-			};
-		} else if (!strncmp(line, "plan ", 5)) {
-			rest = line + 5;
-			for (uint32_t *p = &plan.mode; p <= &plan.spin; p++)
-				*p = (uint32_t)strtoul(rest, &rest, 10);
-		}
+		kept_read_line(line);
 	if (!from || !plan.actors || plan.actors > ACTORS)
 		bail("what was kept cannot be read");
 	fclose(from);
 }
 
+/* Whether what was read, or has just been run, fails like this (NULL: at all)
+ * when it is run again. */
 static int
-run_again(void)
+still(const char *kind)
 {
 	for (int i = 0; i < sim.decisions; i++)
 		sim.decision[i].used = 0;
 	sim.replay = 1;
-	return run_plan(0);
-}
-
-static int
-still(const char *kind)
-{
-	return run_again() && !strcmp(sim.failure, kind);
+	return run_plan(0) && (!kind || !strcmp(sim.failure, kind));
 }
 
 /* Leave out what the failure does not need: operations, then decisions, in
@@ -346,7 +385,7 @@ keep(uint64_t seed)
 		bail("the replay is another run");
 	for (int round = 0; round < 5 && shrink(kind); round++)
 		;
-	run_again();
+	still(kind);
 	snprintf(path, sizeof(path), "tests/sim/kept/%s-%" PRIu64, kind, seed);
 	to = fopen(path, "w");
 	if (!to)
@@ -359,9 +398,8 @@ keep(uint64_t seed)
 /* ---- Many runs ---- */
 
 static struct {
-	uint64_t seed, runs;
-	double seconds;
-	int tso, all, shrink;
+	uint64_t seed, runs, seconds;
+	int tso, shrink;
 	const char *replay, *program;
 } options = { .runs = 1 };
 
@@ -374,42 +412,22 @@ seconds_now(void)
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* How many of them failed. */
-static uint64_t
+/* Up to the first that fails. 1: one has. */
+static int
 many(uint64_t runs, int tso)
 {
-	struct {
-		const char *kind;
-		uint64_t count, first;
-	} tally[32] = { { NULL, 0, 0 } };
 	double began = seconds_now(), took = 0;
-	uint64_t failed = 0, done = 0, seed = options.seed, steps = 0;
-	uint64_t kills = 0, stops = 0;
+	uint64_t done = 0, steps = 0, kills = 0, stops = 0;
+	int failed = 0;
 
-	while (options.seconds > 0 ? took < options.seconds : done < runs) {
-		int i = 0, fails = run_seed(seed + done++, tso);
+	while (!failed && (options.seconds ? took < (double)options.seconds
+					   : done < runs)) {
+		failed = run_seed(options.seed + done++, tso);
 		steps += sim.steps;
 		kills += sim.kills;
 		stops += sim.stops;
 		if (done % 256 == 0)
 			took = seconds_now() - began;
-		if (!fails)
-			continue;
-		while (i < 31 && tally[i].kind &&
-		       strcmp(tally[i].kind, sim.failure))
-			i++;
-		tally[i].kind = sim.failure;
-		if (!tally[i].count++) {
-			tally[i].first = seed + done - 1;
-			printf("# %s: %s\n#   again: %s --seed %" PRIu64
-			       "%s --trace, or --shrink\n",
-			       sim.failure, sim.detail, options.program,
-			       tally[i].first, tso ? " --tso" : "");
-		}
-		if (!failed++ && options.shrink)
-			keep(seed + done - 1);
-		if (!options.all)
-			break;
 	}
 	took = seconds_now() - began;
 	printf("# %s: %" PRIu64 " schedules in %.1f s (%.0f/s), %.0f steps "
@@ -418,9 +436,13 @@ many(uint64_t runs, int tso)
 	       tso ? "TSO" : "sequentially consistent", done, took,
 	       (double)done / took, (double)steps / (double)done, kills, stops,
 	       (double)oracle_worst / 1e6);
-	for (int i = 0; tally[i].kind && options.all; i++)
-		printf("# %" PRIu64 " x %s, first with --seed %" PRIu64 "\n",
-		       tally[i].count, tally[i].kind, tally[i].first);
+	if (failed)
+		printf("# %s: %s\n#   again: %s --seed %" PRIu64
+		       "%s --trace, or --shrink\n",
+		       sim.failure, sim.detail, options.program,
+		       options.seed + done - 1, tso ? " --tso" : "");
+	if (failed && options.shrink)
+		keep(options.seed + done - 1);
 	return failed;
 }
 
@@ -428,7 +450,7 @@ static int
 replay(const char *path)
 {
 	kept_read(path);
-	if (!run_again())
+	if (!still(NULL))
 		return 0;
 	printf("# %s: %s\n#   again: %s --replay %s --trace\n", sim.failure,
 	       sim.detail, options.program, path);
@@ -463,30 +485,34 @@ check(void)
 	       runs / 2);
 }
 
+/* How many arguments it is; 0: none that we know. */
 static int
 option(const char *name, const char *value)
 {
-	if (!strcmp(name, "--tso"))
-		options.tso = 1;
-	else if (!strcmp(name, "--all"))
-		options.all = 1;
-	else if (!strcmp(name, "--trace"))
-		sim.trace = 1;
-	else if (!strcmp(name, "--shrink"))
-		options.shrink = 1;
-	else if (!value)
-		return -1;
-	else if (!strcmp(name, "--seed"))
-		return options.seed = strtoull(value, NULL, 0), 1;
-	else if (!strcmp(name, "--runs"))
-		return options.runs = strtoull(value, NULL, 0), 1;
-	else if (!strcmp(name, "--seconds"))
-		return options.seconds = strtod(value, NULL), 1;
-	else if (!strcmp(name, "--replay"))
-		return options.replay = value, 1;
-	else
-		return -1;
-	return 0;
+	static const struct {
+		const char *name;
+		uint64_t *number;
+		int *flag;
+	} all[] = {
+		{ "--seed", &options.seed, NULL },
+		{ "--runs", &options.runs, NULL },
+		{ "--seconds", &options.seconds, NULL },
+		{ "--tso", NULL, &options.tso },
+		{ "--shrink", NULL, &options.shrink },
+		{ "--trace", NULL, &sim.trace },
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (strcmp(name, all[i].name) != 0)
+			continue;
+		else if (all[i].flag)
+			return *all[i].flag = 1;
+		else if (value)
+			return *all[i].number = strtoull(value, NULL, 0), 2;
+	if (strcmp(name, "--replay") != 0 || !value)
+		return 0;
+	options.replay = value;
+	return 2;
 }
 
 int
@@ -494,13 +520,12 @@ main(int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	options.program = argv[0];
-	for (int i = 1; i < argc; i++) {
-		int more = option(argv[i], argv[i + 1]);
-		if (more < 0) {
+	for (int i = 1, more; i < argc; i += more) {
+		more = option(argv[i], argv[i + 1]);
+		if (!more) {
 			printf("usage: see the top of tests/sim/test_sim.c\n");
 			return 2;
 		}
-		i += more;
 	}
 	prepare_arena();
 	if (argc == 1) {
@@ -508,7 +533,7 @@ main(int argc, char **argv)
 		return tap_done();
 	}
 	return options.replay ? replay(options.replay)
-			      : many(options.runs, options.tso) != 0;
+			      : many(options.runs, options.tso);
 }
 
 #endif
