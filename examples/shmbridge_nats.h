@@ -204,7 +204,8 @@ may_pass(struct bridge *b, natsStatus status, jsErrCode code)
 	if (last && strstr(last, "ermissions"))
 		fail(EX_NOPERM, "%s: %s: the user needs the right to it",
 		     b->stream, last);
-	if (b->worked && !natsConnection_IsClosed(b->connection)) {
+	if ((b->worked || option.wait) &&
+	    !natsConnection_IsClosed(b->connection)) {
 		pause_ms(RECONNECT_MS / 2);
 		return;
 	}

@@ -310,6 +310,37 @@ set -- $idle
 ok $? "idle: no polling"
 stop TERM out in
 
+# A server that is back with less than it had confirmed, and gives the same
+# numbers to other messages: in does not take them for those that it has.
+a=$ring-back-a
+b=$ring-back-b
+round()
+{
+	produce "$a" spsc 100 0 64
+	consume "$b" 0 100
+	finish consumer 0 "$1"
+	finish producer 0 "and all was taken"
+}
+run_out "$a=back$$"
+run_in "$b=back$$"
+round "a hundred messages"
+stop KILL main
+cp -r "$tmp/js" "$tmp/js-old"
+main_server
+round "another hundred"
+stop TERM in
+stop KILL main
+rm -r "$tmp/js"
+mv "$tmp/js-old" "$tmp/js"
+main_server
+produce "$a" spsc 300 0 64
+finish producer 0 "three hundred, by a server that has lost some"
+: >"$tmp/in.err"
+run_in "$b=back$$"
+finish in 65 "in ends"
+says in 'has lost some that it had confirmed' "and says why"
+stop TERM out
+
 # Several rings in one process, which ends by itself when all is through.
 for n in 1 2 3; do
 	start producer$n $patience "$peer" produce "$ring-many-$n" spsc 1000 0 0
