@@ -72,6 +72,7 @@ serve()
 	server=$1
 	shift
 	port=$(cat "$tmp/$server.port" 2>/dev/null || echo -1)
+	cat "$tmp/$server.log" >>"$tmp/$server.logs" 2>/dev/null
 	rm -f "$tmp/$server.log"
 	start "$server" nats-server -a 127.0.0.1 -p "$port" \
 		-l "$tmp/$server.log" "$@"
@@ -191,17 +192,28 @@ storm()
 		"$killed_server times; $(cat "$tmp/consumer.out")"
 }
 
+# What bridges and server said of a storm that went wrong.
+explain()
+{
+	grep -q ' 0 lost, .* 0 out of order, 0 torn' "$tmp/consumer.out" ||
+		grep -hE 'shmbridge|WRN|ERR' "$tmp/out.err" "$tmp/in.err" \
+			"$tmp/main.logs" "$tmp/main.log" | sort | uniq -c |
+		sort -rn | head -n 50 | sed 's/^/# /'
+}
+
 kills=${BRIDGE_KILLS:-$((seconds * 20))}
 storm spsc spsc "${BRIDGE_MESSAGES:-$((seconds * 20000))}" "$kills" \
 	"${BRIDGE_SERVER_KILLS:-$((seconds * 2))}"
 is "$(cat "$tmp/consumer.out")" \
 	"$messages messages, 0 lost, 0 twice, 0 out of order, 0 torn" \
 	"SPSC: each message once, and in order"
+explain
 storm mpmc mpmc "${BRIDGE_MESSAGES:-$((seconds * 10000))}" "$kills" \
 	"${BRIDGE_SERVER_KILLS:-$((seconds * 2))}"
 is "$(sed 's/, [0-9]* twice//' "$tmp/consumer.out")" \
 	"$messages messages, 0 lost, 0 out of order, 0 torn" \
 	"MPMC: none is lost, and in order"
+explain
 twice=$(sed 's/.*lost, \([0-9]*\) twice.*/\1/' "$tmp/consumer.out")
 [ "$twice" -le $killed_in ]
 ok $? "MPMC: at most one twice for each kill of in: $twice of $killed_in"
