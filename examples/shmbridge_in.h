@@ -546,6 +546,8 @@ run_in(void *argument)
 	}
 	shmring_close(&in->ring);
 	close_ring(in->b);
+	munmap(in->note, sizeof(*in->note));
+	disconnect_bridge(in->b);
 	end_bridge();
 	free(in);
 	return NULL;

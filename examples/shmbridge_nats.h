@@ -156,6 +156,14 @@ connect_bridge(struct bridge *b, int at_once)
 	natsSubscription_SetPendingLimits(b->replies, -1, -1);
 }
 
+static void
+disconnect_bridge(struct bridge *b)
+{
+	natsSubscription_Destroy(b->replies);
+	jsCtx_Destroy(b->js);
+	natsConnection_Destroy(b->connection);
+}
+
 /* The next reply, waiting for at most so long, or NULL. */
 static natsMsg *
 next_reply(struct bridge *b, int64_t milliseconds)

@@ -534,6 +534,7 @@ run_out(void *argument)
 			break;
 	}
 	finish(o);
+	disconnect_bridge(argument);
 	end_bridge();
 	return NULL;
 }
