@@ -31,6 +31,7 @@
 
 struct place { /* this message of the stream goes to this position */
 	uint64_t sequence, position;
+	char before[64]; /* Nats-Msg-Id of the message before it */
 };
 
 struct note { /* the file; all but the ring and `at` is written once */
@@ -84,14 +85,17 @@ note_path(const struct bridge *b, char path[PATH_MAX])
 }
 
 /* Message `sequence` goes to `position`. A kill between the stores leaves the
- * pair that was valid before. */
+ * note that was valid before. */
 static void
-note_down(struct note *note, uint64_t sequence, uint64_t position)
+note_down(struct note *note, uint64_t sequence, uint64_t position,
+	  const char *before)
 {
 	uint64_t other = 1 - (note->which & 1);
+	struct place *place = &note->at[other];
 
-	note->at[other].sequence = sequence;
-	note->at[other].position = position;
+	place->sequence = sequence;
+	place->position = position;
+	snprintf(place->before, sizeof(place->before), "%s", before);
 	__atomic_store_n(&note->which, other, __ATOMIC_RELEASE);
 }
 
@@ -179,7 +183,7 @@ read_note(struct in *in)
 	shmring_id(&in->ring, id);
 	if (memcmp(id, in->note->ring, 16) != 0) {
 		/* The id last: until then, this is done again. */
-		note_down(in->note, in->note->read, position);
+		note_down(in->note, in->note->read, position, "");
 		memcpy(in->note->ring, id, 16);
 	}
 	in->mark = in->note->at[in->note->which & 1];
@@ -187,12 +191,42 @@ read_note(struct in *in)
 	in->walk = in->mark.position;
 	in->walking = !in->mpmc && in->walk != position;
 	in->purged = in->note->read;
-	if (in->next > b->last + 1)
+}
+
+/* A server that was killed, or lost its power, may have less than it had
+ * confirmed, and gives the same numbers to other messages: is the last one that
+ * we have pushed still the one of that number? 1, or 0 if it cannot tell now. */
+static int
+check_stream(struct in *in)
+{
+	const struct place *place = &in->note->at[in->note->which & 1];
+	struct bridge *b = in->b;
+	natsMsg *message = NULL;
+	const char *id = NULL;
+	jsErrCode code = 0;
+	natsStatus s;
+	int same = 0;
+
+	if (!look_at_stream(b))
+		return 0;
+	if (!place->before[0] || b->first >= place->sequence)
+		return 1; /* nothing to compare, or it has been removed */
+	s = js_GetMsg(&message, b->js, b->stream, place->sequence - 1, NULL,
+		      &code);
+	if (s != NATS_OK && s != NATS_NOT_FOUND) {
+		may_pass(b, s, code);
+		return 0;
+	}
+	if (s == NATS_OK && !natsMsgHeader_Get(message, "Nats-Msg-Id", &id))
+		same = !strcmp(id, place->before);
+	natsMsg_Destroy(message);
+	if (!same)
 		fail(EX_DATAERR,
-		     "%s: ends with message %" PRIu64 ", but the ring has all "
-		     "up to %" PRIu64 ": the server has lost some; remove %s "
-		     "to begin anew",
-		     b->stream, b->last, in->next - 1, path);
+		     "%s: message %" PRIu64 " is not the one that is in %s: "
+		     "the server has lost some that it had confirmed; remove "
+		     "the note to begin with the first that there is",
+		     b->stream, place->sequence - 1, b->name);
+	return 1;
 }
 
 /* What the ring's consumer has read need not be kept. One mark at a time is
@@ -221,6 +255,7 @@ purge(struct in *in)
 	if (keep + TOLD > in->next)
 		keep = in->next > TOLD ? in->next - TOLD : 0;
 	if (!option.purge || keep <= in->purged ||
+	    in->reconnects != atomic_load(&in->b->reconnects) ||
 	    now - in->purge_time < PURGE_NS)
 		return;
 	in->purge_time = now;
@@ -250,6 +285,9 @@ make_consumer(struct in *in)
 	natsStatus s;
 
 	in->reconnects = atomic_load(&b->reconnects);
+	in->stale = 1;
+	if (!check_stream(in))
+		return;
 	jsConsumerConfig_Init(&config);
 	config.DeliverPolicy = js_DeliverByStartSequence;
 	config.OptStartSeq = in->next;
@@ -423,6 +461,18 @@ walk(struct in *in, size_t count)
 	return i;
 }
 
+/* All up to this one of the batch are in the ring. */
+static void
+note_pushed(struct in *in, size_t last)
+{
+	const char *id = NULL;
+
+	if (natsMsgHeader_Get(in->messages[last], "Nats-Msg-Id", &id))
+		id = "";
+	note_down(in->note, in->sequences[last] + 1,
+		  shmring_position(&in->ring, SHMRING_PRODUCER), id);
+}
+
 /* Push them all, and note it. While the ring is full nothing else is asked
  * for. */
 static void
@@ -452,9 +502,7 @@ deliver(struct in *in, size_t count)
 					 in->data[done++].iov_len);
 		}
 		if (done)
-			note_down(
-				in->note, in->sequences[done - 1] + 1,
-				shmring_position(&in->ring, SHMRING_PRODUCER));
+			note_pushed(in, done - 1);
 		follow_reader(in);
 		purge(in);
 	}
@@ -498,6 +546,8 @@ run_in(void *argument)
 	}
 	shmring_close(&in->ring);
 	close_ring(in->b);
+	munmap(in->note, sizeof(*in->note));
+	disconnect_bridge(in->b);
 	end_bridge();
 	free(in);
 	return NULL;

@@ -156,6 +156,14 @@ connect_bridge(struct bridge *b, int at_once)
 	natsSubscription_SetPendingLimits(b->replies, -1, -1);
 }
 
+static void
+disconnect_bridge(struct bridge *b)
+{
+	natsSubscription_Destroy(b->replies);
+	jsCtx_Destroy(b->js);
+	natsConnection_Destroy(b->connection);
+}
+
 /* The next reply, waiting for at most so long, or NULL. */
 static natsMsg *
 next_reply(struct bridge *b, int64_t milliseconds)
@@ -204,7 +212,8 @@ may_pass(struct bridge *b, natsStatus status, jsErrCode code)
 	if (last && strstr(last, "ermissions"))
 		fail(EX_NOPERM, "%s: %s: the user needs the right to it",
 		     b->stream, last);
-	if (b->worked && !natsConnection_IsClosed(b->connection)) {
+	if ((b->worked || option.wait) &&
+	    !natsConnection_IsClosed(b->connection)) {
 		pause_ms(RECONNECT_MS / 2);
 		return;
 	}

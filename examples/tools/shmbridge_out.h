@@ -458,7 +458,8 @@ ask(struct out *o)
 		/* One of ours may have come since. */
 		if (natsMsg_GetSequence(message) > last)
 			last = natsMsg_GetSequence(message);
-		if (!note_stored(o, message) && o->acknowledged)
+		if (!note_stored(o, message) && o->acknowledged &&
+		    natsMsg_GetSequence(message) > o->acknowledged)
 			fail(EX_UNAVAILABLE,
 			     "%s: another ring's messages come to %s: each "
 			     "needs a stream of its own",
@@ -533,6 +534,7 @@ run_out(void *argument)
 			break;
 	}
 	finish(o);
+	disconnect_bridge(argument);
 	end_bridge();
 	return NULL;
 }
