@@ -2921,6 +2921,7 @@ shmring__identify(struct shmring *r, struct shmring__header *h)
 		return -EPERM;
 	if (file.st_mode & 0022 & ~h->permissions)
 		return -EPERM;
+	r->features = h->features;
 	g->mode = h->mode;
 	g->slots = h->slots;
 	g->slot_size = h->slot_size;
@@ -3077,9 +3078,7 @@ shmring__recognize(struct shmring *r, int fd, unsigned roles,
 	r->pid_namespace = shmring__namespace("/proc/self/ns/pid");
 	r->time_namespace = shmring__namespace("/proc/self/ns/time");
 	r->spin_ns = SHMRING_SPIN_NS;
-	int error = shmring__identify(r, header);
-	r->features = header->features;
-	return error;
+	return shmring__identify(r, header);
 }
 
 /* header.retired, see REPLACING below */

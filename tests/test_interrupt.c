@@ -149,12 +149,13 @@ static void
 interrupt_each(uint32_t mode, const struct call *call)
 {
 	struct shmring writer, reader;
-	struct shmring *ring =
-		call->role == SHMRING_PRODUCER ? &writer : &reader;
-	struct waiting w = { .ring = ring, .call = call };
+	struct waiting w = { .call = call };
 	int wrong = 0;
 
 	make_halves(mode, &writer, &reader);
+	struct shmring *ring =
+		call->role == SHMRING_PRODUCER ? &writer : &reader;
+	w.ring = ring;
 	while (call->role == SHMRING_PRODUCER && !push_number(&writer, 1))
 		;
 	shmring_interrupt(ring);
