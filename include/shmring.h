@@ -225,6 +225,7 @@ extern "C" {
 /* config.mode */
 #define SHMRING_SPSC 0
 #define SHMRING_MPMC 1
+#define SHMRING_BROADCAST 2 /* see shmring_seek */
 
 /* Roles of a handle; 0 means SHMRING_BOTH. An observer only looks
  * (shmring_stat): it maps the segment read-only and counts as nobody. */
@@ -242,15 +243,17 @@ extern "C" {
 #define SHMRING_HUGE 4u /* transparent huge pages; -EOPNOTSUPP if off */
 #define SHMRING_HUGETLB 8u /* reserved 2 MiB pages, memfd only; -ENOMEM */
 #define SHMRING_REPLACE 16u /* replace a segment that nobody is attached to */
+#define SHMRING_LOSSY 32u /* BROADCAST: overwrite, whoever has not read it */
 
 struct shmring_config { /* zero means the default, for every field */
 	uint32_t mode; /* SHMRING_SPSC */
 	uint32_t slots; /* messages, 1024; rounded up to a power of two */
 	uint32_t slot_size; /* largest message in bytes, 256; to 2^30 */
-	uint32_t participants; /* MPMC handles, min(64, slots / 2) */
+	uint32_t participants; /* MPMC handles, min(64, slots / 2); readers */
 	uint32_t permissions; /* 0600; the umask does not apply */
 	uint32_t flags;
 	uint32_t roles; /* of the creator's own handle, SHMRING_BOTH */
+	uint32_t demote_ms; /* BROADCAST: readers who hold it longer; never */
 };
 
 struct shmring_stat { /* counters are those of all handles, ever */
@@ -268,6 +271,7 @@ struct shmring_participant { /* counters go on when a line is taken over */
 	uint32_t pid, roles;
 	uint64_t pushed, pushed_bytes, popped, popped_bytes;
 	uint64_t full, empty, sleeps, wakes;
+	uint64_t lag, lost; /* BROADCAST, a reader: bytes; messages */
 };
 
 struct shmring;
@@ -411,6 +415,18 @@ SHMRING_SCOPE int shmring_id(const struct shmring *ring, unsigned char id[16]);
  * a redelivered one keeps its own. 0 if the handle is not open. */
 SHMRING_SCOPE uint64_t shmring_position(const struct shmring *ring,
 					unsigned role);
+/* BROADCAST, a reader: read on at this position, the first message that is
+ * whole for certain (SHMRING_OLDEST), or the next that comes (SHMRING_NEWEST,
+ * as after open). Forward, what is skipped counts as lost. -ERANGE: no message
+ * begins there, or not one that is whole any more; -ENOTSUP: another engine;
+ * -EAGAIN: the writer was faster, again and again; -EBUSY: one is peeked at;
+ * -EPERM: not a reader. */
+#define SHMRING_NEWEST UINT64_MAX
+#define SHMRING_OLDEST (UINT64_MAX - 1)
+SHMRING_SCOPE int shmring_seek(struct shmring *ring, uint64_t position);
+/* BROADCAST, a reader: how many messages this handle has lost, exactly, since
+ * it was opened. */
+SHMRING_SCOPE uint64_t shmring_lost(const struct shmring *ring);
 /* How many messages of slot_size fit at least, if nobody is stopped: see the
  * guarantees. */
 SHMRING_SCOPE size_t shmring_capacity(const struct shmring *ring);
@@ -449,6 +465,8 @@ SHMRING_SCOPE const char *shmring_strerror(int error);
  *   participant is complete       R7 status          A7 status
  *   last one left, doubt, orphan  R8 attn            A8 attn
  *   MPMC claim is made            R9 CAS of cursor   A9 cursor
+ *   bytes are being overwritten   R10 bound, fence   A10 fence, bound
+ *   mark of a record's start      R11 marks          A11 marks
  *   wake-up                       R1/R4, then W1     W2, then A1/A4
  *
  * A relaxed access says why that is enough, in one of four words:
@@ -464,6 +482,7 @@ SHMRING_SCOPE const char *shmring_strerror(int error);
  *   F3  status RECOV, then S and the intents; R4 to R6 of the dead before it
  *   F4  status LIVE, then our first claim, and `retired`
  *   F5  HEAVY, see DOUBT
+ *   F6  BROADCAST: who joins, and the writer that asks its readers: (join)
  *   W1, W2  see W
  *
  * W: publish, then load the waiters word (W1); announce oneself in the word,
@@ -532,6 +551,7 @@ shmring__cas(uint64_t *place, uint64_t from, uint64_t to)
  *
  *   control pages   identity, notice, participants          all may write
  *   SPSC: producer page | consumer page | bytes (mapped twice)
+ *   BROADCAST: producer page            | bytes (mapped twice)
  *   MPMC: index page    | states        | slots
  *
  * Lines of different writers are 128 bytes apart (adjacent-line prefetch);
@@ -541,6 +561,7 @@ shmring__cas(uint64_t *place, uint64_t from, uint64_t to)
 #define SHMRING__MAGIC UINT64_C(0x31676e69726d6873) /* "shmring1" */
 #define SHMRING__BYTE_ORDER UINT32_C(0x01020304)
 #define SHMRING__LINE 128
+#define SHMRING__FEATURE_BROADCAST 1u
 
 /* A waiters word, one a direction; its states stand under WAKING. Above the
  * bits a generation that every wake-up increments, so that a sleeper that
@@ -585,10 +606,12 @@ struct shmring__header {
 	uint64_t pid_namespace; /* the creator's, inode number */
 	unsigned char boot_id[16]; /* of the kernel that made it */
 	uint32_t retired; /* see REPLACING in LIFE CYCLE */
-	uint32_t features; /* what an opener has to know; none so far */
+	uint32_t features; /* what an opener has to know: SHMRING__FEATURE_ */
 	unsigned char id[16]; /* of this creation, random */
 	uint64_t looked; /* for the dead, last time: CLOCK_MONOTONIC, ns */
-	uint64_t spare[15]; /* 0 */
+	uint32_t demote_ms; /* BROADCAST */
+	uint32_t zero;
+	uint64_t spare[14]; /* 0 */
 	struct shmring__notice notice;
 };
 
@@ -614,7 +637,9 @@ struct shmring__line { /* a participant; only its owner writes, but status */
 	uint64_t pushed, pushed_bytes, popped, popped_bytes;
 	uint64_t full, empty, sleeps, wakes;
 	uint64_t hands; /* SPSC reader: messages it may have in hands at once */
-	uint64_t spare[15]; /* 0 */
+	/* BROADCAST reader: its position; bytes passed unread; messages lost */
+	uint64_t head, passed, lost;
+	uint64_t spare[12]; /* 0 */
 };
 
 SHMRING__HOT uint32_t
@@ -670,6 +695,7 @@ SHMRING__AT(shmring__header, retired, 104);
 SHMRING__AT(shmring__header, features, 108);
 SHMRING__AT(shmring__header, id, 112);
 SHMRING__AT(shmring__header, looked, 128);
+SHMRING__AT(shmring__header, demote_ms, 136);
 SHMRING__AT(shmring__header, notice, 256);
 SHMRING__AT(shmring__notice, attn, 0);
 SHMRING__AT(shmring__notice, data, 8);
@@ -685,6 +711,9 @@ SHMRING__AT(shmring__line, adopts, 48);
 SHMRING__AT(shmring__line, time_namespace, 56);
 SHMRING__AT(shmring__line, pushed, 64);
 SHMRING__AT(shmring__line, hands, 128);
+SHMRING__AT(shmring__line, head, 136);
+SHMRING__AT(shmring__line, passed, 144);
+SHMRING__AT(shmring__line, lost, 152);
 SHMRING__ASSERT(sizeof(struct shmring__notice) == SHMRING__LINE);
 SHMRING__ASSERT(sizeof(struct shmring__header) == 256 + SHMRING__LINE);
 SHMRING__ASSERT(sizeof(struct shmring__line) == 2 * SHMRING__LINE);
@@ -760,6 +789,15 @@ struct shmring { /* private: one participant, in its own memory */
 	 * went on at `resumed`, and may have so many in hands at once */
 	uint64_t resumed, doubtful, hands;
 	uint64_t several; /* SPSC: messages held by peek_n */
+	/* BROADCAST reader: number of the next message, less those popped; it
+	 * holds the writer; what it copied may have been overwritten */
+	uint64_t number, lost;
+	uint32_t gated, checks;
+	/* BROADCAST writer: it may overwrite all before gate; the oldest mark
+	 * of use; it asks the readers; their time, ns */
+	uint64_t gate, oldest;
+	uint32_t gates;
+	int64_t demote;
 	struct shmring__geometry geometry;
 	struct shmring__line *lines;
 	struct shmring__header *header;
@@ -1067,7 +1105,7 @@ shmring__collapse(unsigned char *at, uint64_t length)
  *   calls     means                       goes over to             by
  *   none      nobody sleeps               WAITS                    a waiter
  *   WAITS     one sleeps or is about to   MORE too                 another
- *                                         MORE (SPSC: none)        a waker: who
+ *                                         MORE (else: none)        a waker: who
  *                                         comes now may be called in its place
  *                                         none                     that waiter
  *   MORE      (MPMC) others may sleep     MORE and WAITS           a waiter
@@ -1077,7 +1115,8 @@ shmring__collapse(unsigned char *at, uint64_t length)
  *   PROMPT    beside WAITS: for room, and nothing has moved for    as WAITS
  *             a while. Else room is told of by the eighth, and
  *             who waits for it looks every SHMRING__NAP_NS
- *   WATCHES   every step is waited for: a wake-up calls all        as WAITS
+ *   WATCHES   every step is waited for: a wake-up calls all, as    as WAITS
+ *             it always does in BROADCAST
  *   SLEEPY    is no call, and outlives them: see W under ORDERING
  *
  * MORE stands before anybody can act on a call, for it may be the one called
@@ -1125,7 +1164,8 @@ shmring__wake(struct shmring *r, uint32_t *word, int all)
 {
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
 		uint32_t seen = SHMRING__LOAD(word, RELAXED); /* confirmed */
-		int one = !all && !(seen & SHMRING__WATCHES);
+		int one = !all && !(seen & SHMRING__WATCHES) &&
+			  r->mode != SHMRING_BROADCAST;
 		uint32_t more =
 			one && r->mode == SHMRING_MPMC ? SHMRING__MORE : 0;
 		uint32_t next = (seen & ~SHMRING__CALLS) | more;
@@ -2171,8 +2211,6 @@ SHMRING__HOT int
 shmring__mpmc_acquire(struct shmring *r, struct shmring__claim *claim,
 		      size_t limit)
 {
-	if (SHMRING__RARELY(!r->canary))
-		return -EBADF;
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
 		int error = -EAGAIN;
 		if (SHMRING__RARELY(!r->canary->receive))
@@ -2266,6 +2304,484 @@ shmring__mpmc_impatient(struct shmring *r, int side)
 		    !shmring__cas(r->head, head, head + 1)) /* R9 */
 			return;
 	}
+}
+
+/* ------------------------------------------------------------------------
+ * BROADCAST
+ *
+ * One writer, and every reader sees every message: SPSC's records, and for
+ * each reader a cursor of its own. What follows is only what is new: how a
+ * reader finds the start of a record, and what becomes of one who is slow.
+ *
+ *	bytes   ... old, going | whole: may be read        | free, being filled
+ *	                       bound        mark    mark   tail        credit
+ *	                         gate, the slowest reader: between them
+ *
+ *	word        page      written by   means
+ *	tail        writer's  writer       where the next record goes
+ *	bound       writer's  writer       all before may be overwritten now
+ *	gate        writer's  writer       all before may come to be, without
+ *	                                   another look at the readers (gated)
+ *	mark[]      writer's  writer       starts of records, with their numbers
+ *	head        own line  its reader   where it reads
+ *	intent[0]   own line  its reader   the same, told lazily, as `taken` in
+ *	                                   SPSC; NONE: it has no place yet
+ *	intent[1]   own line  the writer   generation of a reader that was demoted
+ *
+ * The life of a message. The writer may fill up to its credit. When that is
+ * used up, after a part of the ring (SHMRING__PARTS), it marks its tail and
+ * moves bound on, in a lossy ring to the first mark that makes room, in a
+ * gated one no further than gate; only then are the bytes before it touched.
+ * The record is published as in SPSC (R1), and so it is found (A1). Who may
+ * have been lapped copies it first and looks at bound afterwards. If bound has
+ * passed its head, then it goes on at the oldest mark, and the difference of
+ * the numbers, its own and the mark's, is what it has lost. A lossy writer
+ * never reads anything that a reader writes but the waiters word.
+ *
+ * Who dies. A reader: its line is not LIVE any more once that is proven, and
+ * holds nobody. The writer: nothing that it had not published is seen; its
+ * successor goes from the newest mark over all that is published to the end
+ * (shmring__resume_broadcast), which tells it tail, and its number, too.
+ *
+ * THE HARD PLACES, as under MPMC.
+ *
+ * (lapped)  reader                     writer
+ *           load header         A1     bound := b
+ *           copy the payload           release fence             R10
+ *           acquire fence       A10    fill, clear a header
+ *           load bound                 header := size + 1        R1
+ *     If the copy has a byte, or the header, of what was written behind the
+ *     fence, then the load of bound sees b or a later one, which is beyond the
+ *     message: lapped. Impossible: a message that is torn is handed out.
+ * (mark)    reader                     writer
+ *           load marks: n       A11    mark[n + 1 - MARKS] is due
+ *           load mark[i]               release fence             R11
+ *           acquire fence       A11    mark[n + 1] := tail, number
+ *           load marks: m              marks := n + 1            R11
+ *     If a load of mark[i] sees the one that took its place, i + MARKS, then m
+ *     is at least i + MARKS - 1, and it looks anew. Impossible: a position
+ *     with another's number.
+ * (join)    reader                     writer
+ *           taken := p          R3     gate := g
+ *           full fence          F6     full fence                F6
+ *           load gate                  load all lines: the slowest
+ *     If the reader's load misses g, then the writer's see p, and bound stays
+ *     before it. If it sees g > p, it looks for a place anew; that the writer
+ *     may wait for p meanwhile, which is gone, does no harm. Impossible: a
+ *     message that a gated reader was to see is overwritten.
+ * (heir)    A writer may die between its two stores of gate, the first of
+ *     which is a question; so its successor believes bound only, and asks.
+ * (demoted) The writer stores the generation of the reader that it has judged.
+ *     A reader who takes the line since has another one, and takes its word
+ *     back before it is LIVE (R7). Impossible: a newcomer is demoted.
+ * ------------------------------------------------------------------------ */
+
+#define SHMRING__MARKS 64 /* a power of two */
+#define SHMRING__PARTS 32 /* of the ring, with a mark each; well below MARKS */
+
+struct shmring__mark { /* a record starts there */
+	uint64_t position, sequence;
+};
+
+struct shmring__writer_page { /* only the writer writes */
+	uint64_t tail, spare[15];
+	uint64_t bound, gate;
+	uint64_t marks; /* number of the newest; mark[marks % MARKS] */
+	uint64_t more[13];
+	struct shmring__mark mark[SHMRING__MARKS];
+};
+SHMRING__AT(shmring__writer_page, tail, 0);
+SHMRING__AT(shmring__writer_page, bound, 128);
+SHMRING__AT(shmring__writer_page, gate, 136);
+SHMRING__AT(shmring__writer_page, marks, 144);
+SHMRING__AT(shmring__writer_page, mark, 256);
+
+SHMRING__HOT struct shmring__writer_page *
+shmring__writer_page(const struct shmring *r)
+{
+	return (struct shmring__writer_page *)(void *)r->tail;
+}
+
+/* Whether what was read at this position may have been overwritten before. */
+SHMRING__HOT int
+shmring__overwritten(const struct shmring *r, uint64_t position)
+{
+	__atomic_thread_fence(__ATOMIC_ACQUIRE); /* A10 */
+	return shmring__distance(/* carried: A10 */
+				 SHMRING__LOAD(&shmring__writer_page(r)->bound,
+					       RELAXED),
+				 position) > 0;
+}
+
+/* The start of a record from which to look for `where`: the newest mark not
+ * behind it, or, for SHMRING_OLDEST, the oldest that is not before floor. 0:
+ * it was replaced meanwhile. */
+SHMRING__COLD int
+shmring__nearest_mark(const struct shmring *r, uint64_t where, uint64_t floor,
+		      struct shmring__mark *at)
+{
+	struct shmring__writer_page *page = shmring__writer_page(r);
+	uint64_t newest = SHMRING__LOAD(&page->marks, ACQUIRE); /* A11 */
+	uint64_t i = newest;
+	for (;; i--) {
+		struct shmring__mark *mark = &page->mark[i % SHMRING__MARKS];
+		struct shmring__mark m;
+		/* carried: A11 */
+		m.position = SHMRING__LOAD(&mark->position, RELAXED);
+		m.sequence = SHMRING__LOAD(&mark->sequence, RELAXED);
+		if (i != newest && shmring__distance(m.position, floor) < 0)
+			break;
+		*at = m;
+		if (where != SHMRING_OLDEST &&
+		    (where == SHMRING_NEWEST ||
+		     shmring__distance(m.position, where) <= 0))
+			break;
+		if (!i || newest - i == SHMRING__MARKS - 3)
+			break;
+	}
+	__atomic_thread_fence(__ATOMIC_ACQUIRE); /* A11 */
+	/* carried: A11 */
+	return SHMRING__LOAD(&page->marks, RELAXED) - i < SHMRING__MARKS - 1;
+}
+
+/* From one record to the next, to `where`: to the first that is not before
+ * floor, if that is SHMRING_OLDEST. -ERANGE: none begins there; -EBADMSG: what
+ * stands there is no header, or not any more. */
+SHMRING__COLD int
+shmring__walk(const struct shmring *r, uint64_t where, uint64_t floor,
+	      struct shmring__mark *at)
+{
+	uint64_t start = at->position;
+	uint64_t end = where == SHMRING_OLDEST ? floor : where;
+	while (at->position - start < r->geometry.capacity) {
+		if (where != SHMRING_NEWEST &&
+		    shmring__distance(at->position, end) >= 0)
+			break;
+		uint64_t header = SHMRING__LOAD(
+			shmring__header_at(r, at->position), ACQUIRE); /* A1 */
+		if (!header)
+			break;
+		if (header - 1 > r->geometry.slot_size)
+			return -EBADMSG;
+		at->position += shmring__record_size(header - 1);
+		at->sequence++;
+	}
+	return where < SHMRING_OLDEST && at->position != where ? -ERANGE : 0;
+}
+
+/* Where to read on: a record, or the end, and its number. It was whole when we
+ * looked. -ERANGE: none that is whole begins there. */
+SHMRING__COLD int
+shmring__find(const struct shmring *r, uint64_t where, struct shmring__mark *at)
+{
+	struct shmring__writer_page *page = shmring__writer_page(r);
+	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
+		/* hint: confirmed at the end */
+		uint64_t bound = SHMRING__LOAD(&page->bound, ACQUIRE);
+		uint64_t floor = bound;
+		if (r->gated) /* hint: confirmed by F6 */
+			floor = SHMRING__LOAD(&page->gate, ACQUIRE);
+		if (shmring__distance(floor, bound) < 0)
+			floor = bound;
+		if (where < SHMRING_OLDEST &&
+		    shmring__distance(where, floor) < 0)
+			return -ERANGE;
+		if (!shmring__nearest_mark(
+			    r, where, where == SHMRING_OLDEST ? floor : bound,
+			    at))
+			continue;
+		uint64_t start = at->position;
+		int error = shmring__walk(r, where, floor, at);
+		if (!shmring__overwritten(r, start))
+			return error;
+	}
+	return -EAGAIN;
+}
+
+/* Read on there. */
+SHMRING__COLD void
+shmring__jump(struct shmring *r, const struct shmring__mark *to)
+{
+	struct shmring__line *x = r->line[SHMRING__READ];
+	uint64_t from = SHMRING__LOAD(r->head, RELAXED); /* own */
+	uint64_t popped = SHMRING__LOAD(&x->popped, RELAXED); /* own */
+	shmring__count(&x->passed, to->position - from);
+	SHMRING__STORE(r->head, to->position, RELEASE); /* R2 */
+	r->number = to->sequence - popped;
+	shmring__spsc_publish_taken(r, to->position);
+}
+
+/* Take our place, at the newest message, the oldest whole one, or a position.
+ * See (join): from here on we miss nothing. */
+SHMRING__COLD int
+shmring__take_place(struct shmring *r, uint64_t where)
+{
+	struct shmring__writer_page *page = shmring__writer_page(r);
+	struct shmring__mark at;
+	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
+		int error = shmring__find(r, where, &at);
+		if (error)
+			return error;
+		shmring__jump(r, &at);
+		__atomic_thread_fence(__ATOMIC_SEQ_CST); /* F6 */
+		if (!r->gated || /* carried: F6 */
+		    shmring__distance(SHMRING__LOAD(&page->gate, RELAXED),
+				      at.position) <= 0)
+			return 0;
+	}
+	return -EAGAIN;
+}
+
+/* The number of the next message to read. */
+static inline uint64_t
+shmring__sequence(const struct shmring *r)
+{
+	/* own */
+	return r->number +
+	       SHMRING__LOAD(&r->line[SHMRING__READ]->popped, RELAXED);
+}
+
+static inline void
+shmring__lose(struct shmring *r, uint64_t count)
+{
+	r->lost += count;
+	shmring__count(&r->line[SHMRING__READ]->lost, count);
+}
+
+/* We were lapped: go on at the oldest message that is whole. */
+SHMRING__COLD int
+shmring__lapped(struct shmring *r)
+{
+	struct shmring__mark at;
+	r->gated = 0; /* if it ever was, we have been demoted */
+	int error = shmring__find(r, SHMRING_OLDEST, &at);
+	if (error)
+		return error == -EBADMSG ? shmring__poison(r) : error;
+	shmring__lose(r, at.sequence - shmring__sequence(r));
+	shmring__jump(r, &at);
+	return -ENOBUFS;
+}
+
+/* No message for us where we look, or none of which that can be told. */
+SHMRING__COLD int
+shmring__broadcast_unready(struct shmring *r, uint64_t head, uint64_t header)
+{
+	if (!r->canary->receive)
+		return shmring__refusal(r, SHMRING__READ);
+	if (r->checks && shmring__overwritten(r, head))
+		return shmring__lapped(r);
+	if (!header)
+		return -EAGAIN;
+	return header - 1 > r->geometry.slot_size ? shmring__poison(r)
+						  : -EMSGSIZE;
+}
+
+SHMRING__HOT int
+shmring__broadcast_acquire(struct shmring *r, struct shmring__claim *claim,
+			   size_t limit)
+{
+	uint64_t head = SHMRING__LOAD(r->head, RELAXED); /* own */
+	uint64_t *place = shmring__header_at(r, head);
+	uint64_t header = SHMRING__LOAD(place, ACQUIRE); /* A1 */
+	if (SHMRING__RARELY(header - 1 >= r->canary->receive ||
+			    header - 1 > limit))
+		return shmring__broadcast_unready(r, head, header);
+	claim->position = head;
+	claim->size = header - 1;
+	claim->data = (unsigned char *)(place + 1);
+	return 0;
+}
+
+/* Whether the reader whose status this is has been demoted. */
+SHMRING__HOT int
+shmring__demoted(const struct shmring__line *x, uint64_t status)
+{
+	/* own (the writer's): others show it only */
+	return SHMRING__LOAD(&x->intent[SHMRING__WRITE], RELAXED) ==
+	       status >> 16;
+}
+
+/* How far all who hold the writer have come, but no further than limit. Lazy:
+ * by what they have told. */
+SHMRING__COLD uint64_t
+shmring__slowest(const struct shmring *r, uint64_t limit, int lazy)
+{
+	for (uint32_t i = 0; i < r->geometry.participants; i++) {
+		const struct shmring__line *x = &r->lines[i];
+		uint64_t status = SHMRING__LOAD(&x->status, ACQUIRE); /* A7 */
+		if (shmring__state_of(status) != SHMRING__LIVE ||
+		    !(shmring__roles_of(status) & SHMRING_CONSUMER) ||
+		    shmring__demoted(x, status))
+			continue;
+		/* A3 */
+		uint64_t p = SHMRING__LOAD(&x->intent[SHMRING__READ], ACQUIRE);
+		if (p == SHMRING__NONE)
+			continue; /* it has no place yet: see (join) */
+		if (!lazy)
+			p = SHMRING__LOAD(&x->head, ACQUIRE); /* A2 */
+		if (shmring__distance(p, limit) < 0)
+			limit = p;
+	}
+	return limit;
+}
+
+/* Bound shall move to `least`: how far may it? Readers are asked for an eighth
+ * of the ring beyond that at once. */
+SHMRING__COLD uint64_t
+shmring__gate(struct shmring *r, uint64_t tail, uint64_t least, int lazy)
+{
+	struct shmring__writer_page *page = shmring__writer_page(r);
+	if (shmring__distance(r->gate, least) >= 0)
+		return r->gate;
+	uint64_t ask = tail - least < r->lazy ? tail : least + r->lazy;
+	SHMRING__STORE(&page->gate, ask, RELAXED); /* own */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* F6 */
+	uint64_t gate = shmring__slowest(r, ask, lazy);
+	/* One who joins may show a place that is gone. */
+	if (shmring__distance(gate, r->gate) > 0)
+		r->gate = gate;
+	SHMRING__STORE(&page->gate, r->gate, RELEASE); /* own */
+	return r->gate;
+}
+
+/* The first mark that is not before `least`, or the tail. */
+SHMRING__COLD uint64_t
+shmring__bound_for(struct shmring *r, uint64_t tail, uint64_t least)
+{
+	struct shmring__writer_page *page = shmring__writer_page(r);
+	uint64_t marks = SHMRING__LOAD(&page->marks, RELAXED); /* own */
+	if (marks - r->oldest > SHMRING__MARKS - 3)
+		r->oldest = marks - (SHMRING__MARKS - 3);
+	for (; r->oldest <= marks; r->oldest++) {
+		/* own */
+		uint64_t position = SHMRING__LOAD(
+			&page->mark[r->oldest % SHMRING__MARKS].position,
+			RELAXED);
+		if (shmring__distance(position, least) >= 0)
+			return position;
+	}
+	return tail;
+}
+
+/* A record will start at tail. */
+SHMRING__COLD void
+shmring__set_mark(struct shmring *r, uint64_t tail)
+{
+	struct shmring__writer_page *page = shmring__writer_page(r);
+	uint64_t *pushed = &r->line[SHMRING__WRITE]->pushed;
+	uint64_t next = SHMRING__LOAD(&page->marks, RELAXED) + 1; /* own */
+	struct shmring__mark *mark = &page->mark[next % SHMRING__MARKS];
+	__atomic_thread_fence(__ATOMIC_RELEASE); /* R11 */
+	/* carried: R11; own */
+	SHMRING__STORE(&mark->position, tail, RELAXED);
+	SHMRING__STORE(&mark->sequence, SHMRING__LOAD(pushed, RELAXED),
+		       RELAXED);
+	SHMRING__STORE(&page->marks, next, RELEASE); /* R11 */
+}
+
+/* The credit is used up: mark this part of the ring and get the next. */
+SHMRING__COLD int
+shmring__broadcast_refresh(struct shmring *r, uint64_t tail, uint64_t need,
+			   int lazy)
+{
+	struct shmring__writer_page *page = shmring__writer_page(r);
+	uint64_t capacity = r->geometry.capacity;
+	uint64_t part = capacity / SHMRING__PARTS;
+	uint64_t want = need > part ? need : part;
+	/* own */
+	uint64_t bound = SHMRING__LOAD(&page->bound, RELAXED);
+	uint64_t newest = SHMRING__LOAD(&page->marks, RELAXED);
+	newest = SHMRING__LOAD(&page->mark[newest % SHMRING__MARKS].position,
+			       RELAXED);
+	uint64_t to = bound;
+	if (bound + capacity - tail < want) {
+		to = shmring__bound_for(r, tail, tail + want - capacity);
+		if (r->gates) {
+			uint64_t gate = shmring__gate(r, tail, to, lazy);
+			if (shmring__distance(gate, to) < 0)
+				to = gate;
+			if (shmring__distance(to, bound) < 0)
+				to = bound;
+			if (to + capacity - tail < need)
+				return -EAGAIN;
+		}
+	}
+	/* Whatever bound is, a record's start is known behind it. */
+	if (tail - newest >= part || shmring__distance(newest, to) < 0)
+		shmring__set_mark(r, tail);
+	SHMRING__STORE(&page->bound, to, RELAXED); /* carried: R10 */
+	__atomic_thread_fence(__ATOMIC_RELEASE); /* R10 */
+	r->credit = to + capacity - tail < want ? to + capacity : tail + want;
+	return 0;
+}
+
+/* Room at tail for a message of size bytes. */
+SHMRING__HOT int
+shmring__broadcast_reserve(struct shmring *r, size_t size,
+			   struct shmring__claim *claim, int lazy)
+{
+	uint64_t tail = SHMRING__LOAD(r->tail, RELAXED); /* own */
+	uint64_t need = shmring__record_size(size) + 8; /* as in SPSC */
+	if (SHMRING__RARELY(r->credit - tail < need)) {
+		int error = shmring__broadcast_refresh(r, tail, need, lazy);
+		if (error)
+			return error;
+	}
+	claim->position = tail;
+	claim->data = (unsigned char *)(shmring__header_at(r, tail) + 1);
+	return 0;
+}
+
+/* The writer has waited at the same position since idle.since. Demote who
+ * holds it, if that is for longer than the ring allows. */
+SHMRING__COLD void
+shmring__demote(struct shmring *r, int64_t now)
+{
+	struct shmring__idle *idle = &r->idle[SHMRING__WRITE];
+	if (!idle->since)
+		idle->since = now;
+	if (!r->demote || now < shmring__after(idle->since, r->demote))
+		return;
+	for (uint32_t i = 0; i < r->geometry.participants; i++) {
+		struct shmring__line *x = &r->lines[i];
+		uint64_t status = SHMRING__LOAD(&x->status, ACQUIRE); /* A7 */
+		if (shmring__state_of(status) == SHMRING__LIVE &&
+		    (shmring__roles_of(status) & SHMRING_CONSUMER) && /* A3 */
+		    SHMRING__LOAD(&x->intent[SHMRING__READ], ACQUIRE) !=
+			    SHMRING__NONE && /* A2 */
+		    shmring__distance(SHMRING__LOAD(&x->head, ACQUIRE),
+				      r->gate) <= 0)
+			/* own: see (demoted) */
+			SHMRING__STORE(&x->intent[SHMRING__WRITE], status >> 16,
+				       RELAXED);
+	}
+}
+
+/* A successor writes on behind all that is published, however far its
+ * predecessor came with tail and its count. */
+SHMRING__COLD int
+shmring__resume_broadcast(struct shmring *r)
+{
+	struct shmring__writer_page *page = shmring__writer_page(r);
+	/* carried by A7: our predecessor's line is free */
+	uint64_t marks = SHMRING__LOAD(&page->marks, ACQUIRE);
+	uint64_t bound = SHMRING__LOAD(&page->bound, ACQUIRE);
+	struct shmring__mark *newest = &page->mark[marks % SHMRING__MARKS];
+	struct shmring__mark end;
+	/* carried by A7 */
+	end.position = SHMRING__LOAD(&newest->position, RELAXED);
+	end.sequence = SHMRING__LOAD(&newest->sequence, RELAXED);
+	int error = shmring__walk(r, SHMRING_NEWEST, 0, &end);
+	if (error || end.position - bound > r->geometry.capacity)
+		return -EBADMSG;
+	SHMRING__STORE(r->tail, end.position, RELEASE); /* own */
+	/* own */
+	SHMRING__STORE(&r->lines[SHMRING__WRITE].pushed, end.sequence, RELAXED);
+	r->credit = end.position;
+	r->gate = bound; /* see (heir) */
+	r->oldest =
+		marks < SHMRING__MARKS - 3 ? 0 : marks - (SHMRING__MARKS - 3);
+	return 0;
 }
 
 /* ------------------------------------------------------------------------
@@ -2425,6 +2941,8 @@ shmring__reclaim_line(struct shmring *r, uint32_t i, uint64_t status)
 					  SHMRING__FREE)))
 		return 0;
 	shmring__note_absent(r);
+	if (r->mode == SHMRING_BROADCAST)
+		shmring__wake(r, &r->notice->space, 1); /* it held the writer */
 	return 1;
 }
 
@@ -2615,6 +3133,34 @@ shmring__attach_spsc(struct shmring *r, uint32_t roles)
 	return error;
 }
 
+/* BROADCAST: the writer's line is as in SPSC, all others are readers'. */
+SHMRING__COLD int
+shmring__attach_broadcast(struct shmring *r, uint32_t roles)
+{
+	int error = 0;
+	if (roles & SHMRING_PRODUCER) {
+		error = shmring__lock_line(r, SHMRING__WRITE);
+		if (error)
+			return error;
+		error = shmring__resume_broadcast(r);
+		if (error) {
+			shmring__unlock_line(r, SHMRING__WRITE);
+			return error;
+		}
+		shmring__take_line(r, SHMRING__WRITE, SHMRING_PRODUCER);
+	}
+	if (!(roles & SHMRING_CONSUMER))
+		return 0;
+	for (uint32_t i = 0; i < r->geometry.participants; i++)
+		if (i != SHMRING__WRITE && shmring__lock_line(r, i) == 0) {
+			shmring__take_line(r, i, SHMRING_CONSUMER);
+			r->head = &r->lines[i].head;
+			r->taken = &r->lines[i].intent[SHMRING__READ];
+			return shmring__take_place(r, SHMRING_NEWEST);
+		}
+	return -EUSERS;
+}
+
 /* Find a line for each role; MPMC takes any, for both. */
 SHMRING__COLD int
 shmring__attach(struct shmring *r)
@@ -2622,6 +3168,8 @@ shmring__attach(struct shmring *r)
 	uint32_t roles = r->roles & SHMRING_BOTH;
 	if (r->mode == SHMRING_SPSC)
 		return shmring__attach_spsc(r, roles);
+	if (r->mode == SHMRING_BROADCAST)
+		return shmring__attach_broadcast(r, roles);
 	r->fenced = shmring__os(SYS_membarrier, SHMRING__MEMBARRIER * 2, 0, 0,
 				0, 0, 0) != 0; /* register */
 	for (uint32_t i = 0; i < r->geometry.participants; i++)
@@ -2731,6 +3279,19 @@ shmring__lay_out(struct shmring__geometry *g)
 		g->capacity = shmring__power_of_two(slots * g->stride + 8);
 		if (g->capacity < g->page)
 			g->capacity = g->page;
+	} else if (g->mode == SHMRING_BROADCAST && g->participants >= 2 &&
+		   g->participants <= 1024) {
+		g->consumer = 0;
+		g->states = 0;
+		g->data = g->index + g->page;
+		/* So many are whole although up to two parts of the ring, and
+		 * two messages, are given up before they are overwritten. */
+		g->capacity = shmring__power_of_two(
+			((slots + 2) * g->stride + 8) * SHMRING__PARTS /
+				(SHMRING__PARTS - 2) +
+			1);
+		if (g->capacity < g->page)
+			g->capacity = g->page;
 	} else if (g->mode == SHMRING_MPMC && g->participants >= 1 &&
 		   g->participants <= 1024 && slots >= 2 &&
 		   slots >= 2 * (uint64_t)g->participants) {
@@ -2798,7 +3359,8 @@ shmring__identify(struct shmring *r, struct shmring__header *h)
 		return -EPROTO;
 	if (h->byte_order != SHMRING__BYTE_ORDER || h->word_size != 8)
 		return -EPROTOTYPE;
-	if (h->layout != SHMRING_LAYOUT || h->features)
+	if (h->layout != SHMRING_LAYOUT ||
+	    (h->features & ~SHMRING__FEATURE_BROADCAST))
 		return -EPROTONOSUPPORT;
 	shmring__boot_id(boot_id);
 	if (memcmp(boot_id, h->boot_id, sizeof(boot_id)) != 0 &&
@@ -2833,23 +3395,24 @@ shmring__map_all(struct shmring *r, uint32_t flags)
 	int all = observer ? PROT_READ : PROT_READ | PROT_WRITE;
 	int writer = r->roles & SHMRING_PRODUCER ? all : PROT_READ;
 	int reader = r->roles & SHMRING_CONSUMER ? all : PROT_READ;
-	int mirrored = g->mode == SHMRING_SPSC;
+	int mirrored = g->mode != SHMRING_MPMC;
 	const struct {
 		uint64_t at, length, offset;
 		int protection;
 	} parts[] = {
 		{ 0, mirrored ? g->index : g->total, 0, all },
 		{ g->index, g->page, g->index, writer },
-		{ g->consumer, g->page, g->consumer, reader },
 		{ g->data, g->capacity, g->data, writer },
 		{ g->total, g->capacity, g->data, writer }, /* once more */
+		{ g->consumer, g->page, g->consumer, reader }, /* SPSC only */
 	};
+	int count = !mirrored ? 1 : g->mode == SHMRING_SPSC ? 5 : 4;
 	int error = 0;
 	r->mapped = g->total + (mirrored ? g->capacity : 0);
 	r->base = shmring__reserve_pages(r->mapped, g->page, &r->reserved);
 	if (!r->base)
 		return -ENOMEM;
-	for (int i = 0; !error && i < (mirrored ? 5 : 1); i++) {
+	for (int i = 0; !error && i < count; i++) {
 		long at = shmring__mmap(r->base + parts[i].at, parts[i].length,
 					parts[i].protection,
 					MAP_SHARED | MAP_FIXED | populate,
@@ -2919,10 +3482,13 @@ shmring__set_pointers(struct shmring *r)
 		r->length_bits = SHMRING__LENGTH_BITS;
 	r->length_mask = (UINT64_C(1) << r->length_bits) - 1;
 	r->tail = (uint64_t *)(void *)index;
-	if (g->mode == SHMRING_SPSC) {
+	if (g->mode != SHMRING_MPMC) {
 		unsigned char *consumer = r->base + g->consumer;
 		r->head = (uint64_t *)(void *)consumer;
 		r->taken = (uint64_t *)(void *)(consumer + SHMRING__LINE);
+		if (g->mode == SHMRING_BROADCAST) /* a reader has its own */
+			r->head = r->gates ? &shmring__writer_page(r)->gate
+					   : &shmring__writer_page(r)->bound;
 		r->mask = g->capacity - 8; /* keeps hostile positions aligned */
 		r->lazy = g->capacity / 8;
 		r->fetch_ahead =
@@ -3007,10 +3573,10 @@ shmring__taken(struct shmring *r)
 		return 0;
 	if (shmring__lock(r->fd, F_UNLCK, SHMRING__REPLACER + 1))
 		return -ENOLCK;
-	if (r->geometry.mode == SHMRING_SPSC &&
+	if (r->geometry.mode != SHMRING_MPMC &&
 	    (((roles & SHMRING_PRODUCER) &&
 	      shmring__locked(r->fd, SHMRING__WRITE)) ||
-	     ((roles & SHMRING_CONSUMER) &&
+	     ((roles & SHMRING_CONSUMER) && r->geometry.mode == SHMRING_SPSC &&
 	      shmring__locked(r->fd, SHMRING__READ))))
 		return -EBUSY;
 	return 0;
@@ -3037,6 +3603,11 @@ shmring__join(struct shmring *r, int fd, unsigned roles)
 	if (!error)
 		error = shmring__watch_forks(r);
 	if (!error) {
+		if (r->geometry.mode == SHMRING_BROADCAST) {
+			r->gates = r->gated = !(header.flags & SHMRING_LOSSY);
+			r->checks = !r->gates || header.demote_ms;
+			r->demote = header.demote_ms * INT64_C(1000000);
+		}
 		shmring__set_pointers(r);
 		if (!(roles & SHMRING_OBSERVER)) {
 			if (roles & SHMRING__DECIDED)
@@ -3140,8 +3711,12 @@ shmring__init_header(struct shmring__header *h,
 	memset(h, 0, sizeof(*h));
 	if (config)
 		wish = *config;
-	if (wish.mode > SHMRING_MPMC || wish.roles > SHMRING_OBSERVER ||
-	    wish.permissions > 0777 || wish.flags > 31)
+	if (wish.mode > SHMRING_BROADCAST || wish.roles > SHMRING_OBSERVER ||
+	    wish.permissions > 0777 || wish.flags > 63)
+		return -EDOM;
+	if ((wish.mode != SHMRING_BROADCAST &&
+	     ((wish.flags & SHMRING_LOSSY) || wish.demote_ms)) ||
+	    ((wish.flags & SHMRING_LOSSY) && wish.demote_ms))
 		return -EDOM;
 	if (wish.slots > 1u << 30)
 		return -ERANGE;
@@ -3154,6 +3729,8 @@ shmring__init_header(struct shmring__header *h,
 		g.participants = wish.participants;
 	if (wish.mode == SHMRING_SPSC)
 		g.participants = 2;
+	if (wish.mode == SHMRING_BROADCAST) /* and the writer */
+		g.participants = wish.participants ? wish.participants + 1 : 64;
 	g.page = wish.flags & (SHMRING_HUGE | SHMRING_HUGETLB)
 			 ? UINT64_C(2) << 20
 			 : (uint64_t)sysconf(_SC_PAGESIZE);
@@ -3171,6 +3748,9 @@ shmring__init_header(struct shmring__header *h,
 	h->permissions = wish.permissions ? wish.permissions : 0600;
 	h->flags = wish.flags;
 	h->creator = geteuid();
+	h->features =
+		g.mode == SHMRING_BROADCAST ? SHMRING__FEATURE_BROADCAST : 0;
+	h->demote_ms = wish.demote_ms;
 	h->page = g.page;
 	h->capacity = g.capacity;
 	h->total = g.total;
@@ -3985,7 +4565,7 @@ shmring__note_idle(struct shmring *r, int side, uint64_t position)
 SHMRING__COLD void
 shmring__tell_all_space(struct shmring *r, uint64_t head)
 {
-	if (r->mode == SHMRING_SPSC && r->published != head)
+	if (r->mode != SHMRING_MPMC && r->published != head)
 		shmring__spsc_publish_taken(r, head);
 	else if (SHMRING__LOAD(&r->notice->space, SEQ_CST) & SHMRING__NOTIFY)
 		shmring__notify_space(r); /* W1 */
@@ -4093,6 +4673,8 @@ shmring__look_around(struct shmring *r, int side, int waits_for_claim)
 	r->look_now = 0;
 	if (waits_for_claim && r->mode == SHMRING_MPMC)
 		shmring__watch_claim(r, side, now, sleeps);
+	if (waits_for_claim && r->gates && side == SHMRING__WRITE)
+		shmring__demote(r, now);
 	if (shmring__my_turn(r, now))
 		shmring__recover_all(r);
 }
@@ -4115,6 +4697,15 @@ shmring__unavailable(struct shmring *r, int side)
 		       : -EAGAIN;
 }
 
+/* The engine of a handle; one that is not open has BROADCAST's refusal. */
+SHMRING__HOT uint32_t
+shmring__engine(const struct shmring *r)
+{
+	return r->spsc			 ? SHMRING_SPSC
+	       : r->mode == SHMRING_MPMC ? SHMRING_MPMC
+					 : SHMRING_BROADCAST;
+}
+
 /* Room for a message of size bytes, in the ring. Here and below: a constant
  * mode leaves one engine's code only. */
 SHMRING__HOT int
@@ -4122,17 +4713,20 @@ shmring__reserve(struct shmring *r, uint32_t mode, size_t size,
 		 struct shmring__claim *claim, int lazy, int *tries)
 {
 	int error;
-	if (mode == SHMRING_MPMC && SHMRING__RARELY(!r->canary))
+	if (mode == SHMRING_BROADCAST && SHMRING__RARELY(!r->canary))
 		return -EBADF;
 	if (SHMRING__RARELY(size >= r->canary->send))
 		return shmring__refusal(r, SHMRING__WRITE);
-	if (SHMRING__RARELY(SHMRING__LOAD(&r->notice->attn, ACQUIRE) & /* A8 */
+	if (mode != SHMRING_BROADCAST &&
+	    SHMRING__RARELY(SHMRING__LOAD(&r->notice->attn, ACQUIRE) & /* A8 */
 			    SHMRING__NO_CONSUMER))
 		return -EPIPE;
 	if (mode == SHMRING_SPSC)
 		/* own */
 		error = shmring__spsc_reserve(
 			r, SHMRING__LOAD(r->tail, RELAXED), size, claim, lazy);
+	else if (mode == SHMRING_BROADCAST)
+		error = shmring__broadcast_reserve(r, size, claim, lazy);
 	else
 		error = shmring__mpmc_claim(r, SHMRING__WRITE, 0, claim, tries);
 	return SHMRING__RARELY(error == -EAGAIN)
@@ -4146,7 +4740,7 @@ shmring__commit(struct shmring *r, uint32_t mode,
 		const struct shmring__claim *claim, size_t size)
 {
 	struct shmring__line *mine = r->line[SHMRING__WRITE];
-	if (mode == SHMRING_SPSC) {
+	if (mode != SHMRING_MPMC) {
 		shmring__spsc_commit(r, claim, size);
 	} else {
 		if (SHMRING__RARELY(shmring__mpmc_commit(r, claim, size)))
@@ -4164,6 +4758,10 @@ SHMRING__HOT int
 shmring__acquire_once(struct shmring *r, uint32_t mode,
 		      struct shmring__claim *claim, size_t limit)
 {
+	if (mode == SHMRING_BROADCAST)
+		return SHMRING__RARELY(!r->canary)
+			       ? -EBADF
+			       : shmring__broadcast_acquire(r, claim, limit);
 	return mode == SHMRING_SPSC /* own */
 		       ? shmring__spsc_acquire(r,
 					       SHMRING__LOAD(r->head, RELAXED),
@@ -4182,7 +4780,7 @@ shmring__acquire_or_end(struct shmring *r, struct shmring__claim *claim,
 	 * message may be in hands yet: it is not the end before it was let go;
 	 * or recovered, once we have looked after the dead. */
 	int again = shmring__acquire_once(r, r->mode, claim, limit);
-	if (again != -EAGAIN || r->mode == SHMRING_SPSC)
+	if (again != -EAGAIN || r->mode != SHMRING_MPMC)
 		return again != -EAGAIN ? again : error;
 	/* Nor before all positions are passed: a call passes so many only.
 	 * A9 */
@@ -4215,7 +4813,7 @@ shmring__release(struct shmring *r, uint32_t mode,
 		 const struct shmring__claim *claim)
 {
 	struct shmring__line *mine = r->line[SHMRING__READ];
-	if (mode == SHMRING_SPSC)
+	if (mode != SHMRING_MPMC)
 		shmring__spsc_release(r, shmring__spsc_next(r, claim));
 	else
 		shmring__mpmc_release(r, claim);
@@ -4249,8 +4847,14 @@ SHMRING__HOT int
 shmring__push_unannounced(struct shmring *r, const void *data, size_t size,
 			  int lazy)
 {
-	return r->spsc ? shmring__push_in(r, SHMRING_SPSC, data, size, lazy)
-		       : shmring__push_in(r, SHMRING_MPMC, data, size, lazy);
+	switch (shmring__engine(r)) {
+	case SHMRING_SPSC:
+		return shmring__push_in(r, SHMRING_SPSC, data, size, lazy);
+	case SHMRING_MPMC:
+		return shmring__push_in(r, SHMRING_MPMC, data, size, lazy);
+	default:
+		return shmring__push_in(r, SHMRING_BROADCAST, data, size, lazy);
+	}
 }
 
 SHMRING__HOT ssize_t
@@ -4267,6 +4871,9 @@ shmring__pop_in(struct shmring *r, uint32_t mode, void *buffer, size_t capacity)
 		SHMRING_COPY(buffer, claim.data, capacity);
 	else
 		SHMRING_COPY(buffer, claim.data, claim.size);
+	if (mode == SHMRING_BROADCAST && r->checks &&
+	    SHMRING__RARELY(shmring__overwritten(r, claim.position)))
+		return shmring__lapped(r);
 	shmring__release(r, mode, &claim);
 	return (ssize_t)claim.size;
 }
@@ -4366,9 +4973,15 @@ shmring_push(struct shmring *ring, const void *data, size_t size)
 SHMRING__HOT_SCOPE ssize_t
 shmring_pop(struct shmring *ring, void *buffer, size_t capacity)
 {
-	return ring->spsc
-		       ? shmring__pop_in(ring, SHMRING_SPSC, buffer, capacity)
-		       : shmring__pop_in(ring, SHMRING_MPMC, buffer, capacity);
+	switch (shmring__engine(ring)) {
+	case SHMRING_SPSC:
+		return shmring__pop_in(ring, SHMRING_SPSC, buffer, capacity);
+	case SHMRING_MPMC:
+		return shmring__pop_in(ring, SHMRING_MPMC, buffer, capacity);
+	default:
+		return shmring__pop_in(ring, SHMRING_BROADCAST, buffer,
+				       capacity);
+	}
 }
 
 SHMRING_SCOPE ssize_t
@@ -4389,6 +5002,11 @@ shmring_pop_n(struct shmring *ring, struct iovec *messages, size_t count)
 	if (ring->spsc)
 		count = count != 0;
 	for (; n < count; n++) {
+		/* What we have lost is told of alone. */
+		if (n && ring->checks && /* own */
+		    shmring__overwritten(ring,
+					 SHMRING__LOAD(ring->head, RELAXED)))
+			break;
 		got = shmring_pop(ring, messages[n].iov_base,
 				  messages[n].iov_len);
 		if (got < 0)
@@ -4444,7 +5062,8 @@ shmring__reserve_held(struct shmring *r, size_t size, int lazy)
 			return shmring__null(r, -ENOMEM);
 	}
 	int tries = 0;
-	int error = shmring__reserve(r, !r->spsc, size, claim, lazy, &tries);
+	int error = shmring__reserve(r, shmring__engine(r), size, claim, lazy,
+				     &tries);
 	if (error)
 		return shmring__null(r, error);
 	claim->hold = SHMRING__HELD;
@@ -4537,8 +5156,12 @@ shmring_peek(struct shmring *ring, size_t *size)
 {
 	struct shmring__claim *claim = &ring->held[SHMRING__READ];
 	int error = claim->hold ? shmring__refusal(ring, SHMRING__READ)
-				: shmring__acquire(ring, !ring->spsc, claim,
-						   SIZE_MAX);
+				: shmring__acquire(ring, shmring__engine(ring),
+						   claim, SIZE_MAX);
+	/* Not a length that another message's bytes have told. */
+	if (!error && ring->checks &&
+	    shmring__overwritten(ring, claim->position))
+		error = shmring__lapped(ring);
 	if (SHMRING__RARELY(error)) {
 		*size = 0;
 		return shmring__null(ring, error);
@@ -4555,8 +5178,11 @@ shmring_release(struct shmring *ring)
 	int error = shmring__check_held(ring, SHMRING__READ);
 	if (error)
 		return error;
-	shmring__release(ring, ring->mode, &ring->held[SHMRING__READ]);
+	struct shmring__claim *claim = &ring->held[SHMRING__READ];
 	shmring__clear_held(ring, SHMRING__READ);
+	if (ring->checks && shmring__overwritten(ring, claim->position))
+		return shmring__lapped(ring);
+	shmring__release(ring, ring->mode, claim);
 	return 0;
 }
 
@@ -4829,7 +5455,7 @@ shmring__announce_waiter(struct shmring__waiter *w, int64_t now)
 	/* W2: announced, then the look of the caller */
 	uint32_t before = __atomic_fetch_or(w->word, bits, __ATOMIC_SEQ_CST);
 	uint32_t after = before | bits;
-	if (r->mode == SHMRING_MPMC && (before & SHMRING__CALLS) &&
+	if (r->mode != SHMRING_SPSC && (before & SHMRING__CALLS) &&
 	    !shmring__are_ours(w, before)) {
 		bits |= SHMRING__MORE;
 		/* W2, again */
@@ -4864,6 +5490,10 @@ shmring__sleep_length(const struct shmring__waiter *w, int64_t now)
 		int64_t doubt = shmring__patient_until(r, w->side);
 		until = doubt > now ? shmring__earlier(until, doubt) : until;
 	}
+	if (r->demote && w->side == SHMRING__WRITE && r->idle[w->side].since)
+		until = shmring__earlier(
+			until,
+			shmring__after(r->idle[w->side].since, r->demote));
 	return w->timeout > 0 ? shmring__earlier(until, w->deadline) : until;
 }
 
@@ -4955,10 +5585,14 @@ struct shmring__call { /* one that waits, to be tried again */
 SHMRING__COLD int
 shmring__all_taken(struct shmring *r, uint64_t target)
 {
-	if (shmring__distance(SHMRING__LOAD(r->head, ACQUIRE), target) >= 0)
+	if (r->mode == SHMRING_BROADCAST
+		    ? shmring__slowest(r, target, 0) == target
+		    : shmring__distance(SHMRING__LOAD(r->head, ACQUIRE),
+					target) >= 0)
 		return 0; /* A2, A9 */
-	if (SHMRING__LOAD(&r->notice->attn, ACQUIRE) & SHMRING__NO_CONSUMER)
-		return -EPIPE; /* A8 */
+	if (r->mode != SHMRING_BROADCAST && /* A8 */
+	    (SHMRING__LOAD(&r->notice->attn, ACQUIRE) & SHMRING__NO_CONSUMER))
+		return -EPIPE;
 	if (shmring__is_time(r, &r->idle[SHMRING__WRITE]))
 		shmring__look_around(r, SHMRING__WRITE, 0);
 	return -EAGAIN;
@@ -5116,7 +5750,7 @@ shmring_flush(struct shmring *ring, int64_t timeout_ns)
 	    !ring->line[SHMRING__WRITE])
 		return shmring__refusal(ring, SHMRING__WRITE);
 	call.target = ring->last;
-	if (ring->mode == SHMRING_SPSC)
+	if (ring->mode != SHMRING_MPMC)
 		call.target = SHMRING__LOAD(ring->tail, RELAXED); /* own */
 	int result = shmring__all_taken(ring, call.target);
 	if (result == -EAGAIN)
@@ -5159,11 +5793,36 @@ shmring_position(const struct shmring *ring, unsigned role)
 			     RELAXED);
 }
 
+SHMRING_SCOPE uint64_t
+shmring_lost(const struct shmring *ring)
+{
+	return ring->lost;
+}
+
+SHMRING_SCOPE int
+shmring_seek(struct shmring *ring, uint64_t position)
+{
+	if (!ring->canary || !ring->canary->receive)
+		return shmring__refusal(ring, SHMRING__READ);
+	if (ring->mode != SHMRING_BROADCAST)
+		return -ENOTSUP;
+	uint64_t before = shmring__sequence(ring);
+	struct shmring__mark here = { 0, before };
+	here.position = SHMRING__LOAD(ring->head, RELAXED); /* own */
+	int error = shmring__take_place(ring, position);
+	if (error) /* which we may have left already */
+		shmring__jump(ring, &here);
+	uint64_t now = shmring__sequence(ring);
+	if (shmring__distance(now, before) > 0)
+		shmring__lose(ring, now - before);
+	return error;
+}
+
 SHMRING_SCOPE size_t
 shmring_capacity(const struct shmring *ring)
 {
 	const struct shmring__geometry *g = &ring->geometry;
-	return g->mode == SHMRING_MPMC || !g->stride
+	return g->mode != SHMRING_SPSC || !g->stride
 		       ? g->slots
 		       : (g->capacity - 8) / g->stride;
 }
@@ -5180,6 +5839,20 @@ shmring_length(const struct shmring *ring)
 						   : ring->geometry.capacity;
 	uint64_t length = shmring__distance(tail, head) < 0 ? 0 : tail - head;
 	return length < most ? length : most;
+}
+
+/* What a BROADCAST reader's own head tells. */
+static inline void
+shmring__describe_reader(const struct shmring *r, const struct shmring__line *x,
+			 struct shmring_participant *out)
+{
+	/* hint: both may have moved on */
+	uint64_t head = SHMRING__LOAD(&x->head, RELAXED);
+	uint64_t tail = SHMRING__LOAD(r->tail, RELAXED);
+	uint64_t passed = SHMRING__LOAD(&x->passed, RELAXED);
+	out->popped_bytes = head - passed - out->popped * 8;
+	out->lag = shmring__distance(tail, head) > 0 ? tail - head : 0;
+	out->lost = SHMRING__LOAD(&x->lost, RELAXED); /* hint */
 }
 
 SHMRING_SCOPE int
@@ -5199,13 +5872,15 @@ shmring_participant(const struct shmring *ring, uint32_t index,
 	out->popped = SHMRING__LOAD(&x->popped, RELAXED);
 	out->popped_bytes = SHMRING__LOAD(&x->popped_bytes, RELAXED);
 	/* hint */
-	if (ring->mode == SHMRING_SPSC && index == SHMRING__WRITE)
+	if (ring->mode != SHMRING_MPMC && index == SHMRING__WRITE)
 		out->pushed_bytes =
 			SHMRING__LOAD(ring->tail, RELAXED) - out->pushed * 8;
 	/* hint */
 	if (ring->mode == SHMRING_SPSC && index == SHMRING__READ)
 		out->popped_bytes =
 			SHMRING__LOAD(ring->head, RELAXED) - out->popped * 8;
+	if (ring->mode == SHMRING_BROADCAST && index != SHMRING__WRITE)
+		shmring__describe_reader(ring, x, out);
 	/* hint */
 	out->full = SHMRING__LOAD(&x->full, RELAXED);
 	out->empty = SHMRING__LOAD(&x->empty, RELAXED);
@@ -5302,6 +5977,10 @@ shmring_strerror(int error)
 	case EREMOTE:
 		return "made before a reboot, or on another machine, or where "
 		       "boot_id is another: unlink and recreate it";
+	case ENOBUFS:
+		return "overwritten before it was read (SHMRING_LOSSY, or too "
+		       "slow for too long): shmring_lost() tells how many, the "
+		       "next call goes on at the oldest message";
 	case EOVERFLOW:
 		return "the segment's size is not what its header says: "
 		       "somebody truncated it; recreate it";
