@@ -2397,7 +2397,7 @@ SHMRING__AT(shmring__writer_page, marks, 144);
 SHMRING__AT(shmring__writer_page, mark, 256);
 
 SHMRING__HOT struct shmring__writer_page *
-shmring__writer_page(const struct shmring *r)
+shmring__page_of(const struct shmring *r)
 {
 	return (struct shmring__writer_page *)(void *)r->tail;
 }
@@ -2408,7 +2408,7 @@ shmring__overwritten(const struct shmring *r, uint64_t position)
 {
 	__atomic_thread_fence(__ATOMIC_ACQUIRE); /* A10 */
 	return shmring__distance(/* carried: A10 */
-				 SHMRING__LOAD(&shmring__writer_page(r)->bound,
+				 SHMRING__LOAD(&shmring__page_of(r)->bound,
 					       RELAXED),
 				 position) > 0;
 }
@@ -2420,7 +2420,7 @@ SHMRING__COLD int
 shmring__nearest_mark(const struct shmring *r, uint64_t where, uint64_t floor,
 		      struct shmring__mark *at)
 {
-	struct shmring__writer_page *page = shmring__writer_page(r);
+	struct shmring__writer_page *page = shmring__page_of(r);
 	uint64_t newest = SHMRING__LOAD(&page->marks, ACQUIRE); /* A11 */
 	uint64_t i = newest;
 	for (;; i--) {
@@ -2474,7 +2474,7 @@ shmring__walk(const struct shmring *r, uint64_t where, uint64_t floor,
 SHMRING__COLD int
 shmring__find(const struct shmring *r, uint64_t where, struct shmring__mark *at)
 {
-	struct shmring__writer_page *page = shmring__writer_page(r);
+	struct shmring__writer_page *page = shmring__page_of(r);
 	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
 		/* hint: confirmed at the end */
 		uint64_t bound = SHMRING__LOAD(&page->bound, ACQUIRE);
@@ -2516,7 +2516,7 @@ shmring__jump(struct shmring *r, const struct shmring__mark *to)
 SHMRING__COLD int
 shmring__take_place(struct shmring *r, uint64_t where)
 {
-	struct shmring__writer_page *page = shmring__writer_page(r);
+	struct shmring__writer_page *page = shmring__page_of(r);
 	struct shmring__mark at;
 	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
 		int error = shmring__find(r, where, &at);
@@ -2630,7 +2630,7 @@ shmring__slowest(const struct shmring *r, uint64_t limit, int lazy)
 SHMRING__COLD uint64_t
 shmring__gate(struct shmring *r, uint64_t tail, uint64_t least, int lazy)
 {
-	struct shmring__writer_page *page = shmring__writer_page(r);
+	struct shmring__writer_page *page = shmring__page_of(r);
 	if (shmring__distance(r->gate, least) >= 0)
 		return r->gate;
 	uint64_t ask = tail - least < r->lazy ? tail : least + r->lazy;
@@ -2648,7 +2648,7 @@ shmring__gate(struct shmring *r, uint64_t tail, uint64_t least, int lazy)
 SHMRING__COLD uint64_t
 shmring__bound_for(struct shmring *r, uint64_t tail, uint64_t least)
 {
-	struct shmring__writer_page *page = shmring__writer_page(r);
+	struct shmring__writer_page *page = shmring__page_of(r);
 	uint64_t marks = SHMRING__LOAD(&page->marks, RELAXED); /* own */
 	if (marks - r->oldest > SHMRING__MARKS - 3)
 		r->oldest = marks - (SHMRING__MARKS - 3);
@@ -2667,7 +2667,7 @@ shmring__bound_for(struct shmring *r, uint64_t tail, uint64_t least)
 SHMRING__COLD void
 shmring__set_mark(struct shmring *r, uint64_t tail)
 {
-	struct shmring__writer_page *page = shmring__writer_page(r);
+	struct shmring__writer_page *page = shmring__page_of(r);
 	uint64_t *pushed = &r->line[SHMRING__WRITE]->pushed;
 	uint64_t next = SHMRING__LOAD(&page->marks, RELAXED) + 1; /* own */
 	struct shmring__mark *mark = &page->mark[next % SHMRING__MARKS];
@@ -2684,7 +2684,7 @@ SHMRING__COLD int
 shmring__broadcast_refresh(struct shmring *r, uint64_t tail, uint64_t need,
 			   int lazy)
 {
-	struct shmring__writer_page *page = shmring__writer_page(r);
+	struct shmring__writer_page *page = shmring__page_of(r);
 	uint64_t capacity = r->geometry.capacity;
 	uint64_t part = capacity / SHMRING__PARTS;
 	uint64_t want = need > part ? need : part;
@@ -2762,7 +2762,7 @@ shmring__demote(struct shmring *r, int64_t now)
 SHMRING__COLD int
 shmring__resume_broadcast(struct shmring *r)
 {
-	struct shmring__writer_page *page = shmring__writer_page(r);
+	struct shmring__writer_page *page = shmring__page_of(r);
 	/* carried by A7: our predecessor's line is free */
 	uint64_t marks = SHMRING__LOAD(&page->marks, ACQUIRE);
 	uint64_t bound = SHMRING__LOAD(&page->bound, ACQUIRE);
@@ -3487,8 +3487,8 @@ shmring__set_pointers(struct shmring *r)
 		r->head = (uint64_t *)(void *)consumer;
 		r->taken = (uint64_t *)(void *)(consumer + SHMRING__LINE);
 		if (g->mode == SHMRING_BROADCAST) /* a reader has its own */
-			r->head = r->gates ? &shmring__writer_page(r)->gate
-					   : &shmring__writer_page(r)->bound;
+			r->head = r->gates ? &shmring__page_of(r)->gate
+					   : &shmring__page_of(r)->bound;
 		r->mask = g->capacity - 8; /* keeps hostile positions aligned */
 		r->lazy = g->capacity / 8;
 		r->fetch_ahead =
@@ -6013,7 +6013,8 @@ shmring_strerror(int error)
 	case EOPNOTSUPP:
 		return "not supported: no transparent huge pages for shared "
 		       "memory on this system (SHMRING_HUGE), or no "
-		       "descriptor to pass (fd of a ring with a name)";
+		       "descriptor to pass (fd of a ring with a name), no "
+		       "place to choose (seek: BROADCAST only)";
 	case EISDIR:
 		return "the file system of " SHMRING_DIRECTORY
 		       " has no O_TMPFILE: mount a tmpfs there, or take "
@@ -6040,8 +6041,9 @@ shmring_strerror(int error)
 		       "this call (SHMRING_HUGETLB: memfd only)";
 	case ERANGE:
 		return "out of range: slots at most 2^30 and, in MPMC, at "
-		       "least 2 and twice the participants (1024 at most); "
-		       "slot_size at most 2^30";
+		       "least 2 and twice the participants (1024 at most; "
+		       "BROADCAST: 1023 readers); slot_size at most 2^30; no "
+		       "whole message begins at that position (seek)";
 	case ENAMETOOLONG:
 		return "name longer than 251 bytes";
 	case ELOOP:

@@ -36,6 +36,29 @@ is "$?" 1 "producer ends when its consumer is killed"
 is "$(grep -c 'other side is gone' "$tmp/producer")" 1 "and says why"
 rm -f "/dev/shm$ring"
 
+"$examples/ticker" write "$ring" &
+writer=$!
+$limit "$examples/ticker" lag "$ring" 20000 >"$tmp/lag" 2>&1
+is "$? $(cat "$tmp/lag")" "0 20000 prices in order, some were lost" \
+	"ticker: who lags knows what it lost"
+$limit "$examples/ticker" read "$ring" 1000 >"$tmp/read" 2>&1
+is "$? $(grep -c '^1000 prices in order' "$tmp/read")" "0 1" \
+	"ticker: who comes later reads on"
+kill -9 $writer
+wait $writer 2>/dev/null
+$limit "$examples/ticker" last "$ring" >"$tmp/last" 2>&1
+status=$?
+count=$(sed -n 's/ prices in order$//p' "$tmp/last")
+is "$status $((count >= 4096))" "0 1" \
+	"ticker: the last prices are there after kill -9"
+"$examples/shmring" dump "$ring" >"$tmp/dump" 2>&1
+is "$? $(wc -l <"$tmp/dump")" "0 $count" "shmring dump shows them, too"
+is "$("$examples/shmring" show "$ring" | grep -c 'BROADCAST, lossy')" 1 \
+	"shmring show knows the engine"
+"$examples/shmring" check "$ring" >"$tmp/check" 2>&1
+grep -v 'recover\|died\|dead' "$tmp/check" | sed 's/^/# /'
+rm -f "/dev/shm$ring"
+
 DEMO_INPUT=/etc/services
 [ -s $DEMO_INPUT ] || DEMO_INPUT=/etc/passwd
 $limit examples/demo.sh $DEMO_INPUT >"$tmp/demo" 2>&1
