@@ -407,7 +407,7 @@ engine_word(uint32_t mode)
 static const char *
 engine_of(const struct look *look)
 {
-	static const char *const names[] = { "SPSC", "MPMC", "BROADCAST" };
+	static const char *const names[] = { "SPSC", "MPMC", "CAST" };
 
 	return names[look->header.mode % 3];
 }
