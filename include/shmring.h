@@ -2,10 +2,12 @@
  *
  * shmring.h - move messages between processes through a ring in shared memory
  *
- * One header, nothing behind it but libc and Linux. Two engines, one API:
+ * One header, nothing behind it but libc and Linux. Three engines, one API:
  *   SPSC  one producer, one consumer, messages of any size up to slot_size
  *         packed one behind the other; wait-free.
  *   MPMC  any number of both, fixed slots, first in first out; lock-free.
+ *   BROADCAST  one producer, every reader sees every message; or, lossy, is
+ *         told how many it has lost; wait-free.
  * Any process may be killed or stopped at any instruction: the others go on,
  * and a message whose push returned is delivered. Nobody asleep, no system
  * call; nothing of a peer's is trusted further than its process.
@@ -30,6 +32,7 @@
  *   who uses it       the guarantees below, INTERFACE
  *   who wants SPSC    SHARED LAYOUT, SPSC, PUSH, POP, ZERO COPY
  *   who wants MPMC    ORDERING, MPMC, PARTICIPANTS, DEATH, RECOVERY
+ *   and BROADCAST     SPSC, then its own section
  * Beside them OPERATING SYSTEM, WAKING and WAITING (who sleeps, how long, who
  * wakes whom), LIFE CYCLE (creating, opening, replacing), INSPECTION.
  *
@@ -72,6 +75,17 @@
  *   of tokens adds 2 slots for each participant.
  *   Positions are 64 bit. An MPMC slot counts 2^51 turns: at 100 million
  *   messages a second through 16 slots 11 years; SPSC: 5,000 years of 1 GB/s.
+ *   BROADCAST: a reader, once it is open, gets each message once, in order, and
+ *   nothing is delivered again: what a killed reader had is its own loss. When
+ *   the ring is full, the slowest reader holds the producer, also a stopped
+ *   one; not a dead one, and none for longer than demote_ms, if that is given:
+ *   from then on it may be overwritten. In a lossy ring all may be, and the
+ *   producer never waits. Who was overwritten gets -ENOBUFS once, from pop,
+ *   peek or release, and shmring_lost() is exact; it goes on at the oldest
+ *   message that is whole for certain, which leaves out up to a sixteenth of
+ *   the ring. So release tells whether what was peeked at was whole to the end.
+ *   Without readers pushes go on, and a push never says -EPIPE. A reader writes
+ *   nothing but its own line and the waiters word.
  *   Death is proven, never guessed from time: the kernel has dropped the
  *   participant's lock on the segment and its pid with that start time is
  *   gone. (Across pid namespaces the lock alone decides. A child forked by a
@@ -249,17 +263,19 @@ struct shmring_config { /* zero means the default, for every field */
 	uint32_t mode; /* SHMRING_SPSC */
 	uint32_t slots; /* messages, 1024; rounded up to a power of two */
 	uint32_t slot_size; /* largest message in bytes, 256; to 2^30 */
-	uint32_t participants; /* MPMC handles, min(64, slots / 2); readers */
+	uint32_t participants; /* MPMC: handles, min(64, slots / 2);
+				  BROADCAST: readers, 63 */
 	uint32_t permissions; /* 0600; the umask does not apply */
 	uint32_t flags;
 	uint32_t roles; /* of the creator's own handle, SHMRING_BOTH */
-	uint32_t demote_ms; /* BROADCAST: readers who hold it longer; never */
+	uint32_t demote_ms; /* BROADCAST, not lossy: who holds it for longer
+			       may be overwritten; 0: nobody */
 };
 
 struct shmring_stat { /* counters are those of all handles, ever */
 	uint32_t mode, slots, slot_size, participants;
 	uint32_t producers, consumers; /* attached now */
-	uint64_t length; /* MPMC: messages; SPSC: bytes in use */
+	uint64_t length; /* MPMC: messages; else bytes in use */
 	uint64_t capacity; /* in the same unit */
 	uint64_t pushed, popped;
 	uint64_t pushed_bytes, popped_bytes; /* SPSC: rounded up to 8 each */
@@ -337,7 +353,8 @@ SHMRING_SCOPE int shmring_unlink(const char *name);
  * process; -EBADMSG: the segment was damaged. */
 SHMRING_SCOPE int shmring_push(struct shmring *ring, const void *data,
 			       size_t size);
-/* Copy the next message out. Its length; -EAGAIN: empty; -EPIPE: there were
+/* Copy the next message out. Its length; -EAGAIN: empty; -ENOBUFS: BROADCAST,
+ * messages were overwritten, see shmring_lost; -EPIPE: there were
  * producers, the last is gone, and no message is left, in MPMC not even in the
  * hands of another consumer; -EMSGSIZE: it does not fit and stays; else as
  * push. */
@@ -360,10 +377,11 @@ SHMRING_SCOPE ssize_t shmring_pop_n(struct shmring *ring,
 SHMRING_SCOPE void *shmring_reserve(struct shmring *ring, size_t size);
 SHMRING_SCOPE int shmring_commit(struct shmring *ring, size_t size);
 SHMRING_SCOPE void shmring_abort(struct shmring *ring);
-/* Read in place, until release. One at a time a handle. */
+/* Read in place, until release. One at a time a handle. -ENOBUFS from release
+ * (BROADCAST): the message was overwritten meanwhile. */
 SHMRING_SCOPE const void *shmring_peek(struct shmring *ring, size_t *size);
 SHMRING_SCOPE int shmring_release(struct shmring *ring);
-/* Several in place (SPSC; -ENOTSUP in MPMC, where each claim has one place):
+/* Several in place (SPSC; else -ENOTSUP: in MPMC each claim has one place):
  * the first messages, at most count, those included that were peeked at before
  * and not released. How many; a redelivered one comes alone. Then release_n,
  * for the first of them; what is not released stays, also at the next peek_n.
@@ -394,7 +412,7 @@ SHMRING_SCOPE void *shmring_reserve_wait(struct shmring *ring, size_t size,
 SHMRING_SCOPE const void *shmring_peek_wait(struct shmring *ring, size_t *size,
 					    int64_t timeout_ns);
 /* Rendezvous: wait until consumers have taken all that this handle pushed
- * (SPSC: that was ever pushed). */
+ * (SPSC: that was ever pushed; BROADCAST: every reader that is attached). */
 SHMRING_SCOPE int shmring_flush(struct shmring *ring, int64_t timeout_ns);
 /* How this handle waits: -1 spins for ever, 0 sleeps at once, otherwise
  * spins up to so many ns where that helps (SHMRING_SPIN_NS). */
@@ -2376,8 +2394,10 @@ shmring__mpmc_impatient(struct shmring *r, int side)
  *     back before it is LIVE (R7). Impossible: a newcomer is demoted.
  * ------------------------------------------------------------------------ */
 
+#ifndef SHMRING__MARKS
 #define SHMRING__MARKS 64 /* a power of two */
 #define SHMRING__PARTS 32 /* of the ring, with a mark each; well below MARKS */
+#endif
 
 struct shmring__mark { /* a record starts there */
 	uint64_t position, sequence;

@@ -154,6 +154,22 @@ overtake_a_reader(void)
 	}
 }
 
+/* Nor is the length taken from the bytes of another message. */
+static void
+overtake_a_peek(void)
+{
+	size_t size;
+
+	sent = 0;
+	make(SHMRING_LOSSY, 0);
+	push_more(3);
+	arm(&at_load, shmring__header_at(&reader, 0), 1, lap);
+	ok(!shmring_peek(&reader, &size), "lapped while it peeks");
+	is_int(shmring_error(&reader), -ENOBUFS, "is told at once");
+	goes_on(&reader, "and goes on");
+	leave();
+}
+
 /* (mark) What is found while its mark is replaced is looked for again. */
 static void
 replace_a_mark(void)
@@ -333,6 +349,7 @@ main(void)
 {
 	tap_start();
 	overtake_a_reader();
+	overtake_a_peek();
 	replace_a_mark();
 	join_before_the_look();
 	join_after_the_question();

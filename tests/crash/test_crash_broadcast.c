@@ -449,7 +449,8 @@ main(int argc, char **argv)
 			};
 			faults += try_all_steps(&t);
 		}
-		is_int(faults, 0, "%s: %lu points", operations[i].name, trials);
+		is_int(faults, 0, "broadcast, %s: %lu points, %d failed",
+		       operations[i].name, trials, faults);
 	}
 	return tap_done();
 }
