@@ -2582,6 +2582,18 @@ shmring__lapped(struct shmring *r)
 	return -ENOBUFS;
 }
 
+/* That we have lost so many is to be told by the next call: go back to where we
+ * were, for it to find out. */
+SHMRING__COLD void
+shmring__tell_later(struct shmring *r, uint64_t head, uint64_t count)
+{
+	struct shmring__mark back;
+	back.position = head;
+	back.sequence = shmring__sequence(r) - count;
+	shmring__lose(r, UINT64_C(0) - count);
+	shmring__jump(r, &back);
+}
+
 /* No message for us where we look, or none of which that can be told. */
 SHMRING__COLD int
 shmring__broadcast_unready(struct shmring *r, uint64_t head, uint64_t header)
@@ -5022,13 +5034,12 @@ shmring_pop_n(struct shmring *ring, struct iovec *messages, size_t count)
 	if (ring->spsc)
 		count = count != 0;
 	for (; n < count; n++) {
-		/* What we have lost is told of alone. */
-		if (n && ring->checks && /* own */
-		    shmring__overwritten(ring,
-					 SHMRING__LOAD(ring->head, RELAXED)))
-			break;
+		uint64_t head = SHMRING__LOAD(ring->head, RELAXED); /* own */
+		uint64_t lost = ring->lost;
 		got = shmring_pop(ring, messages[n].iov_base,
 				  messages[n].iov_len);
+		if (SHMRING__RARELY(got == -ENOBUFS && n))
+			shmring__tell_later(ring, head, ring->lost - lost);
 		if (got < 0)
 			break;
 		messages[n].iov_len = (size_t)got;

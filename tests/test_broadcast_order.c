@@ -15,8 +15,10 @@ static struct edge {
 } at_load, at_store;
 static void reach(struct edge *edge, const void *place);
 static int64_t clock_ns = 1;
+static int woken; /* as many as were called at once */
 
 #define SHMRING_NOW() clock_ns
+#define SHMRING_FUTEX_WAKE(word, count) ((void)(word), woken = (count))
 #define __atomic_load_n(place, order) \
 	(reach(&at_load, place), __atomic_load_n(place, order))
 #define __atomic_store_n(place, value, order) \
@@ -170,6 +172,49 @@ overtake_a_peek(void)
 	leave();
 }
 
+/* A batch that is overtaken ends before; of the loss the next call tells. */
+static void
+overtake_a_batch(void)
+{
+	uint64_t number[3] = { 7, 7, 7 };
+	struct iovec io[3];
+
+	sent = 0;
+	make(SHMRING_LOSSY, 0);
+	push_more(3);
+	for (int i = 0; i < 3; i++)
+		io[i] = (struct iovec){ &number[i], 8 };
+	arm(&at_load, shmring__header_at(&reader, 16) + 1, 1, lap);
+	is_int(shmring_pop_n(&reader, io, 3), 1, "one of a batch is whole");
+	is_int(number[0], 0, "the first");
+	is_int(shmring_lost(&reader), 0, "nothing is told yet");
+	is_int(shmring_pop_n(&reader, io, 3), -ENOBUFS, "it is now");
+	is_int(shmring_lost(&reader) + 1, shmring__sequence(&reader),
+	       "exactly");
+	goes_on(&reader, "and it goes on");
+	struct shmring_participant one;
+	shmring_participant(&writer, 0, &one);
+	is_int(one.popped + one.lost, sent, "it adds up");
+	is_int(one.popped_bytes, one.popped * 8, "in bytes, too");
+	leave();
+}
+
+/* The way to the newest leads over records that are overwritten. */
+static void
+overtake_a_walk(void)
+{
+	sent = 0;
+	make(SHMRING_LOSSY, 0);
+	lap();
+	push_more(3);
+	uint64_t mark = page()->mark[page()->marks % SHMRING__MARKS].position;
+	arm(&at_load, shmring__header_at(&reader, mark), 1, lap);
+	is_int(shmring_seek(&reader, SHMRING_NEWEST), 0, "to the newest");
+	came_by(&at_load, "by way of what is being overwritten");
+	is_int(shmring__sequence(&reader), sent, "whose number is right");
+	leave();
+}
+
 /* (mark) What is found while its mark is replaced is looked for again. */
 static void
 replace_a_mark(void)
@@ -209,6 +254,23 @@ join_before_the_look(void)
 	   "one that is guarded");
 	lap();
 	goes_on(&reader, "nothing of which is missed");
+	leave();
+}
+
+/* A place that is gone when it was taken: back to the one before. */
+static void
+seek_in_vain(void)
+{
+	sent = 0;
+	make(0, 0);
+	shmring_close(&reader);
+	push_more(1000);
+	uint64_t place = *writer.tail - 100 * 16;
+	ring_dup(&reader, &writer, SHMRING_CONSUMER);
+	arm(&at_store, reader.head, 1, lap);
+	is_int(shmring_seek(&reader, place), -ERANGE, "it is gone");
+	came_by(&at_store, "since it was taken");
+	goes_on(&reader, "from where it was before, nothing is missed");
 	leave();
 }
 
@@ -344,18 +406,34 @@ demote_the_heir(void)
 	leave();
 }
 
+/* All who wait for a message get it. */
+static void
+wake_all_readers(void)
+{
+	sent = 0;
+	make(0, 0);
+	writer.notice->data = SHMRING__WAITS;
+	push_more(1);
+	is_int(woken, INT_MAX, "a push calls all readers");
+	leave();
+}
+
 int
 main(void)
 {
 	tap_start();
 	overtake_a_reader();
 	overtake_a_peek();
+	overtake_a_batch();
+	overtake_a_walk();
 	replace_a_mark();
 	join_before_the_look();
+	seek_in_vain();
 	join_after_the_question();
 	ask_and_die();
 	die_at_each_store(0, "gated");
 	die_at_each_store(SHMRING_LOSSY, "lossy");
 	demote_the_heir();
+	wake_all_readers();
 	return tap_done();
 }
