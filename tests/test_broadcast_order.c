@@ -15,10 +15,10 @@ static struct edge {
 } at_load, at_store;
 static void reach(struct edge *edge, const void *place);
 static int64_t clock_ns = 1;
-static int woken; /* as many as were called at once */
+static int called; /* as many as were called at once */
 
 #define SHMRING_NOW() clock_ns
-#define SHMRING_FUTEX_WAKE(word, count) ((void)(word), woken = (count))
+#define SHMRING_FUTEX_WAKE(word, count) ((void)(word), called = (count))
 #define __atomic_load_n(place, order) \
 	(reach(&at_load, place), __atomic_load_n(place, order))
 #define __atomic_store_n(place, value, order) \
@@ -414,7 +414,7 @@ wake_all_readers(void)
 	make(0, 0);
 	writer.notice->data = SHMRING__WAITS;
 	push_more(1);
-	is_int(woken, INT_MAX, "a push calls all readers");
+	is_int(called, INT_MAX, "a push calls all readers");
 	leave();
 }
 
