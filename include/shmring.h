@@ -3730,6 +3730,18 @@ shmring__reopen(int fd, unsigned roles)
 	return fd == -ENOENT ? -ENXIO : fd; /* there is no /proc */
 }
 
+/* Modes, roles, flags, permissions that there are, and that go together. */
+SHMRING__COLD int
+shmring__makes_sense(const struct shmring_config *wish)
+{
+	int lossy = (wish->flags & SHMRING_LOSSY) != 0;
+	int demotes = wish->demote_ms != 0;
+	return wish->mode <= SHMRING_BROADCAST &&
+	       wish->roles <= SHMRING_OBSERVER && wish->permissions <= 0777 &&
+	       wish->flags <= 63 &&
+	       lossy + demotes <= (wish->mode == SHMRING_BROADCAST);
+}
+
 /* The caller's wishes with the defaults filled in, as a header. */
 SHMRING__COLD int
 shmring__init_header(struct shmring__header *h,
@@ -3743,12 +3755,7 @@ shmring__init_header(struct shmring__header *h,
 	memset(h, 0, sizeof(*h));
 	if (config)
 		wish = *config;
-	if (wish.mode > SHMRING_BROADCAST || wish.roles > SHMRING_OBSERVER ||
-	    wish.permissions > 0777 || wish.flags > 63)
-		return -EDOM;
-	if ((wish.mode != SHMRING_BROADCAST &&
-	     ((wish.flags & SHMRING_LOSSY) || wish.demote_ms)) ||
-	    ((wish.flags & SHMRING_LOSSY) && wish.demote_ms))
+	if (!shmring__makes_sense(&wish))
 		return -EDOM;
 	if (wish.slots > 1u << 30)
 		return -ERANGE;

@@ -278,6 +278,37 @@ seek_a_message(void)
 	shmring_close(&writer);
 }
 
+static void
+write_into_the_data(void *reader)
+{
+	struct shmring copy;
+
+	CHILD_CHECK(!shmring_dup(&copy, reader, SHMRING_CONSUMER));
+	*(volatile unsigned char *)copy.data = 1;
+}
+
+static void
+write_into_the_writers_page(void *reader)
+{
+	struct shmring copy;
+
+	CHILD_CHECK(!shmring_dup(&copy, reader, SHMRING_CONSUMER));
+	*(volatile uint64_t *)copy.tail = 1;
+}
+
+static void
+only_look(void)
+{
+	struct shmring writer;
+
+	make(&writer, SHMRING_LOSSY, SLOTS, 8);
+	is_int(child_run(write_into_the_data, &writer), -SIGSEGV,
+	       "a reader cannot write into the data");
+	is_int(child_run(write_into_the_writers_page, &writer), -SIGSEGV,
+	       "nor into the writer's page");
+	shmring_close(&writer);
+}
+
 /* ---- death --------------------------------------------------------------- */
 
 static const char *ring_name;
@@ -595,6 +626,7 @@ main(void)
 	differ_from_a_list(SHMRING_LOSSY, "lossy");
 	overwrite_the_oldest();
 	seek_a_message();
+	only_look();
 	outlive_a_reader();
 	demote_a_reader();
 	read_a_flight_recorder();
