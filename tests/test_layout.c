@@ -230,7 +230,7 @@ refuse_the_impossible(void)
 		int error;
 		struct shmring_config config;
 	} bad[] = {
-		{ "no such mode", -EDOM, { .mode = 2 } },
+		{ "no such mode", -EDOM, { .mode = 3 } },
 		{ "slots beyond 2^30", -ERANGE, { .slots = (1u << 30) + 1 } },
 		{ "slot_size beyond 2^30",
 		  -ERANGE,
