@@ -56,8 +56,8 @@ TEST_PROGRAMS := $(patsubst %,$(BUILD)/%,$(basename \
 TESTS ?= $(TEST_PROGRAMS) $(wildcard tests/*.t)
 # For sanitizers and qemu: the ring's own; what needs ptrace, or stacks of its
 # own, is left out.
-RING_TESTS := $(filter-out %/test_adapters %/test_crash %/test_sim,\
-	$(TEST_PROGRAMS))
+RING_TESTS := $(filter-out %/test_adapters %/test_crash \
+	%/test_crash_broadcast %/test_sim,$(TEST_PROGRAMS))
 # One program of all sources; a peer whose library is missing says so itself.
 # Some of these are C++: without its compiler there is no bench.
 BENCH := $(if $(shell command -v $(firstword $(CXX))),$(BUILD)/shmbench)

@@ -34,7 +34,7 @@ import struct
 import sys
 import time
 
-SPSC, MPMC = 0, 1
+SPSC, MPMC, BROADCAST = 0, 1, 2
 PRODUCER, CONSUMER, BOTH, OBSERVER, ANY_OWNER = 1, 2, 3, 4, 8
 PREFAULT, MLOCK, HUGE, HUGETLB, REPLACE, PERSISTENT = 1, 2, 4, 8, 16, 32
 
@@ -58,7 +58,7 @@ class Config(_Struct):
     _fields_ = [
         (name, ctypes.c_uint32)
         for name in ("mode", "slots", "slot_size", "participants")
-        + ("permissions", "flags", "roles")
+        + ("permissions", "flags", "roles", "demote_ms")
     ] + [("spare", _SPARE)]
 
     def __init__(self, **fields):

@@ -2,10 +2,12 @@
  *
  * shmring.h - move messages between processes through a ring in shared memory
  *
- * One header, nothing behind it but libc and Linux. Two engines, one API:
+ * One header, nothing behind it but libc and Linux. Three engines, one API:
  *   SPSC  one producer, one consumer, messages of any size up to slot_size
  *         packed one behind the other; wait-free.
  *   MPMC  any number of both, fixed slots, first in first out; lock-free.
+ *   BROADCAST  one producer, every reader sees every message; or, lossy, is
+ *         told how many it has lost; wait-free.
  * Any process may be killed or stopped at any instruction: the others go on,
  * and a message whose push returned is delivered. Nobody asleep, no system
  * call; nothing of a peer's is trusted further than its process.
@@ -30,6 +32,7 @@
  *   who uses it       the guarantees below, INTERFACE
  *   who wants SPSC    SHARED LAYOUT, SPSC, PUSH, POP, ZERO COPY
  *   who wants MPMC    ORDERING, MPMC, PARTICIPANTS, DEATH, RECOVERY
+ *   and BROADCAST     SPSC, then its own section
  * Beside them OPERATING SYSTEM, WAKING and WAITING (who sleeps, how long, who
  * wakes whom), LIFE CYCLE (creating, opening, replacing), INSPECTION.
  *
@@ -73,6 +76,17 @@
  *   of tokens adds 2 slots for each participant.
  *   Positions are 64 bit. An MPMC slot counts 2^51 turns: at 100 million
  *   messages a second through 16 slots 11 years; SPSC: 5,000 years of 1 GB/s.
+ *   BROADCAST: a reader, once it is open, gets each message once, in order, and
+ *   nothing is delivered again: what a killed reader had is its own loss. When
+ *   the ring is full, the slowest reader holds the producer, also a stopped
+ *   one; not a dead one, and none for longer than demote_ms, if that is given:
+ *   from then on it may be overwritten. In a lossy ring all may be, and the
+ *   producer never waits. Who was overwritten gets -ENOBUFS once, from pop,
+ *   peek or release, and shmring_lost() is exact; it goes on at the oldest
+ *   message that is whole for certain, which leaves out up to a sixteenth of
+ *   the ring. So release tells whether what was peeked at was whole to the end.
+ *   Without readers pushes go on, and a push never says -EPIPE. A reader writes
+ *   nothing but its own line and the waiters word.
  *   Death is proven, never guessed from time: the kernel has dropped the
  *   participant's lock on the segment and its pid with that start time is
  *   gone. (Across pid namespaces the lock alone decides. A child forked by a
@@ -226,6 +240,7 @@ extern "C" {
 /* config.mode */
 #define SHMRING_SPSC 0
 #define SHMRING_MPMC 1
+#define SHMRING_BROADCAST 2 /* see shmring_seek */
 
 /* Roles of a handle; 0 means SHMRING_BOTH. An observer only looks
  * (shmring_stat): it maps the segment read-only and counts as nobody. */
@@ -244,21 +259,25 @@ extern "C" {
 #define SHMRING_HUGETLB 8u /* reserved 2 MiB pages, memfd only; -ENOMEM */
 #define SHMRING_REPLACE 16u /* replace a segment that nobody is attached to */
 #define SHMRING_PERSISTENT 32u /* peers come and go: never -EPIPE */
+#define SHMRING_LOSSY 64u /* BROADCAST: overwrite, whoever has not read it */
 
 struct shmring_config { /* zero means the default, for every field */
 	uint32_t mode; /* SHMRING_SPSC */
 	uint32_t slots; /* messages, 1024; rounded up to a power of two */
 	uint32_t slot_size; /* largest message in bytes, 256; to 2^30 */
-	uint32_t participants; /* MPMC handles, min(64, slots / 2) */
+	uint32_t participants; /* MPMC: handles, min(64, slots / 2);
+				  BROADCAST: readers, 63 */
 	uint32_t permissions; /* 0600; the umask does not apply */
 	uint32_t flags;
 	uint32_t roles; /* of the creator's own handle, SHMRING_BOTH */
+	uint32_t demote_ms; /* BROADCAST, not lossy: who holds it for longer
+			       may be overwritten; 0: nobody */
 };
 
 struct shmring_stat { /* counters are those of all handles, ever */
 	uint32_t mode, slots, slot_size, participants;
 	uint32_t producers, consumers; /* attached now */
-	uint64_t length; /* MPMC: messages; SPSC: bytes in use */
+	uint64_t length; /* MPMC: messages; else bytes in use */
 	uint64_t capacity; /* in the same unit */
 	uint64_t pushed, popped;
 	uint64_t pushed_bytes, popped_bytes; /* SPSC: rounded up to 8 each */
@@ -273,6 +292,7 @@ struct shmring_participant { /* counters go on when a line is taken over */
 	uint32_t dead; /* 1: proven, but not recovered yet */
 	uint32_t waits; /* CONSUMER: for messages, or polls for them; PRODUCER:
 			   for room; 0: does not, or spins */
+	uint64_t lag, lost; /* BROADCAST, a reader: bytes; messages */
 };
 
 struct shmring;
@@ -338,7 +358,8 @@ SHMRING_SCOPE int shmring_unlink(const char *name);
  * process; -EBADMSG: the segment was damaged. */
 SHMRING_SCOPE int shmring_push(struct shmring *ring, const void *data,
 			       size_t size);
-/* Copy the next message out. Its length; -EAGAIN: empty; -EPIPE: there were
+/* Copy the next message out. Its length; -EAGAIN: empty; -ENOBUFS: BROADCAST,
+ * messages were overwritten, see shmring_lost; -EPIPE: there were
  * producers, the last is gone, and no message is left, in MPMC not even in the
  * hands of another consumer; -EMSGSIZE: it does not fit and stays; else as
  * push. */
@@ -361,10 +382,11 @@ SHMRING_SCOPE ssize_t shmring_pop_n(struct shmring *ring,
 SHMRING_SCOPE void *shmring_reserve(struct shmring *ring, size_t size);
 SHMRING_SCOPE int shmring_commit(struct shmring *ring, size_t size);
 SHMRING_SCOPE void shmring_abort(struct shmring *ring);
-/* Read in place, until release. One at a time a handle. */
+/* Read in place, until release. One at a time a handle. -ENOBUFS from release
+ * (BROADCAST): the message was overwritten meanwhile. */
 SHMRING_SCOPE const void *shmring_peek(struct shmring *ring, size_t *size);
 SHMRING_SCOPE int shmring_release(struct shmring *ring);
-/* Several in place (SPSC; -ENOTSUP in MPMC, where each claim has one place):
+/* Several in place (SPSC; else -ENOTSUP: in MPMC each claim has one place):
  * the first messages, at most count, those included that were peeked at before
  * and not released. How many; a redelivered one comes alone. Then release_n,
  * for the first of them; what is not released stays, also at the next peek_n.
@@ -395,7 +417,7 @@ SHMRING_SCOPE void *shmring_reserve_wait(struct shmring *ring, size_t size,
 SHMRING_SCOPE const void *shmring_peek_wait(struct shmring *ring, size_t *size,
 					    int64_t timeout_ns);
 /* Rendezvous: wait until consumers have taken all that this handle pushed
- * (SPSC: that was ever pushed). */
+ * (SPSC: that was ever pushed; BROADCAST: every reader that is attached). */
 SHMRING_SCOPE int shmring_flush(struct shmring *ring, int64_t timeout_ns);
 /* How this handle waits: -1 spins for ever, 0 sleeps at once, otherwise
  * spins up to so many ns where that helps (SHMRING_SPIN_NS). */
@@ -435,6 +457,18 @@ SHMRING_SCOPE int shmring_id(const struct shmring *ring, unsigned char id[16]);
  * a redelivered one keeps its own. 0 if the handle is not open. */
 SHMRING_SCOPE uint64_t shmring_position(const struct shmring *ring,
 					unsigned role);
+/* BROADCAST, a reader: read on at this position, the first message that is
+ * whole for certain (SHMRING_OLDEST), or the next that comes (SHMRING_NEWEST,
+ * as after open). Forward, what is skipped counts as lost. -ERANGE: no message
+ * begins there, or not one that is whole any more; -ENOTSUP: another engine;
+ * -EAGAIN: the writer was faster, again and again; -EBUSY: one is peeked at;
+ * -EPERM: not a reader. */
+#define SHMRING_NEWEST UINT64_MAX
+#define SHMRING_OLDEST (UINT64_MAX - 1)
+SHMRING_SCOPE int shmring_seek(struct shmring *ring, uint64_t position);
+/* BROADCAST, a reader: how many messages this handle has lost, exactly, since
+ * it was opened. */
+SHMRING_SCOPE uint64_t shmring_lost(const struct shmring *ring);
 /* How many messages of slot_size fit at least, if nobody is stopped: see the
  * guarantees. */
 SHMRING_SCOPE size_t shmring_capacity(const struct shmring *ring);
@@ -476,6 +510,8 @@ SHMRING_SCOPE const char *shmring_strerror(int error);
  *   MPMC claim is made            R9 CAS of cursor   A9 cursor
  *   one has come or gone          R10 peers          A10 peers
  *   who interrupts is done        R11 interrupts     A11 interrupts
+ *   bytes are being overwritten   R12 bound, fence   A12 fence, bound
+ *   mark of a record's start      R13 marks          A13 marks
  *   wake-up                       R1/R4, then W1     W2, then A1/A4
  *
  * A relaxed access says why that is enough, in one of four words:
@@ -493,6 +529,7 @@ SHMRING_SCOPE const char *shmring_strerror(int error);
  *   F5  HEAVY, see DOUBT
  *   F6  who interrupts a handle, then loads what it sleeps on; who is about to
  *       sleep, then loads whether it is interrupted
+ *   F7  BROADCAST: who joins, and the writer that asks its readers: (join)
  *   W1, W2  see W
  *
  * W: publish, then load the waiters word (W1); announce oneself in the word,
@@ -561,6 +598,7 @@ shmring__cas(uint64_t *place, uint64_t from, uint64_t to)
  *
  *   control pages   identity, notice, participants          all may write
  *   SPSC: producer page | consumer page | bytes (mapped twice)
+ *   BROADCAST: producer page            | bytes (mapped twice)
  *   MPMC: index page    | states        | slots
  *
  * Lines of different writers are 128 bytes apart (adjacent-line prefetch);
@@ -617,16 +655,19 @@ struct shmring__header {
 	uint64_t pid_namespace; /* the creator's, inode number */
 	unsigned char boot_id[16]; /* of the kernel that made it */
 	uint32_t retired; /* see REPLACING in LIFE CYCLE */
-	uint32_t features; /* what an opener has to know */
+	uint32_t features; /* what an opener has to know: SHMRING__FEATURE_ */
 	unsigned char id[16]; /* of this creation, random */
 	uint64_t looked; /* for the dead, last time: CLOCK_MONOTONIC, ns */
-	uint64_t spare[15]; /* 0 */
+	uint32_t demote_ms; /* BROADCAST */
+	uint32_t zero;
+	uint64_t spare[14]; /* 0 */
 	struct shmring__notice notice;
 };
 
 /* header.features */
-#define SHMRING__ENDLESS 1u /* SHMRING_PERSISTENT: nobody ever was the last */
-#define SHMRING__FEATURES 1u /* all that this header knows */
+#define SHMRING__FEATURE_ENDLESS 1u /* SHMRING_PERSISTENT: nobody is the last */
+#define SHMRING__FEATURE_BROADCAST 2u
+#define SHMRING__FEATURES 3u /* all that this header knows */
 
 #define SHMRING__READ 0 /* side: index of what there is once a direction */
 #define SHMRING__WRITE 1
@@ -651,7 +692,9 @@ struct shmring__line { /* a participant; only its owner writes, but status */
 	uint64_t full, empty, sleeps, wakes;
 	uint64_t hands; /* SPSC reader: messages it may have in hands at once */
 	uint64_t waits; /* as which role its owner waits; 0: it does not */
-	uint64_t spare[14]; /* 0 */
+	/* BROADCAST reader: its position; bytes passed unread; messages lost */
+	uint64_t head, passed, lost;
+	uint64_t spare[11]; /* 0 */
 };
 
 SHMRING__HOT uint32_t
@@ -707,6 +750,7 @@ SHMRING__AT(shmring__header, retired, 104);
 SHMRING__AT(shmring__header, features, 108);
 SHMRING__AT(shmring__header, id, 112);
 SHMRING__AT(shmring__header, looked, 128);
+SHMRING__AT(shmring__header, demote_ms, 136);
 SHMRING__AT(shmring__header, notice, 256);
 SHMRING__AT(shmring__notice, attn, 0);
 SHMRING__AT(shmring__notice, data, 8);
@@ -724,6 +768,9 @@ SHMRING__AT(shmring__line, time_namespace, 56);
 SHMRING__AT(shmring__line, pushed, 64);
 SHMRING__AT(shmring__line, hands, 128);
 SHMRING__AT(shmring__line, waits, 136);
+SHMRING__AT(shmring__line, head, 144);
+SHMRING__AT(shmring__line, passed, 152);
+SHMRING__AT(shmring__line, lost, 160);
 SHMRING__ASSERT(sizeof(struct shmring__notice) == SHMRING__LINE);
 SHMRING__ASSERT(sizeof(struct shmring__header) == 256 + SHMRING__LINE);
 SHMRING__ASSERT(sizeof(struct shmring__line) == 2 * SHMRING__LINE);
@@ -799,6 +846,15 @@ struct shmring { /* private: one participant, in its own memory */
 	 * went on at `resumed`, and may have so many in hands at once */
 	uint64_t resumed, doubtful, hands;
 	uint64_t several; /* SPSC: messages held by peek_n */
+	/* BROADCAST reader: number of the next message, less those popped; it
+	 * holds the writer; what it copied may have been overwritten */
+	uint64_t number, lost;
+	uint32_t gated, checks;
+	/* BROADCAST writer: it may overwrite all before gate; the oldest mark
+	 * of use; it asks the readers; their time, ns */
+	uint64_t gate, oldest;
+	uint32_t gates;
+	int64_t demote;
 	struct shmring__geometry geometry;
 	struct shmring__line *lines;
 	struct shmring__header *header;
@@ -1138,7 +1194,7 @@ shmring__collapse(unsigned char *at, uint64_t length)
  *   calls     means                       goes over to             by
  *   none      nobody sleeps               WAITS                    a waiter
  *   WAITS     one sleeps or is about to   MORE too                 another
- *                                         MORE (SPSC: none)        a waker: who
+ *                                         MORE (else: none)        a waker: who
  *                                         comes now may be called in its place
  *                                         none                     that waiter
  *   MORE      (MPMC) others may sleep     MORE and WAITS           a waiter
@@ -1148,7 +1204,8 @@ shmring__collapse(unsigned char *at, uint64_t length)
  *   PROMPT    beside WAITS: for room, and nothing has moved for    as WAITS
  *             a while. Else room is told of by the eighth, and
  *             who waits for it looks every SHMRING__NAP_NS
- *   WATCHES   every step is waited for: a wake-up calls all        as WAITS
+ *   WATCHES   every step is waited for: a wake-up calls all, as    as WAITS
+ *             it always does in BROADCAST
  *   POLLS     who sleeps in poll or epoll hears a bell, not the    none by a
  *             futex: all of them                                   waker
  *   SLEEPY    is no call, and outlives them: see W under ORDERING
@@ -1211,7 +1268,8 @@ shmring__wake(struct shmring *r, uint32_t *word, int all)
 {
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
 		uint32_t seen = SHMRING__LOAD(word, RELAXED); /* confirmed */
-		int one = !all && !(seen & SHMRING__WATCHES);
+		int one = !all && !(seen & SHMRING__WATCHES) &&
+			  r->mode != SHMRING_BROADCAST;
 		int asleep = all || (seen & SHMRING__CALLS & ~SHMRING__POLLS);
 		uint32_t more = one && asleep && r->mode == SHMRING_MPMC
 					? SHMRING__MORE
@@ -2263,8 +2321,6 @@ SHMRING__HOT int
 shmring__mpmc_acquire(struct shmring *r, struct shmring__claim *claim,
 		      size_t limit)
 {
-	if (SHMRING__RARELY(!r->canary))
-		return -EBADF;
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
 		int error = -EAGAIN;
 		if (SHMRING__RARELY(!r->canary->receive))
@@ -2358,6 +2414,498 @@ shmring__mpmc_impatient(struct shmring *r, int side)
 		    !shmring__cas(r->head, head, head + 1)) /* R9 */
 			return;
 	}
+}
+
+/* ------------------------------------------------------------------------
+ * BROADCAST
+ *
+ * One writer, and every reader sees every message: SPSC's records, and for
+ * each reader a cursor of its own. What follows is only what is new: how a
+ * reader finds the start of a record, and what becomes of one who is slow.
+ *
+ *	bytes   ... old, going | whole: may be read        | free, being filled
+ *	                       bound        mark    mark   tail        credit
+ *	                         gate, the slowest reader: between them
+ *
+ *	word        page      written by   means
+ *	tail        writer's  writer       where the next record goes
+ *	bound       writer's  writer       all before may be overwritten now
+ *	gate        writer's  writer       all before may come to be, without
+ *	                                   another look at the readers (gated)
+ *	mark[]      writer's  writer       starts of records, with their numbers
+ *	head        own line  its reader   where it reads
+ *	intent[0]   own line  its reader   the same, told lazily, as `taken` in
+ *	                                   SPSC; NONE: it has no place yet
+ *	intent[1]   own line  the writer   generation of a reader that was demoted
+ *
+ * The life of a message. The writer may fill up to its credit. When that is
+ * used up, after a part of the ring (SHMRING__PARTS), it marks its tail and
+ * moves bound on, in a lossy ring to the first mark that makes room, in a
+ * gated one no further than gate; only then are the bytes before it touched.
+ * The record is published as in SPSC (R1), and so it is found (A1). Who may
+ * have been lapped copies it first and looks at bound afterwards. If bound has
+ * passed its head, then it goes on at the oldest mark, and the difference of
+ * the numbers, its own and the mark's, is what it has lost. A lossy writer
+ * never reads anything that a reader writes but the waiters word.
+ *
+ * Who dies. A reader: its line is not LIVE any more once that is proven, and
+ * holds nobody. The writer: nothing that it had not published is seen; its
+ * successor goes from the newest mark over all that is published to the end
+ * (shmring__resume_broadcast), which tells it tail, and its number, too.
+ *
+ * THE HARD PLACES, as under MPMC.
+ *
+ * (lapped)  reader                     writer
+ *           load header         A1     bound := b
+ *           copy the payload           release fence             R12
+ *           acquire fence       A12    fill, clear a header
+ *           load bound                 header := size + 1        R1
+ *     If the copy has a byte, or the header, of what was written behind the
+ *     fence, then the load of bound sees b or a later one, which is beyond the
+ *     message: lapped. Impossible: a message that is torn is handed out.
+ * (mark)    reader                     writer
+ *           load marks: n       A13    mark[n + 1 - MARKS] is due
+ *           load mark[i]               release fence             R13
+ *           acquire fence       A13    mark[n + 1] := tail, number
+ *           load marks: m              marks := n + 1            R13
+ *     If a load of mark[i] sees the one that took its place, i + MARKS, then m
+ *     is at least i + MARKS - 1, and it looks anew. Impossible: a position
+ *     with another's number.
+ * (join)    reader                     writer
+ *           taken := p          R3     gate := g
+ *           full fence          F7     full fence                F7
+ *           load gate                  load all lines: the slowest
+ *     If the reader's load misses g, then the writer's see p, and bound stays
+ *     before it. If it sees g > p, it looks for a place anew; that the writer
+ *     may wait for p meanwhile, which is gone, does no harm. Impossible: a
+ *     message that a gated reader was to see is overwritten.
+ * (heir)    A writer may die between its two stores of gate, the first of
+ *     which is a question; so its successor believes bound only, and asks.
+ * (demoted) The writer stores the generation of the reader that it has judged.
+ *     A reader who takes the line since has another one, and takes its word
+ *     back before it is LIVE (R7). Impossible: a newcomer is demoted.
+ * ------------------------------------------------------------------------ */
+
+#ifndef SHMRING__MARKS
+#define SHMRING__MARKS 64 /* a power of two */
+#define SHMRING__PARTS 32 /* of the ring, with a mark each; well below MARKS */
+#endif
+
+struct shmring__mark { /* a record starts there */
+	uint64_t position, sequence;
+};
+
+struct shmring__writer_page { /* only the writer writes */
+	uint64_t tail, spare[15];
+	uint64_t bound, gate;
+	uint64_t marks; /* number of the newest; mark[marks % MARKS] */
+	uint64_t more[13];
+	struct shmring__mark mark[SHMRING__MARKS];
+};
+SHMRING__AT(shmring__writer_page, tail, 0);
+SHMRING__AT(shmring__writer_page, bound, 128);
+SHMRING__AT(shmring__writer_page, gate, 136);
+SHMRING__AT(shmring__writer_page, marks, 144);
+SHMRING__AT(shmring__writer_page, mark, 256);
+
+SHMRING__HOT struct shmring__writer_page *
+shmring__page_of(const struct shmring *r)
+{
+	return (struct shmring__writer_page *)(void *)r->tail;
+}
+
+/* Whether what was read at this position may have been overwritten before. */
+SHMRING__HOT int
+shmring__overwritten(const struct shmring *r, uint64_t position)
+{
+	__atomic_thread_fence(__ATOMIC_ACQUIRE); /* A12 */
+	return shmring__distance(/* carried: A12 */
+				 SHMRING__LOAD(&shmring__page_of(r)->bound,
+					       RELAXED),
+				 position) > 0;
+}
+
+/* The start of a record from which to look for `where`: the newest mark not
+ * behind it, or, for SHMRING_OLDEST, the oldest that is not before floor. 0:
+ * it was replaced meanwhile. */
+SHMRING__COLD int
+shmring__nearest_mark(const struct shmring *r, uint64_t where, uint64_t floor,
+		      struct shmring__mark *at)
+{
+	struct shmring__writer_page *page = shmring__page_of(r);
+	uint64_t newest = SHMRING__LOAD(&page->marks, ACQUIRE); /* A13 */
+	uint64_t i = newest;
+	for (;; i--) {
+		struct shmring__mark *mark = &page->mark[i % SHMRING__MARKS];
+		struct shmring__mark m;
+		/* carried: A13 */
+		m.position = SHMRING__LOAD(&mark->position, RELAXED);
+		m.sequence = SHMRING__LOAD(&mark->sequence, RELAXED);
+		if (i != newest && shmring__distance(m.position, floor) < 0)
+			break;
+		*at = m;
+		if (where != SHMRING_OLDEST &&
+		    (where == SHMRING_NEWEST ||
+		     shmring__distance(m.position, where) <= 0))
+			break;
+		if (!i || newest - i == SHMRING__MARKS - 3)
+			break;
+	}
+	__atomic_thread_fence(__ATOMIC_ACQUIRE); /* A13 */
+	/* carried: A13 */
+	return SHMRING__LOAD(&page->marks, RELAXED) - i < SHMRING__MARKS - 1;
+}
+
+/* From one record to the next, to `where`: to the first that is not before
+ * floor, if that is SHMRING_OLDEST. -ERANGE: none begins there; -EBADMSG: what
+ * stands there is no header, or not any more. */
+SHMRING__COLD int
+shmring__walk(const struct shmring *r, uint64_t where, uint64_t floor,
+	      struct shmring__mark *at)
+{
+	uint64_t start = at->position;
+	uint64_t end = where == SHMRING_OLDEST ? floor : where;
+	while (at->position - start < r->geometry.capacity) {
+		if (where != SHMRING_NEWEST &&
+		    shmring__distance(at->position, end) >= 0)
+			break;
+		uint64_t header = SHMRING__LOAD(
+			shmring__header_at(r, at->position), ACQUIRE); /* A1 */
+		if (!header)
+			break;
+		if (header - 1 > r->geometry.slot_size)
+			return -EBADMSG;
+		at->position += shmring__record_size(header - 1);
+		at->sequence++;
+	}
+	return where < SHMRING_OLDEST && at->position != where ? -ERANGE : 0;
+}
+
+/* Where to read on: a record, or the end, and its number. It was whole when we
+ * looked. -ERANGE: none that is whole begins there. */
+SHMRING__COLD int
+shmring__find(const struct shmring *r, uint64_t where, struct shmring__mark *at)
+{
+	struct shmring__writer_page *page = shmring__page_of(r);
+	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
+		/* hint: confirmed at the end */
+		uint64_t bound = SHMRING__LOAD(&page->bound, ACQUIRE);
+		uint64_t floor = bound;
+		if (r->gated) /* hint: confirmed by F7 */
+			floor = SHMRING__LOAD(&page->gate, ACQUIRE);
+		if (shmring__distance(floor, bound) < 0)
+			floor = bound;
+		if (where < SHMRING_OLDEST &&
+		    shmring__distance(where, floor) < 0)
+			return -ERANGE;
+		if (!shmring__nearest_mark(
+			    r, where, where == SHMRING_OLDEST ? floor : bound,
+			    at))
+			continue;
+		uint64_t start = at->position;
+		int error = shmring__walk(r, where, floor, at);
+		if (!shmring__overwritten(r, start))
+			return error;
+	}
+	return -EAGAIN;
+}
+
+/* Read on there. */
+SHMRING__COLD void
+shmring__jump(struct shmring *r, const struct shmring__mark *to)
+{
+	struct shmring__line *x = r->line[SHMRING__READ];
+	uint64_t from = SHMRING__LOAD(r->head, RELAXED); /* own */
+	uint64_t popped = SHMRING__LOAD(&x->popped, RELAXED); /* own */
+	shmring__count(&x->passed, to->position - from);
+	SHMRING__STORE(r->head, to->position, RELEASE); /* R2 */
+	r->number = to->sequence - popped;
+	shmring__spsc_publish_taken(r, to->position);
+}
+
+/* Take our place, at the newest message, the oldest whole one, or a position.
+ * See (join): from here on we miss nothing. */
+SHMRING__COLD int
+shmring__take_place(struct shmring *r, uint64_t where)
+{
+	struct shmring__writer_page *page = shmring__page_of(r);
+	struct shmring__mark at;
+	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
+		int error = shmring__find(r, where, &at);
+		if (error)
+			return error;
+		shmring__jump(r, &at);
+		__atomic_thread_fence(__ATOMIC_SEQ_CST); /* F7 */
+		if (!r->gated || /* carried: F7 */
+		    shmring__distance(SHMRING__LOAD(&page->gate, RELAXED),
+				      at.position) <= 0)
+			return 0;
+	}
+	return -EAGAIN;
+}
+
+/* The number of the next message to read. */
+static inline uint64_t
+shmring__sequence(const struct shmring *r)
+{
+	/* own */
+	return r->number +
+	       SHMRING__LOAD(&r->line[SHMRING__READ]->popped, RELAXED);
+}
+
+static inline void
+shmring__lose(struct shmring *r, uint64_t count)
+{
+	r->lost += count;
+	shmring__count(&r->line[SHMRING__READ]->lost, count);
+}
+
+/* We were lapped: go on at the oldest message that is whole. */
+SHMRING__COLD int
+shmring__lapped(struct shmring *r)
+{
+	struct shmring__mark at;
+	r->gated = 0; /* if it ever was, we have been demoted */
+	int error = shmring__find(r, SHMRING_OLDEST, &at);
+	if (error)
+		return error == -EBADMSG ? shmring__poison(r) : error;
+	shmring__lose(r, at.sequence - shmring__sequence(r));
+	shmring__jump(r, &at);
+	return -ENOBUFS;
+}
+
+/* That we have lost so many is to be told by the next call: go back to where we
+ * were, for it to find out. */
+SHMRING__COLD void
+shmring__tell_later(struct shmring *r, uint64_t head, uint64_t count)
+{
+	struct shmring__mark back;
+	back.position = head;
+	back.sequence = shmring__sequence(r) - count;
+	shmring__lose(r, UINT64_C(0) - count);
+	shmring__jump(r, &back);
+}
+
+/* No message for us where we look, or none of which that can be told. */
+SHMRING__COLD int
+shmring__broadcast_unready(struct shmring *r, uint64_t head, uint64_t header)
+{
+	if (!r->canary->receive)
+		return shmring__refusal(r, SHMRING__READ);
+	if (r->checks && shmring__overwritten(r, head))
+		return shmring__lapped(r);
+	if (!header)
+		return -EAGAIN;
+	return header - 1 > r->geometry.slot_size ? shmring__poison(r)
+						  : -EMSGSIZE;
+}
+
+SHMRING__HOT int
+shmring__broadcast_acquire(struct shmring *r, struct shmring__claim *claim,
+			   size_t limit)
+{
+	uint64_t head = SHMRING__LOAD(r->head, RELAXED); /* own */
+	uint64_t *place = shmring__header_at(r, head);
+	uint64_t header = SHMRING__LOAD(place, ACQUIRE); /* A1 */
+	if (SHMRING__RARELY(header - 1 >= r->canary->receive ||
+			    header - 1 > limit))
+		return shmring__broadcast_unready(r, head, header);
+	claim->position = head;
+	claim->size = header - 1;
+	claim->data = (unsigned char *)(place + 1);
+	return 0;
+}
+
+/* Whether the reader whose status this is has been demoted. */
+SHMRING__HOT int
+shmring__demoted(const struct shmring__line *x, uint64_t status)
+{
+	/* own (the writer's): others show it only */
+	return SHMRING__LOAD(&x->intent[SHMRING__WRITE], RELAXED) ==
+	       status >> 16;
+}
+
+/* How far all who hold the writer have come, but no further than limit. Lazy:
+ * by what they have told. */
+SHMRING__COLD uint64_t
+shmring__slowest(const struct shmring *r, uint64_t limit, int lazy)
+{
+	for (uint32_t i = 0; i < r->geometry.participants; i++) {
+		const struct shmring__line *x = &r->lines[i];
+		uint64_t status = SHMRING__LOAD(&x->status, ACQUIRE); /* A7 */
+		if (shmring__state_of(status) != SHMRING__LIVE ||
+		    !(shmring__roles_of(status) & SHMRING_CONSUMER) ||
+		    shmring__demoted(x, status))
+			continue;
+		/* A3 */
+		uint64_t p = SHMRING__LOAD(&x->intent[SHMRING__READ], ACQUIRE);
+		if (p == SHMRING__NONE)
+			continue; /* it has no place yet: see (join) */
+		if (!lazy)
+			p = SHMRING__LOAD(&x->head, ACQUIRE); /* A2 */
+		if (shmring__distance(p, limit) < 0)
+			limit = p;
+	}
+	return limit;
+}
+
+/* Bound shall move to `least`: how far may it? Readers are asked for an eighth
+ * of the ring beyond that at once. */
+SHMRING__COLD uint64_t
+shmring__gate(struct shmring *r, uint64_t tail, uint64_t least, int lazy)
+{
+	struct shmring__writer_page *page = shmring__page_of(r);
+	if (shmring__distance(r->gate, least) >= 0)
+		return r->gate;
+	uint64_t ask = tail - least < r->lazy ? tail : least + r->lazy;
+	SHMRING__STORE(&page->gate, ask, RELAXED); /* own */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* F7 */
+	uint64_t gate = shmring__slowest(r, ask, lazy);
+	/* One who joins may show a place that is gone. */
+	if (shmring__distance(gate, r->gate) > 0)
+		r->gate = gate;
+	SHMRING__STORE(&page->gate, r->gate, RELEASE); /* own */
+	return r->gate;
+}
+
+/* The first mark that is not before `least`, or the tail. */
+SHMRING__COLD uint64_t
+shmring__bound_for(struct shmring *r, uint64_t tail, uint64_t least)
+{
+	struct shmring__writer_page *page = shmring__page_of(r);
+	uint64_t marks = SHMRING__LOAD(&page->marks, RELAXED); /* own */
+	if (marks - r->oldest > SHMRING__MARKS - 3)
+		r->oldest = marks - (SHMRING__MARKS - 3);
+	for (; r->oldest <= marks; r->oldest++) {
+		/* own */
+		uint64_t position = SHMRING__LOAD(
+			&page->mark[r->oldest % SHMRING__MARKS].position,
+			RELAXED);
+		if (shmring__distance(position, least) >= 0)
+			return position;
+	}
+	return tail;
+}
+
+/* A record will start at tail. */
+SHMRING__COLD void
+shmring__set_mark(struct shmring *r, uint64_t tail)
+{
+	struct shmring__writer_page *page = shmring__page_of(r);
+	uint64_t *pushed = &r->line[SHMRING__WRITE]->pushed;
+	uint64_t next = SHMRING__LOAD(&page->marks, RELAXED) + 1; /* own */
+	struct shmring__mark *mark = &page->mark[next % SHMRING__MARKS];
+	__atomic_thread_fence(__ATOMIC_RELEASE); /* R13 */
+	/* carried: R13; own */
+	SHMRING__STORE(&mark->position, tail, RELAXED);
+	SHMRING__STORE(&mark->sequence, SHMRING__LOAD(pushed, RELAXED),
+		       RELAXED);
+	SHMRING__STORE(&page->marks, next, RELEASE); /* R13 */
+}
+
+/* The credit is used up: mark this part of the ring and get the next. */
+SHMRING__COLD int
+shmring__broadcast_refresh(struct shmring *r, uint64_t tail, uint64_t need,
+			   int lazy)
+{
+	struct shmring__writer_page *page = shmring__page_of(r);
+	uint64_t capacity = r->geometry.capacity;
+	uint64_t part = capacity / SHMRING__PARTS;
+	uint64_t want = need > part ? need : part;
+	/* own */
+	uint64_t bound = SHMRING__LOAD(&page->bound, RELAXED);
+	uint64_t newest = SHMRING__LOAD(&page->marks, RELAXED);
+	newest = SHMRING__LOAD(&page->mark[newest % SHMRING__MARKS].position,
+			       RELAXED);
+	uint64_t to = bound;
+	if (bound + capacity - tail < want) {
+		to = shmring__bound_for(r, tail, tail + want - capacity);
+		if (r->gates) {
+			uint64_t gate = shmring__gate(r, tail, to, lazy);
+			if (shmring__distance(gate, to) < 0)
+				to = gate;
+			if (shmring__distance(to, bound) < 0)
+				to = bound;
+			if (to + capacity - tail < need)
+				return -EAGAIN;
+		}
+	}
+	/* Whatever bound is, a record's start is known behind it. */
+	if (tail - newest >= part || shmring__distance(newest, to) < 0)
+		shmring__set_mark(r, tail);
+	SHMRING__STORE(&page->bound, to, RELAXED); /* carried: R12 */
+	__atomic_thread_fence(__ATOMIC_RELEASE); /* R12 */
+	r->credit = to + capacity - tail < want ? to + capacity : tail + want;
+	return 0;
+}
+
+/* Room at tail for a message of size bytes. */
+SHMRING__HOT int
+shmring__broadcast_reserve(struct shmring *r, size_t size,
+			   struct shmring__claim *claim, int lazy)
+{
+	uint64_t tail = SHMRING__LOAD(r->tail, RELAXED); /* own */
+	uint64_t need = shmring__record_size(size) + 8; /* as in SPSC */
+	if (SHMRING__RARELY(r->credit - tail < need)) {
+		int error = shmring__broadcast_refresh(r, tail, need, lazy);
+		if (error)
+			return error;
+	}
+	claim->position = tail;
+	claim->data = (unsigned char *)(shmring__header_at(r, tail) + 1);
+	return 0;
+}
+
+/* The writer has waited at the same position since idle.since. Demote who
+ * holds it, if that is for longer than the ring allows. */
+SHMRING__COLD void
+shmring__demote(struct shmring *r, int64_t now)
+{
+	struct shmring__idle *idle = &r->idle[SHMRING__WRITE];
+	if (!idle->since)
+		idle->since = now;
+	if (!r->demote || now < shmring__after(idle->since, r->demote))
+		return;
+	for (uint32_t i = 0; i < r->geometry.participants; i++) {
+		struct shmring__line *x = &r->lines[i];
+		uint64_t status = SHMRING__LOAD(&x->status, ACQUIRE); /* A7 */
+		if (shmring__state_of(status) == SHMRING__LIVE &&
+		    (shmring__roles_of(status) & SHMRING_CONSUMER) && /* A3 */
+		    SHMRING__LOAD(&x->intent[SHMRING__READ], ACQUIRE) !=
+			    SHMRING__NONE && /* A2 */
+		    shmring__distance(SHMRING__LOAD(&x->head, ACQUIRE),
+				      r->gate) <= 0)
+			/* own: see (demoted) */
+			SHMRING__STORE(&x->intent[SHMRING__WRITE], status >> 16,
+				       RELAXED);
+	}
+}
+
+/* A successor writes on behind all that is published, however far its
+ * predecessor came with tail and its count. */
+SHMRING__COLD int
+shmring__resume_broadcast(struct shmring *r)
+{
+	struct shmring__writer_page *page = shmring__page_of(r);
+	/* carried by A7: our predecessor's line is free */
+	uint64_t marks = SHMRING__LOAD(&page->marks, ACQUIRE);
+	uint64_t bound = SHMRING__LOAD(&page->bound, ACQUIRE);
+	struct shmring__mark *newest = &page->mark[marks % SHMRING__MARKS];
+	struct shmring__mark end;
+	/* carried by A7 */
+	end.position = SHMRING__LOAD(&newest->position, RELAXED);
+	end.sequence = SHMRING__LOAD(&newest->sequence, RELAXED);
+	int error = shmring__walk(r, SHMRING_NEWEST, 0, &end);
+	if (error || end.position - bound > r->geometry.capacity)
+		return -EBADMSG;
+	SHMRING__STORE(r->tail, end.position, RELEASE); /* own */
+	/* own */
+	SHMRING__STORE(&r->lines[SHMRING__WRITE].pushed, end.sequence, RELAXED);
+	r->credit = end.position;
+	r->gate = bound; /* see (heir) */
+	r->oldest =
+		marks < SHMRING__MARKS - 3 ? 0 : marks - (SHMRING__MARKS - 3);
+	return 0;
 }
 
 /* ------------------------------------------------------------------------
@@ -2528,6 +3076,8 @@ shmring__reclaim_line(struct shmring *r, uint32_t i, uint64_t status)
 		return 0;
 	shmring__note_absent(r);
 	shmring__tell_peers(r);
+	if (r->mode == SHMRING_BROADCAST)
+		shmring__wake(r, &r->notice->space, 1); /* it held the writer */
 	return 1;
 }
 
@@ -2719,6 +3269,34 @@ shmring__attach_spsc(struct shmring *r, uint32_t roles)
 	return error;
 }
 
+/* BROADCAST: the writer's line is as in SPSC, all others are readers'. */
+SHMRING__COLD int
+shmring__attach_broadcast(struct shmring *r, uint32_t roles)
+{
+	int error = 0;
+	if (roles & SHMRING_PRODUCER) {
+		error = shmring__lock_line(r, SHMRING__WRITE);
+		if (error)
+			return error;
+		error = shmring__resume_broadcast(r);
+		if (error) {
+			shmring__unlock_line(r, SHMRING__WRITE);
+			return error;
+		}
+		shmring__take_line(r, SHMRING__WRITE, SHMRING_PRODUCER);
+	}
+	if (!(roles & SHMRING_CONSUMER))
+		return 0;
+	for (uint32_t i = 0; i < r->geometry.participants; i++)
+		if (i != SHMRING__WRITE && shmring__lock_line(r, i) == 0) {
+			shmring__take_line(r, i, SHMRING_CONSUMER);
+			r->head = &r->lines[i].head;
+			r->taken = &r->lines[i].intent[SHMRING__READ];
+			return shmring__take_place(r, SHMRING_NEWEST);
+		}
+	return -EUSERS;
+}
+
 /* Find a line for each role; MPMC takes any, for both. */
 SHMRING__COLD int
 shmring__attach(struct shmring *r)
@@ -2726,6 +3304,8 @@ shmring__attach(struct shmring *r)
 	uint32_t roles = r->roles & SHMRING_BOTH;
 	if (r->mode == SHMRING_SPSC)
 		return shmring__attach_spsc(r, roles);
+	if (r->mode == SHMRING_BROADCAST)
+		return shmring__attach_broadcast(r, roles);
 	/* register */
 	r->fenced = shmring__os(SYS_membarrier,
 				SHMRING__MEMBARRIER_REGISTER_GLOBAL_EXPEDITED,
@@ -2745,7 +3325,7 @@ SHMRING__COLD void
 shmring__arrive(struct shmring *r)
 {
 	uint64_t had = 0, no = 0;
-	int ends = !(r->features & SHMRING__ENDLESS);
+	int ends = !(r->features & SHMRING__FEATURE_ENDLESS);
 	if (ends && r->line[SHMRING__WRITE]) {
 		had |= SHMRING__HAD_PRODUCER;
 		no |= SHMRING__NO_PRODUCER;
@@ -2839,6 +3419,19 @@ shmring__lay_out(struct shmring__geometry *g)
 		g->data = g->consumer + g->page;
 		/* 8: the header after the last record is cleared, too */
 		g->capacity = shmring__power_of_two(slots * g->stride + 8);
+		if (g->capacity < g->page)
+			g->capacity = g->page;
+	} else if (g->mode == SHMRING_BROADCAST && g->participants >= 2 &&
+		   g->participants <= 1024) {
+		g->consumer = 0;
+		g->states = 0;
+		g->data = g->index + g->page;
+		/* So many are whole although up to two parts of the ring, and
+		 * two messages, are given up before they are overwritten. */
+		g->capacity = shmring__power_of_two(
+			((slots + 2) * g->stride + 8) * SHMRING__PARTS /
+				(SHMRING__PARTS - 2) +
+			1);
 		if (g->capacity < g->page)
 			g->capacity = g->page;
 	} else if (g->mode == SHMRING_MPMC && g->participants >= 1 &&
@@ -2944,23 +3537,24 @@ shmring__map_all(struct shmring *r, uint32_t flags)
 	int all = observer ? PROT_READ : PROT_READ | PROT_WRITE;
 	int writer = r->roles & SHMRING_PRODUCER ? all : PROT_READ;
 	int reader = r->roles & SHMRING_CONSUMER ? all : PROT_READ;
-	int mirrored = g->mode == SHMRING_SPSC;
+	int mirrored = g->mode != SHMRING_MPMC;
 	const struct {
 		uint64_t at, length, offset;
 		int protection;
 	} parts[] = {
 		{ 0, mirrored ? g->index : g->total, 0, all },
 		{ g->index, g->page, g->index, writer },
-		{ g->consumer, g->page, g->consumer, reader },
 		{ g->data, g->capacity, g->data, writer },
 		{ g->total, g->capacity, g->data, writer }, /* once more */
+		{ g->consumer, g->page, g->consumer, reader }, /* SPSC only */
 	};
+	int count = !mirrored ? 1 : g->mode == SHMRING_SPSC ? 5 : 4;
 	int error = 0;
 	r->mapped = g->total + (mirrored ? g->capacity : 0);
 	r->base = shmring__reserve_pages(r->mapped, g->page, &r->reserved);
 	if (!r->base)
 		return -ENOMEM;
-	for (int i = 0; !error && i < (mirrored ? 5 : 1); i++) {
+	for (int i = 0; !error && i < count; i++) {
 		long at = shmring__mmap(r->base + parts[i].at, parts[i].length,
 					parts[i].protection,
 					MAP_SHARED | MAP_FIXED | populate,
@@ -3030,10 +3624,13 @@ shmring__set_pointers(struct shmring *r)
 		r->length_bits = SHMRING__LENGTH_BITS;
 	r->length_mask = (UINT64_C(1) << r->length_bits) - 1;
 	r->tail = (uint64_t *)(void *)index;
-	if (g->mode == SHMRING_SPSC) {
+	if (g->mode != SHMRING_MPMC) {
 		unsigned char *consumer = r->base + g->consumer;
 		r->head = (uint64_t *)(void *)consumer;
 		r->taken = (uint64_t *)(void *)(consumer + SHMRING__LINE);
+		if (g->mode == SHMRING_BROADCAST) /* a reader has its own */
+			r->head = r->gates ? &shmring__page_of(r)->gate
+					   : &shmring__page_of(r)->bound;
 		r->mask = g->capacity - 8; /* keeps hostile positions aligned */
 		r->lazy = g->capacity / 8;
 		r->fetch_ahead =
@@ -3118,10 +3715,10 @@ shmring__taken(struct shmring *r)
 		return 0;
 	if (shmring__lock(r->fd, F_UNLCK, SHMRING__REPLACER + 1))
 		return -ENOLCK;
-	if (r->geometry.mode == SHMRING_SPSC &&
+	if (r->geometry.mode != SHMRING_MPMC &&
 	    (((roles & SHMRING_PRODUCER) &&
 	      shmring__locked(r->fd, SHMRING__WRITE)) ||
-	     ((roles & SHMRING_CONSUMER) &&
+	     ((roles & SHMRING_CONSUMER) && r->geometry.mode == SHMRING_SPSC &&
 	      shmring__locked(r->fd, SHMRING__READ))))
 		return -EBUSY;
 	return 0;
@@ -3148,6 +3745,11 @@ shmring__join(struct shmring *r, int fd, unsigned roles)
 	if (!error)
 		error = shmring__watch_forks(r);
 	if (!error) {
+		if (r->geometry.mode == SHMRING_BROADCAST) {
+			r->gates = r->gated = !(header.flags & SHMRING_LOSSY);
+			r->checks = !r->gates || header.demote_ms;
+			r->demote = header.demote_ms * INT64_C(1000000);
+		}
 		shmring__set_pointers(r);
 		if (!(roles & SHMRING_OBSERVER)) {
 			if (roles & SHMRING__DECIDED)
@@ -3238,6 +3840,18 @@ shmring__reopen(int fd, unsigned roles)
 	return fd == -ENOENT ? -ENXIO : fd; /* there is no /proc */
 }
 
+/* Modes, roles, flags, permissions that there are, and that go together. */
+SHMRING__COLD int
+shmring__makes_sense(const struct shmring_config *wish)
+{
+	int lossy = (wish->flags & SHMRING_LOSSY) != 0;
+	int demotes = wish->demote_ms != 0;
+	return wish->mode <= SHMRING_BROADCAST &&
+	       wish->roles <= SHMRING_OBSERVER && wish->permissions <= 0777 &&
+	       wish->flags <= 127 &&
+	       lossy + demotes <= (wish->mode == SHMRING_BROADCAST);
+}
+
 /* The caller's wishes with the defaults filled in, as a header. */
 SHMRING__COLD int
 shmring__init_header(struct shmring__header *h,
@@ -3251,8 +3865,7 @@ shmring__init_header(struct shmring__header *h,
 	memset(h, 0, sizeof(*h));
 	if (config)
 		wish = *config;
-	if (wish.mode > SHMRING_MPMC || wish.roles > SHMRING_OBSERVER ||
-	    wish.permissions > 0777 || wish.flags > 63)
+	if (!shmring__makes_sense(&wish))
 		return -EDOM;
 	if (wish.slots > 1u << 30)
 		return -ERANGE;
@@ -3265,6 +3878,8 @@ shmring__init_header(struct shmring__header *h,
 		g.participants = wish.participants;
 	if (wish.mode == SHMRING_SPSC)
 		g.participants = 2;
+	if (wish.mode == SHMRING_BROADCAST) /* and the writer */
+		g.participants = wish.participants ? wish.participants + 1 : 64;
 	g.page = wish.flags & (SHMRING_HUGE | SHMRING_HUGETLB)
 			 ? UINT64_C(2) << 20
 			 : (uint64_t)sysconf(_SC_PAGESIZE);
@@ -3282,8 +3897,11 @@ shmring__init_header(struct shmring__header *h,
 	h->permissions = wish.permissions ? wish.permissions : 0600;
 	h->flags = wish.flags;
 	if (wish.flags & SHMRING_PERSISTENT)
-		h->features = SHMRING__ENDLESS;
+		h->features |= SHMRING__FEATURE_ENDLESS;
+	if (g.mode == SHMRING_BROADCAST)
+		h->features |= SHMRING__FEATURE_BROADCAST;
 	h->creator = geteuid();
+	h->demote_ms = wish.demote_ms;
 	h->page = g.page;
 	h->capacity = g.capacity;
 	h->total = g.total;
@@ -4105,7 +4723,7 @@ shmring__note_idle(struct shmring *r, int side, uint64_t position)
 SHMRING__COLD void
 shmring__tell_all_space(struct shmring *r, uint64_t head)
 {
-	if (r->mode == SHMRING_SPSC && r->published != head)
+	if (r->mode != SHMRING_MPMC && r->published != head)
 		shmring__spsc_publish_taken(r, head);
 	else if (SHMRING__LOAD(&r->notice->space, SEQ_CST) & SHMRING__NOTIFY)
 		shmring__notify_space(r); /* W1 */
@@ -4213,6 +4831,8 @@ shmring__look_around(struct shmring *r, int side, int waits_for_claim)
 	r->look_now = 0;
 	if (waits_for_claim && r->mode == SHMRING_MPMC)
 		shmring__watch_claim(r, side, now, sleeps);
+	if (waits_for_claim && r->gates && side == SHMRING__WRITE)
+		shmring__demote(r, now);
 	if (shmring__my_turn(r, now))
 		shmring__recover_all(r);
 }
@@ -4235,6 +4855,15 @@ shmring__unavailable(struct shmring *r, int side)
 		       : -EAGAIN;
 }
 
+/* The engine of a handle; one that is not open has BROADCAST's refusal. */
+SHMRING__HOT uint32_t
+shmring__engine(const struct shmring *r)
+{
+	return r->spsc			 ? SHMRING_SPSC
+	       : r->mode == SHMRING_MPMC ? SHMRING_MPMC
+					 : SHMRING_BROADCAST;
+}
+
 /* Room for a message of size bytes, in the ring. Here and below: a constant
  * mode leaves one engine's code only. */
 SHMRING__HOT int
@@ -4242,17 +4871,20 @@ shmring__reserve(struct shmring *r, uint32_t mode, size_t size,
 		 struct shmring__claim *claim, int lazy, int *tries)
 {
 	int error;
-	if (mode == SHMRING_MPMC && SHMRING__RARELY(!r->canary))
+	if (mode == SHMRING_BROADCAST && SHMRING__RARELY(!r->canary))
 		return -EBADF;
 	if (SHMRING__RARELY(size >= r->canary->send))
 		return shmring__refusal(r, SHMRING__WRITE);
-	if (SHMRING__RARELY(SHMRING__LOAD(&r->notice->attn, ACQUIRE) & /* A8 */
+	if (mode != SHMRING_BROADCAST &&
+	    SHMRING__RARELY(SHMRING__LOAD(&r->notice->attn, ACQUIRE) & /* A8 */
 			    SHMRING__NO_CONSUMER))
 		return -EPIPE;
 	if (mode == SHMRING_SPSC)
 		/* own */
 		error = shmring__spsc_reserve(
 			r, SHMRING__LOAD(r->tail, RELAXED), size, claim, lazy);
+	else if (mode == SHMRING_BROADCAST)
+		error = shmring__broadcast_reserve(r, size, claim, lazy);
 	else
 		error = shmring__mpmc_claim(r, SHMRING__WRITE, 0, claim, tries);
 	return SHMRING__RARELY(error == -EAGAIN)
@@ -4266,7 +4898,7 @@ shmring__commit(struct shmring *r, uint32_t mode,
 		const struct shmring__claim *claim, size_t size)
 {
 	struct shmring__line *mine = r->line[SHMRING__WRITE];
-	if (mode == SHMRING_SPSC) {
+	if (mode != SHMRING_MPMC) {
 		shmring__spsc_commit(r, claim, size);
 	} else {
 		if (SHMRING__RARELY(shmring__mpmc_commit(r, claim, size)))
@@ -4284,6 +4916,10 @@ SHMRING__HOT int
 shmring__acquire_once(struct shmring *r, uint32_t mode,
 		      struct shmring__claim *claim, size_t limit)
 {
+	if (mode == SHMRING_BROADCAST)
+		return SHMRING__RARELY(!r->canary)
+			       ? -EBADF
+			       : shmring__broadcast_acquire(r, claim, limit);
 	return mode == SHMRING_SPSC /* own */
 		       ? shmring__spsc_acquire(r,
 					       SHMRING__LOAD(r->head, RELAXED),
@@ -4302,7 +4938,7 @@ shmring__acquire_or_end(struct shmring *r, struct shmring__claim *claim,
 	 * message may be in hands yet: it is not the end before it was let go;
 	 * or recovered, once we have looked after the dead. */
 	int again = shmring__acquire_once(r, r->mode, claim, limit);
-	if (again != -EAGAIN || r->mode == SHMRING_SPSC)
+	if (again != -EAGAIN || r->mode != SHMRING_MPMC)
 		return again != -EAGAIN ? again : error;
 	/* Nor before all positions are passed: a call passes so many only.
 	 * A9 */
@@ -4335,7 +4971,7 @@ shmring__release(struct shmring *r, uint32_t mode,
 		 const struct shmring__claim *claim)
 {
 	struct shmring__line *mine = r->line[SHMRING__READ];
-	if (mode == SHMRING_SPSC)
+	if (mode != SHMRING_MPMC)
 		shmring__spsc_release(r, shmring__spsc_next(r, claim));
 	else
 		shmring__mpmc_release(r, claim);
@@ -4369,8 +5005,14 @@ SHMRING__HOT int
 shmring__push_unannounced(struct shmring *r, const void *data, size_t size,
 			  int lazy)
 {
-	return r->spsc ? shmring__push_in(r, SHMRING_SPSC, data, size, lazy)
-		       : shmring__push_in(r, SHMRING_MPMC, data, size, lazy);
+	switch (shmring__engine(r)) {
+	case SHMRING_SPSC:
+		return shmring__push_in(r, SHMRING_SPSC, data, size, lazy);
+	case SHMRING_MPMC:
+		return shmring__push_in(r, SHMRING_MPMC, data, size, lazy);
+	default:
+		return shmring__push_in(r, SHMRING_BROADCAST, data, size, lazy);
+	}
 }
 
 SHMRING__HOT ssize_t
@@ -4387,6 +5029,9 @@ shmring__pop_in(struct shmring *r, uint32_t mode, void *buffer, size_t capacity)
 		SHMRING_COPY(buffer, claim.data, capacity);
 	else
 		SHMRING_COPY(buffer, claim.data, claim.size);
+	if (mode == SHMRING_BROADCAST && r->checks &&
+	    SHMRING__RARELY(shmring__overwritten(r, claim.position)))
+		return shmring__lapped(r);
 	shmring__release(r, mode, &claim);
 	return (ssize_t)claim.size;
 }
@@ -4486,9 +5131,15 @@ shmring_push(struct shmring *ring, const void *data, size_t size)
 SHMRING__HOT_SCOPE ssize_t
 shmring_pop(struct shmring *ring, void *buffer, size_t capacity)
 {
-	return ring->spsc
-		       ? shmring__pop_in(ring, SHMRING_SPSC, buffer, capacity)
-		       : shmring__pop_in(ring, SHMRING_MPMC, buffer, capacity);
+	switch (shmring__engine(ring)) {
+	case SHMRING_SPSC:
+		return shmring__pop_in(ring, SHMRING_SPSC, buffer, capacity);
+	case SHMRING_MPMC:
+		return shmring__pop_in(ring, SHMRING_MPMC, buffer, capacity);
+	default:
+		return shmring__pop_in(ring, SHMRING_BROADCAST, buffer,
+				       capacity);
+	}
 }
 
 SHMRING_SCOPE ssize_t
@@ -4508,9 +5159,16 @@ shmring_pop_n(struct shmring *ring, struct iovec *messages, size_t count)
 	 * not more: head would move for each. */
 	if (ring->spsc)
 		count = count != 0;
+	if (!ring->canary)
+		return -EBADF;
 	for (; n < count; n++) {
+		uint64_t head = 0, lost = ring->lost;
+		if (ring->mode == SHMRING_BROADCAST)
+			head = SHMRING__LOAD(ring->head, RELAXED); /* own */
 		got = shmring_pop(ring, messages[n].iov_base,
 				  messages[n].iov_len);
+		if (SHMRING__RARELY(got == -ENOBUFS && n))
+			shmring__tell_later(ring, head, ring->lost - lost);
 		if (got < 0)
 			break;
 		messages[n].iov_len = (size_t)got;
@@ -4564,7 +5222,8 @@ shmring__reserve_held(struct shmring *r, size_t size, int lazy)
 			return shmring__null(r, -ENOMEM);
 	}
 	int tries = 0;
-	int error = shmring__reserve(r, !r->spsc, size, claim, lazy, &tries);
+	int error = shmring__reserve(r, shmring__engine(r), size, claim, lazy,
+				     &tries);
 	if (error)
 		return shmring__null(r, error);
 	claim->hold = SHMRING__HELD;
@@ -4657,8 +5316,12 @@ shmring_peek(struct shmring *ring, size_t *size)
 {
 	struct shmring__claim *claim = &ring->held[SHMRING__READ];
 	int error = claim->hold ? shmring__refusal(ring, SHMRING__READ)
-				: shmring__acquire(ring, !ring->spsc, claim,
-						   SIZE_MAX);
+				: shmring__acquire(ring, shmring__engine(ring),
+						   claim, SIZE_MAX);
+	/* Not a length that another message's bytes have told. */
+	if (!error && ring->checks &&
+	    shmring__overwritten(ring, claim->position))
+		error = shmring__lapped(ring);
 	if (SHMRING__RARELY(error)) {
 		*size = 0;
 		return shmring__null(ring, error);
@@ -4675,8 +5338,11 @@ shmring_release(struct shmring *ring)
 	int error = shmring__check_held(ring, SHMRING__READ);
 	if (error)
 		return error;
-	shmring__release(ring, ring->mode, &ring->held[SHMRING__READ]);
+	struct shmring__claim *claim = &ring->held[SHMRING__READ];
 	shmring__clear_held(ring, SHMRING__READ);
+	if (ring->checks && shmring__overwritten(ring, claim->position))
+		return shmring__lapped(ring);
+	shmring__release(ring, ring->mode, claim);
 	return 0;
 }
 
@@ -4950,7 +5616,7 @@ shmring__announce_waiter(struct shmring__waiter *w, int64_t now)
 	/* W2: announced, then the look of the caller */
 	uint32_t before = __atomic_fetch_or(w->word, bits, __ATOMIC_SEQ_CST);
 	uint32_t after = before | bits;
-	if (r->mode == SHMRING_MPMC && (before & SHMRING__CALLS) &&
+	if (r->mode != SHMRING_SPSC && (before & SHMRING__CALLS) &&
 	    !shmring__are_ours(w, before)) {
 		bits |= SHMRING__MORE;
 		/* W2, again */
@@ -4989,6 +5655,10 @@ shmring__sleep_length(const struct shmring__waiter *w, int64_t now)
 		int64_t doubt = shmring__patient_until(r, w->side);
 		until = doubt > now ? shmring__earlier(until, doubt) : until;
 	}
+	if (r->demote && w->side == SHMRING__WRITE && r->idle[w->side].since)
+		until = shmring__earlier(
+			until,
+			shmring__after(r->idle[w->side].since, r->demote));
 	return w->timeout > 0 ? shmring__earlier(until, w->deadline) : until;
 }
 
@@ -5096,10 +5766,14 @@ struct shmring__call { /* one that waits, to be tried again */
 SHMRING__COLD int
 shmring__all_taken(struct shmring *r, uint64_t target)
 {
-	if (shmring__distance(SHMRING__LOAD(r->head, ACQUIRE), target) >= 0)
+	if (r->mode == SHMRING_BROADCAST
+		    ? shmring__slowest(r, target, 0) == target
+		    : shmring__distance(SHMRING__LOAD(r->head, ACQUIRE),
+					target) >= 0)
 		return 0; /* A2, A9 */
-	if (SHMRING__LOAD(&r->notice->attn, ACQUIRE) & SHMRING__NO_CONSUMER)
-		return -EPIPE; /* A8 */
+	if (r->mode != SHMRING_BROADCAST && /* A8 */
+	    (SHMRING__LOAD(&r->notice->attn, ACQUIRE) & SHMRING__NO_CONSUMER))
+		return -EPIPE;
 	if (shmring__is_time(r, &r->idle[SHMRING__WRITE]))
 		shmring__look_around(r, SHMRING__WRITE, 0);
 	return -EAGAIN;
@@ -5290,7 +5964,7 @@ shmring_flush(struct shmring *ring, int64_t timeout_ns)
 	    !ring->line[SHMRING__WRITE])
 		return shmring__refusal(ring, SHMRING__WRITE);
 	call.target = ring->last;
-	if (ring->mode == SHMRING_SPSC)
+	if (ring->mode != SHMRING_MPMC)
 		call.target = SHMRING__LOAD(ring->tail, RELAXED); /* own */
 	int result = shmring__all_taken(ring, call.target);
 	if (result == -EAGAIN)
@@ -5409,11 +6083,36 @@ shmring_position(const struct shmring *ring, unsigned role)
 			     RELAXED);
 }
 
+SHMRING_SCOPE uint64_t
+shmring_lost(const struct shmring *ring)
+{
+	return ring->lost;
+}
+
+SHMRING_SCOPE int
+shmring_seek(struct shmring *ring, uint64_t position)
+{
+	if (!ring->canary || !ring->canary->receive)
+		return shmring__refusal(ring, SHMRING__READ);
+	if (ring->mode != SHMRING_BROADCAST)
+		return -ENOTSUP;
+	uint64_t before = shmring__sequence(ring);
+	struct shmring__mark here = { 0, before };
+	here.position = SHMRING__LOAD(ring->head, RELAXED); /* own */
+	int error = shmring__take_place(ring, position);
+	if (error) /* which we may have left already */
+		shmring__jump(ring, &here);
+	uint64_t now = shmring__sequence(ring);
+	if (shmring__distance(now, before) > 0)
+		shmring__lose(ring, now - before);
+	return error;
+}
+
 SHMRING_SCOPE size_t
 shmring_capacity(const struct shmring *ring)
 {
 	const struct shmring__geometry *g = &ring->geometry;
-	return g->mode == SHMRING_MPMC || !g->stride
+	return g->mode != SHMRING_SPSC || !g->stride
 		       ? g->slots
 		       : (g->capacity - 8) / g->stride;
 }
@@ -5430,6 +6129,20 @@ shmring_length(const struct shmring *ring)
 						   : ring->geometry.capacity;
 	uint64_t length = shmring__distance(tail, head) < 0 ? 0 : tail - head;
 	return length < most ? length : most;
+}
+
+/* What a BROADCAST reader's own head tells. */
+static inline void
+shmring__describe_reader(const struct shmring *r, const struct shmring__line *x,
+			 struct shmring_participant *out)
+{
+	/* hint: both may have moved on */
+	uint64_t head = SHMRING__LOAD(&x->head, RELAXED);
+	uint64_t tail = SHMRING__LOAD(r->tail, RELAXED);
+	uint64_t passed = SHMRING__LOAD(&x->passed, RELAXED);
+	out->popped_bytes = head - passed - out->popped * 8;
+	out->lag = shmring__distance(tail, head) > 0 ? tail - head : 0;
+	out->lost = SHMRING__LOAD(&x->lost, RELAXED); /* hint */
 }
 
 /* What a line tells, without a system call. */
@@ -5450,13 +6163,15 @@ shmring__read_line(const struct shmring *ring, uint32_t index,
 	out->popped = SHMRING__LOAD(&x->popped, RELAXED);
 	out->popped_bytes = SHMRING__LOAD(&x->popped_bytes, RELAXED);
 	/* hint */
-	if (ring->mode == SHMRING_SPSC && index == SHMRING__WRITE)
+	if (ring->mode != SHMRING_MPMC && index == SHMRING__WRITE)
 		out->pushed_bytes =
 			SHMRING__LOAD(ring->tail, RELAXED) - out->pushed * 8;
 	/* hint */
 	if (ring->mode == SHMRING_SPSC && index == SHMRING__READ)
 		out->popped_bytes =
 			SHMRING__LOAD(ring->head, RELAXED) - out->popped * 8;
+	if (ring->mode == SHMRING_BROADCAST && index != SHMRING__WRITE)
+		shmring__describe_reader(ring, x, out);
 	/* hint */
 	out->full = SHMRING__LOAD(&x->full, RELAXED);
 	out->empty = SHMRING__LOAD(&x->empty, RELAXED);
@@ -5572,6 +6287,10 @@ shmring_strerror(int error)
 	case EREMOTE:
 		return "made before a reboot, or on another machine, or where "
 		       "boot_id is another: unlink and recreate it";
+	case ENOBUFS:
+		return "overwritten before it was read (SHMRING_LOSSY, or too "
+		       "slow for too long): shmring_lost() tells how many, the "
+		       "next call goes on at the oldest message";
 	case EOVERFLOW:
 		return "the segment's size is not what its header says: "
 		       "somebody truncated it; recreate it";
@@ -5604,7 +6323,8 @@ shmring_strerror(int error)
 	case EOPNOTSUPP:
 		return "not supported: no transparent huge pages for shared "
 		       "memory on this system (SHMRING_HUGE), or no "
-		       "descriptor to pass (fd of a ring with a name)";
+		       "descriptor to pass (fd of a ring with a name), no "
+		       "place to choose (seek: BROADCAST only)";
 	case EISDIR:
 		return "the file system of " SHMRING_DIRECTORY
 		       " has no O_TMPFILE: mount a tmpfs there, or take "
@@ -5631,8 +6351,9 @@ shmring_strerror(int error)
 		       "this call (SHMRING_HUGETLB: memfd only)";
 	case ERANGE:
 		return "out of range: slots at most 2^30 and, in MPMC, at "
-		       "least 2 and twice the participants (1024 at most); "
-		       "slot_size at most 2^30";
+		       "least 2 and twice the participants (1024 at most; "
+		       "BROADCAST: 1023 readers); slot_size at most 2^30; no "
+		       "whole message begins at that position (seek)";
 	case ENAMETOOLONG:
 		return "name longer than 251 bytes";
 	case ELOOP:

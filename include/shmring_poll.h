@@ -94,10 +94,12 @@ shmring__readable(const struct shmring *r)
 	uint64_t attn = SHMRING__LOAD(&r->notice->attn, ACQUIRE); /* A8 */
 	/* own in SPSC, in MPMC a hint */
 	uint64_t head = SHMRING__LOAD(r->head, RELAXED);
-	if (r->spsc)
+	if (r->mode != SHMRING_MPMC)
 		return (attn & SHMRING__NO_PRODUCER) ||
 		       SHMRING__LOAD(shmring__header_at(r, head), ACQUIRE) !=
-			       0; /* A1 */
+			       0 || /* A1 */
+		       (r->mode == SHMRING_BROADCAST &&
+			shmring__overwritten(r, head)); /* so we are told */
 	if ((attn & SHMRING__ORPHAN) ||
 	    SHMRING__LOAD(shmring__phase_word(r, head), ACQUIRE) >>
 		    r->length_bits >= /* A4 */
@@ -115,12 +117,16 @@ shmring__writable(const struct shmring *r)
 	uint64_t attn = SHMRING__LOAD(&r->notice->attn, ACQUIRE); /* A8 */
 	/* own in SPSC, in MPMC a hint */
 	uint64_t tail = SHMRING__LOAD(r->tail, RELAXED);
-	if (attn & SHMRING__NO_CONSUMER)
+	if ((attn & SHMRING__NO_CONSUMER) && r->mode != SHMRING_BROADCAST)
 		return 1;
-	if (r->spsc) {
-		uint64_t used = tail - SHMRING__LOAD(r->head, ACQUIRE); /* A2 */
-		return r->geometry.capacity - used >=
-		       shmring__record_size(r->geometry.slot_size) + 8;
+	if (r->mode != SHMRING_MPMC) {
+		uint64_t need = shmring__record_size(r->geometry.slot_size) + 8;
+		uint64_t taken = tail;
+		if (r->spsc)
+			taken = SHMRING__LOAD(r->head, ACQUIRE); /* A2 */
+		else if (r->gates)
+			taken = shmring__slowest(r, tail, 0);
+		return r->geometry.capacity - (tail - taken) >= need;
 	}
 	return SHMRING__LOAD(shmring__phase_word(r, tail), ACQUIRE) >>
 	       r->length_bits >= /* A4 */

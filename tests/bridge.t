@@ -285,7 +285,7 @@ finish producer 0 "and all was taken"
 stop TERM out in
 
 # The server is gone for a while: they wait, and come back by themselves. (Not
-# with a full stream: a killed nats-server 2.9.10 removes its oldest messages.)
+# with a full stream: killed then, nats-server 2.9.10 was seen to lose some.)
 a=$ring-gone-a
 b=$ring-gone-b
 produce "$a" spsc 100 0 64

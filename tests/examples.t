@@ -43,7 +43,7 @@ daemon_start()
 }
 daemon_has() # COUNT messages taken, as the ring's own counter says
 {
-	"$examples/shmring" show "$ring-daemon" | grep -q "popped *$1\\b"
+	"$tools/shmring" show "$ring-daemon" | grep -q "popped *$1\\b"
 }
 daemon_stop()
 {
@@ -81,6 +81,29 @@ kill -9 $consumer
 wait $producer
 is "$?" 1 "producer ends when its consumer is killed"
 is "$(grep -c 'other side is gone' "$tmp/producer")" 1 "and says why"
+rm -f "/dev/shm$ring"
+
+"$examples/ticker" write "$ring" &
+writer=$!
+$limit "$examples/ticker" lag "$ring" 20000 >"$tmp/lag" 2>&1
+is "$? $(cat "$tmp/lag")" "0 20000 prices in order, some were lost" \
+	"ticker: who lags knows what it lost"
+$limit "$examples/ticker" read "$ring" 1000 >"$tmp/read" 2>&1
+is "$? $(grep -c '^1000 prices in order' "$tmp/read")" "0 1" \
+	"ticker: who comes later reads on"
+kill -9 $writer
+wait $writer 2>/dev/null
+$limit "$examples/ticker" last "$ring" >"$tmp/last" 2>&1
+status=$?
+count=$(sed -n 's/ prices in order$//p' "$tmp/last")
+is "$status $((count >= 4096))" "0 1" \
+	"ticker: the last prices are there after kill -9"
+"$tools/shmring" dump "$ring" >"$tmp/dump" 2>&1
+is "$? $(wc -l <"$tmp/dump")" "0 $count" "shmring dump shows them, too"
+is "$("$tools/shmring" show "$ring" | grep -c 'BROADCAST, lossy')" 1 \
+	"shmring show knows the engine"
+is "$("$tools/shmring" check "$ring" | grep -c damaged)" 0 \
+	"shmring check finds nothing damaged"
 rm -f "/dev/shm$ring"
 
 DEMO_INPUT=/etc/services

@@ -14,7 +14,7 @@
 /* Only what hangs takes so long; the slowest machine does not. */
 #define GENEROUS (30 * 1000 * MILLISECOND)
 
-static const char *const mode_name[] = { "SPSC", "MPMC" };
+static const char *const mode_name[] = { "SPSC", "MPMC", "BROADCAST" };
 
 /* A ring without a name that this process both writes and reads. */
 TAP_FUNCTION void

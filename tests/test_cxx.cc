@@ -124,5 +124,6 @@ main()
 	tap_start();
 	carry_strings(SHMRING_SPSC);
 	carry_strings(SHMRING_MPMC);
+	carry_strings(SHMRING_BROADCAST);
 	return tap_done();
 }

@@ -179,6 +179,56 @@ pop_damage(void)
 }
 
 static int
+make_broadcast(uint32_t flags, uint32_t demote_ms)
+{
+	struct shmring_config config = { .mode = SHMRING_BROADCAST,
+					 .slots = 4,
+					 .slot_size = 8,
+					 .flags = flags,
+					 .demote_ms = demote_ms };
+
+	return shmring_create_memfd(&other, &config);
+}
+
+static int
+pop_overwritten(void)
+{
+	int error = make_broadcast(SHMRING_LOSSY, 0);
+
+	for (int i = 0; i < 10000 && !error; i++)
+		error = push_number(&other, 1);
+	return error ? error : (int)shmring_pop(&other, &number, 8);
+}
+
+static int
+seek_nowhere(void)
+{
+	int error = make_broadcast(0, 0);
+
+	return error ? error : shmring_seek(&other, 4096);
+}
+
+static int
+seek_elsewhere(void)
+{
+	int error = shmring_dup(&other, &ring, SHMRING_CONSUMER);
+
+	return error ? error : shmring_seek(&other, SHMRING_OLDEST);
+}
+
+static int
+create_lossy_and_demoting(void)
+{
+	return make_broadcast(SHMRING_LOSSY, 1);
+}
+
+static int
+create_lossy_spsc(void)
+{
+	return make(SHMRING_LOSSY, 0);
+}
+
+static int
 commit_nothing(void)
 {
 	return shmring_commit(&ring, 1);
@@ -516,6 +566,11 @@ static const struct row {
 	{ "pop_wait, signal", -EINTR, pop_signalled, "signal" },
 	{ "wait_peer, observer", -EDOM, wait_for_observer, "role" },
 	{ "pop, damaged", -EBADMSG, pop_damage, "damaged" },
+	{ "pop, overwritten", -ENOBUFS, pop_overwritten, "shmring_lost" },
+	{ "seek, no message", -ERANGE, seek_nowhere, "(seek)" },
+	{ "seek, SPSC", -ENOTSUP, seek_elsewhere, "BROADCAST" },
+	{ "create, lossy, demote", -EDOM, create_lossy_and_demoting, "flag" },
+	{ "create, lossy SPSC", -EDOM, create_lossy_spsc, "flag" },
 	{ "commit, nothing", -EINVAL, commit_nothing, "need a reserve" },
 	{ "fd, of a name", -ENOTSUP, pass_named, "no descriptor to pass" },
 	{ "create, taken", -EEXIST, create_taken, "name is taken" },

@@ -62,6 +62,9 @@ static const struct {
 	FIELD(shmring__line, wakes, 120, 8),
 	FIELD(shmring__line, hands, 128, 8),
 	FIELD(shmring__line, waits, 136, 8),
+	FIELD(shmring__line, head, 144, 8),
+	FIELD(shmring__line, passed, 152, 8),
+	FIELD(shmring__line, lost, 160, 8),
 };
 
 static void
@@ -232,7 +235,7 @@ refuse_the_impossible(void)
 		int error;
 		struct shmring_config config;
 	} bad[] = {
-		{ "no such mode", -EDOM, { .mode = 2 } },
+		{ "no such mode", -EDOM, { .mode = 3 } },
 		{ "slots beyond 2^30", -ERANGE, { .slots = (1u << 30) + 1 } },
 		{ "slot_size beyond 2^30",
 		  -ERANGE,

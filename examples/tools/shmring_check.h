@@ -237,9 +237,9 @@ check_attn(struct findings *f, const struct look *look)
 			      "its end was cut short; shmring recover %s",
 			      sides[i].name, look->name);
 	}
-	if (look->ring.mode == SHMRING_SPSC &&
+	if (look->ring.mode != SHMRING_MPMC &&
 	    (attn & (SHMRING__DOUBT | SHMRING__ORPHAN)))
-		found(f, "attn speaks of doubt or orphans, which an SPSC ring "
+		found(f, "attn speaks of doubt or orphans, which such a ring "
 			 "has not: damaged");
 }
 
@@ -303,6 +303,33 @@ check_chain(struct findings *f, struct look *look)
 		found(f, "the producer was killed between a message and its "
 			 "note of it: harmless, the next one goes on behind "
 			 "it");
+}
+
+/* ---- BROADCAST: the writer's page, and the records behind its mark ---- */
+
+static void
+check_marks(struct findings *f, struct look *look)
+{
+	const struct shmring *r = &look->ring;
+	const struct shmring__writer_page *page = shmring__page_of(r);
+	struct shmring__mark end;
+	uint64_t tail, bound, newest;
+	int error;
+
+	newest = SHMRING__LOAD(&page->marks, ACQUIRE);
+	end = page->mark[newest % SHMRING__MARKS];
+	tail = SHMRING__LOAD(&page->tail, ACQUIRE);
+	error = shmring__walk(r, SHMRING_NEWEST, 0, &end);
+	bound = SHMRING__LOAD(&page->bound, ACQUIRE);
+	if (tail - bound > r->geometry.capacity)
+		found(f,
+		      "tail %" PRIu64 ", but the bytes before %" PRIu64
+		      " may be overwritten: damaged; remove the ring",
+		      tail, bound);
+	if (error || shmring__distance(end.position, tail) < 0)
+		found(f,
+		      "no chain of records leads from the newest mark to the "
+		      "tail: damaged; remove the ring");
 }
 
 /* ---- MPMC: slots ---- */
@@ -423,6 +450,8 @@ check_mapped(struct look *look)
 	check_attn(f, look);
 	if (look->ring.mode == SHMRING_SPSC)
 		check_chain(f, look);
+	else if (look->ring.mode == SHMRING_BROADCAST)
+		check_marks(f, look);
 	else
 		check_slots(f, look);
 	return 0;

@@ -222,7 +222,11 @@ show_text(const struct look *look)
 	show_line("engine");
 	printf("%s\n", h->mode == SHMRING_MPMC
 			       ? "MPMC: any number of producers and consumers"
-			       : "SPSC: one producer, one consumer");
+		       : h->mode == SHMRING_SPSC
+			       ? "SPSC: one producer, one consumer"
+		       : h->flags & SHMRING_LOSSY
+			       ? "BROADCAST, lossy: one producer, overwriting"
+			       : "BROADCAST: one producer, all see all");
 	show_line("geometry");
 	printf("%s messages of at most %s\n", grouped(a, h->slots),
 	       long_bytes(b, h->slot_size));
@@ -233,7 +237,7 @@ show_text(const struct look *look)
 	show_line("fill");
 	printf("%.0f%%: %s message%s", 100 * fill_of(look),
 	       grouped(a, look->waiting), look->waiting == 1 ? "" : "s");
-	if (h->mode == SHMRING_SPSC) {
+	if (h->mode != SHMRING_MPMC) {
 		printf(", %s", long_bytes(b, look->counts.length));
 		printf(" of %s", long_bytes(b, look->counts.capacity));
 	}
@@ -277,7 +281,7 @@ json_identity(const struct look *look)
 
 	for (int i = 0; i < 16; i++)
 		snprintf(id + (size_t)i * 2, 3, "%02x", h->id[i]);
-	json_text("engine", h->mode == SHMRING_MPMC ? "mpmc" : "spsc");
+	json_text("engine", engine_word(h->mode));
 	json_number("layout", h->layout);
 	json_number("slots", h->slots);
 	json_number("slot_size", h->slot_size);
@@ -440,8 +444,7 @@ metric_info(const struct family *f, const struct look *look)
 
 	metric_labels(f->name, "_info", look);
 	printf(",engine=\"%s\",slots=\"%u\",slot_size=\"%u\",id=\"",
-	       h->mode == SHMRING_MPMC ? "mpmc" : "spsc", h->slots,
-	       h->slot_size);
+	       engine_word(h->mode), h->slots, h->slot_size);
 	put_id(look, 16);
 	printf("\",owner=");
 	put_quoted(owner_of(look, owner), 0);

@@ -370,6 +370,11 @@ gather(struct look *look)
 			: (uint64_t)more > look->counts.length
 				? look->counts.length
 				: (uint64_t)more;
+	struct shmring__mark oldest;
+	if (r->mode == SHMRING_BROADCAST) /* that can still be read */
+		look->waiting = shmring__find(r, SHMRING_OLDEST, &oldest)
+					? 0
+					: look->counts.pushed - oldest.sequence;
 	gather_people(look);
 	return 0;
 }
@@ -382,10 +387,21 @@ fill_of(const struct look *look)
 				     : 0;
 }
 
+/* For programs. */
+static const char *
+engine_word(uint32_t mode)
+{
+	static const char *const words[] = { "spsc", "mpmc", "broadcast" };
+
+	return words[mode % 3];
+}
+
 static const char *
 engine_of(const struct look *look)
 {
-	return look->header.mode == SHMRING_MPMC ? "MPMC" : "SPSC";
+	static const char *const names[] = { "SPSC", "MPMC", "CAST" };
+
+	return names[look->header.mode % 3];
 }
 
 static double

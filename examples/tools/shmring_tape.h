@@ -5,7 +5,7 @@
  * A recording: numbers are little-endian, everything begins at a multiple of
  * 8 bytes.
  *	 0  8  "shmtape1"
- *	 8  4  the ring's mode: 0 SPSC, 1 MPMC
+ *	 8  4  the ring's mode: 0 SPSC, 1 MPMC, 2 BROADCAST
  *	12  4  its slots
  *	16  4  its slot_size: no message is longer
  *	20  4  0
@@ -293,7 +293,7 @@ tape_open(const char *path, struct tape_header *header)
 	if (fread(header, sizeof(*header), 1, file) != 1 ||
 	    memcmp(header->magic, TAPE_MAGIC, 8) != 0)
 		tape_bad(path, "not a recording of shmring record");
-	if (header->mode > SHMRING_MPMC || !header->slots ||
+	if (header->mode > SHMRING_BROADCAST || !header->slots ||
 	    header->slots > 1u << 30 || !header->slot_size ||
 	    header->slot_size > 1u << 30)
 		tape_bad(path, "damaged recording: no ring is like this");

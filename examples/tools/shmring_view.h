@@ -31,6 +31,19 @@ struct view {
 
 #define VIEW_TRIES 1000 /* then the others are faster than we */
 
+/* BROADCAST: go on at the oldest message that is whole. */
+static int
+view_find(struct view *v)
+{
+	struct shmring__mark oldest;
+	int error = shmring__find(&v->look->ring, SHMRING_OLDEST, &oldest);
+
+	if (error)
+		return error;
+	v->position = oldest.position;
+	return 0;
+}
+
 static void
 view_open(struct view *v, struct look *look)
 {
@@ -45,6 +58,8 @@ view_open(struct view *v, struct look *look)
 	v->first = SHMRING__LOAD(r->head, ACQUIRE);
 	v->position = v->first;
 	v->end = v->first + r->geometry.capacity;
+	if (r->mode == SHMRING_BROADCAST && !view_find(v))
+		v->first = v->position;
 	if (r->mode == SHMRING_MPMC) {
 		/* Those in hands may be as old as the slots. */
 		v->end = SHMRING__LOAD(r->tail, ACQUIRE);
@@ -88,6 +103,40 @@ view_spsc(struct view *v)
 		v->again = shmring__distance(
 				   SHMRING__LOAD(shmring__doubtful(r), RELAXED),
 				   v->position) > 0;
+		v->position += shmring__record_size(size);
+		return 1;
+	}
+	return 0;
+}
+
+/* As view_spsc. */
+static int
+view_broadcast(struct view *v)
+{
+	struct shmring *r = &v->look->ring;
+
+	for (int tries = 0; tries < VIEW_TRIES; tries++) {
+		uint64_t at = v->position;
+		uint64_t header = SHMRING__LOAD(shmring__header_at(r, at),
+						ACQUIRE); /* A1 */
+		uint64_t size = header - 1;
+
+		if (header && size <= r->geometry.slot_size)
+			memcpy(v->data, shmring__header_at(r, at) + 1, size);
+		if (shmring__overwritten(r, at)) {
+			int error = view_find(v);
+
+			if (error)
+				return error == -EAGAIN ? 0 : error;
+			v->missed += v->position - at;
+			continue;
+		}
+		if (!header)
+			return 0;
+		if (size > r->geometry.slot_size)
+			return -EBADMSG;
+		v->size = size;
+		v->at = at;
 		v->position += shmring__record_size(size);
 		return 1;
 	}
@@ -190,7 +239,14 @@ view_mpmc(struct view *v)
 static int
 view_next(struct view *v)
 {
-	return v->look->ring.mode == SHMRING_MPMC ? view_mpmc(v) : view_spsc(v);
+	switch (v->look->ring.mode) {
+	case SHMRING_MPMC:
+		return view_mpmc(v);
+	case SHMRING_BROADCAST:
+		return view_broadcast(v);
+	default:
+		return view_spsc(v);
+	}
 }
 
 /* Whether no more will come: the last producer has gone. To be asked before

@@ -22,7 +22,8 @@ for compiler in ${COMPILERS:-gcc clang}; do
 		variant=$compiler-O$level
 		make --no-print-directory BUILD="$build/$variant" \
 			CC="$compiler" CFLAGS="-g -O$level" \
-			"$build/$variant/$program" || exit 1
+			"$build/$variant/$program" \
+			"$build/$variant/${program}_broadcast" || exit 1
 		variants+=("$variant")
 		logs+=("$build/$variant.log")
 	done
@@ -32,7 +33,10 @@ began=$SECONDS
 set -m # a group of its own, for the trap
 trap 'kill -- -$! 2>/dev/null' EXIT
 printf '%s\n' "${variants[@]}" | xargs -P "${JOBS:-2}" -I@ \
-	sh -c "'$build/@/$program' >'$build/@.log' 2>&1" &
+	sh -c "'$build/@/$program' >'$build/@.log' 2>&1
+		status=\$?
+		'$build/@/${program}_broadcast' >>'$build/@.log' 2>&1 &&
+			exit \$status" &
 while sleep 5 && kill -0 $! 2>/dev/null; do
 	if [ $((++looks % 12)) = 0 ]; then # operations that are through
 		grep -c ' points, ' "${logs[@]}" 2>/dev/null |

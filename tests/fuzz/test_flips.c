@@ -178,8 +178,10 @@ int
 main(void)
 {
 	tap_start();
-	for (uint32_t mode = 0; mode < 2; mode++) {
-		struct sum sum = { mode ? "MPMC" : "SPSC", 0, 0, 0, 0 };
+	static const char *const names[] = { "SPSC", "MPMC", "BROADCAST" };
+
+	for (uint32_t mode = 0; mode < 3; mode++) {
+		struct sum sum = { names[mode], 0, 0, 0, 0 };
 		int64_t start = shmring__now(), report = start + REPORT_NS;
 		int64_t end = start + INT64_C(2000000000) * tap_seconds();
 

@@ -65,8 +65,9 @@ insist(int holds, const char *what)
 static void
 allowed(ssize_t result)
 {
-	static const int errors[] = { EAGAIN,  ETIMEDOUT, EPIPE,  EMSGSIZE,
-				      EBADMSG, EBUSY,	  EINVAL, EPERM };
+	static const int errors[] = { EAGAIN,	ETIMEDOUT, EPIPE,
+				      EMSGSIZE, EBADMSG,   EBUSY,
+				      EINVAL,	EPERM,	   ENOBUFS };
 	int known = result >= 0;
 
 	for (unsigned i = 0; i < sizeof(errors) / sizeof(*errors); i++)
@@ -79,14 +80,17 @@ static void
 damage(const struct shmring *ring, unsigned char *file, int bit)
 {
 	const struct shmring__geometry *g = &ring->geometry;
+	/* BROADCAST has none of these, but marks */
+	const uint64_t consumer = g->consumer ? g->consumer : g->index + 136;
+	const uint64_t states = g->states ? g->states : g->index + 256;
 	const uint64_t starts[] = { 0,
 				    256,
 				    384,
 				    g->index,
 				    g->index + 128,
-				    g->consumer,
-				    g->consumer + 128,
-				    g->states,
+				    consumer,
+				    g->consumer ? consumer + 128 : consumer + 8,
+				    states,
 				    g->data,
 				    0 };
 	const uint64_t lengths[] = { 256, 128, 256, 8,	  8,
@@ -162,6 +166,11 @@ call(struct shmring *ring, unsigned what)
 		allowed(shmring_pop_n(ring, batch, 2));
 		break;
 	case 9:
+		if (ring->mode == SHMRING_BROADCAST) {
+			got = shmring_seek(ring, take(1) % 2 ? take(8)
+							     : SHMRING_OLDEST);
+			insist(got != -ENOTSUP, "seek");
+		}
 		allowed(shmring_recover(ring));
 		break;
 	case 10:
@@ -208,11 +217,13 @@ make_stage(struct stage *stage, const struct shmring_config *config)
 static struct stage *
 set_stage(unsigned shape)
 {
-	static struct stage stages[2][4][3];
+	static struct stage stages[4][4][3];
 	unsigned size = shape >> 1 & 3, roles = (shape >> 3) % 3;
-	struct stage *stage = &stages[shape & 1][size][roles];
+	unsigned kind = shape < 128 ? shape & 1 : 2 + (shape & 1);
+	struct stage *stage = &stages[kind][size][roles];
 	struct shmring_config config = {
-		.mode = shape & 1,
+		.mode = kind < 2 ? kind : SHMRING_BROADCAST,
+		.flags = kind == 3 ? SHMRING_LOSSY : 0,
 		.slots = 4u << size,
 		.slot_size = LARGEST,
 		.participants = shape & 1 ? 2 : 0,

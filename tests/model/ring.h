@@ -65,7 +65,7 @@ static _Thread_local int model_errno;
 #define SLOTS 2 /* MPMC */
 #endif
 #ifndef MODEL_CAPACITY
-#define MODEL_CAPACITY 32 /* SPSC: bytes */
+#define MODEL_CAPACITY 32 /* SPSC, BROADCAST: bytes */
 #endif
 #define MODEL_PAGE 512
 
@@ -92,14 +92,14 @@ model_open(uint32_t mode, uint32_t i, uint32_t roles)
 		   MODEL_LINES * sizeof(struct shmring__line);
 	g->consumer = g->states = g->index + MODEL_PAGE;
 	g->data = g->consumer + MODEL_PAGE;
-	g->capacity = mode == SHMRING_SPSC ? MODEL_CAPACITY : SLOTS * g->stride;
+	g->capacity = mode != SHMRING_MPMC ? MODEL_CAPACITY : SLOTS * g->stride;
 	g->total = g->data + g->capacity;
 	r->base = model_segment;
 	shmring__set_pointers(r);
-	if (mode == SHMRING_SPSC) {
+	if (mode != SHMRING_MPMC) {
 		model_data = (uint64_t *)(void *)r->data;
 		model_words = MODEL_CAPACITY / sizeof(uint64_t);
-		r->credit = MODEL_CAPACITY;
+		r->credit = mode == SHMRING_SPSC ? MODEL_CAPACITY : 0;
 	}
 	r->spill = (unsigned char *)&model_spills[i];
 	r->roles = roles;

@@ -29,13 +29,18 @@ place_in_file(const void *place)
 	return ((uintptr_t)place - sim.arena) % FILE_ROOM;
 }
 
+/* Beyond is what is its own: a handle, a copy that the header judges. */
+static inline int
+memory_is_shared(const void *place)
+{
+	return (uintptr_t)place - sim.arena < ARENA;
+}
+
 static inline unsigned
 memory_class(const void *place)
 {
-	/* beyond: a copy of its own that the header judges */
-	return (uintptr_t)place - sim.arena < ARENA
-		       ? places.class[place_in_file(place) / 8]
-		       : (unsigned)C_HEADER;
+	return memory_is_shared(place) ? places.class[place_in_file(place) / 8]
+				       : (unsigned)C_HEADER;
 }
 
 static const char *
@@ -135,15 +140,16 @@ static inline uint64_t
 memory_load(const void *place, size_t size, unsigned line)
 {
 	sim_step(memory_class(place), line);
-	return SIM_RARELY(sim.slow) ? memory_load_slowly(place, size)
-				    : memory_get(place, size);
+	return SIM_RARELY(sim.slow) && memory_is_shared(place)
+		       ? memory_load_slowly(place, size)
+		       : memory_get(place, size);
 }
 
 static inline void
 memory_store(void *place, uint64_t value, size_t size, int order, unsigned line)
 {
 	sim_step(memory_class(place), line);
-	if (SIM_RARELY(sim.slow))
+	if (SIM_RARELY(sim.slow) && memory_is_shared(place))
 		memory_store_slowly(place, value, size, order);
 	else
 		memory_put(place, value, size);
@@ -195,7 +201,7 @@ enum { COPY_WORDS = 3 };
 static void
 memory_copy(void *to, const void *from, size_t size)
 {
-	int shared_from = (uintptr_t)from - sim.arena < ARENA;
+	int shared_from = memory_is_shared(from);
 	uint64_t *t = to;
 	const uint64_t *f = from;
 
@@ -204,7 +210,7 @@ memory_copy(void *to, const void *from, size_t size)
 	for (size_t i = 0; i < size / 8 && i < COPY_WORDS; i++)
 		if (shared_from)
 			t[i] = memory_load(f + i, 8, __LINE__);
-		else if ((uintptr_t)to - sim.arena < ARENA)
+		else if (memory_is_shared(to))
 			memory_store(t + i, f[i], 8, __ATOMIC_RELAXED,
 				     __LINE__);
 		else
