@@ -41,6 +41,7 @@ daemon_start()
 	"$examples/daemon" "$ring-daemon" >"$1" 2>&1 &
 	daemon=$!
 }
+# shellcheck disable=SC2317 # wait_for calls it
 daemon_has() # COUNT messages taken, as the ring's own counter says
 {
 	"$tools/shmring" show "$ring-daemon" | grep -q "popped *$1\\b"
