@@ -195,7 +195,7 @@ deps: ## apt-get install all that is optional
 		libreaderwriterqueue-dev libconcurrentqueue-dev libtbb-dev \
 		libiceoryx-posh-dev libacl1-dev libclang-rt-14-dev pkg-config \
 		cmake ninja-build meson python3 groff-base binutils \
-		strace tmux gnuplot-nox
+		strace tmux gnuplot-nox valgrind
 
 include include/package/rules.mk # install, uninstall, shared
 

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * instructions.c - messages of a constant size through a ring and back, for
+ * instructions.t, which counts the instructions of each function here
+ */
+#include <shmring.h>
+
+#define MESSAGES 16384 /* as instructions.t knows */
+#define BATCH 64
+#define ALONE __attribute__((__noinline__))
+
+/* What a message needs beside the ring: it is made, and looked at. */
+#define MADE(message) __asm__ volatile("" : : "r"(&(message)) : "memory")
+
+/* Of each engine. (Loops that were the same, compilers would make one of.) */
+static struct shmring writer[2], reader[2];
+struct eight {
+	uint64_t words[1];
+};
+struct sixty_four {
+	uint64_t words[8];
+};
+
+static void
+expect(int truth)
+{
+	if (!truth)
+		abort();
+}
+
+#define LOOP(name, type, send, receive)                   \
+	static ALONE uint64_t name(void)                  \
+	{                                                 \
+		type in, out;                             \
+		uint64_t sum = 0;                         \
+		memset(&in, 0, sizeof(in));               \
+		memset(&out, 0, sizeof(out));             \
+		for (uint64_t i = 0; i < MESSAGES; i++) { \
+			in.words[0] = i;                  \
+			MADE(in);                         \
+			send;                             \
+			receive;                          \
+			MADE(out);                        \
+			sum += out.words[0];              \
+		}                                         \
+		return sum;                               \
+	}
+#define PUSH(mode) expect(!shmring_push(&writer[mode], &in, sizeof(in)))
+#define POP(mode) \
+	expect(shmring_pop(&reader[mode], &out, sizeof(out)) == sizeof(out))
+
+LOOP(loop_alone, struct eight, , )
+LOOP(spsc_8, struct eight, PUSH(SHMRING_SPSC), POP(SHMRING_SPSC))
+LOOP(spsc_64, struct sixty_four, PUSH(SHMRING_SPSC), POP(SHMRING_SPSC))
+LOOP(mpmc_8, struct eight, PUSH(SHMRING_MPMC), POP(SHMRING_MPMC))
+
+static ALONE uint64_t
+in_place_8(void)
+{
+	uint64_t sum = 0;
+	for (uint64_t i = 0; i < MESSAGES; i++) {
+		size_t size;
+		uint64_t *place =
+			(uint64_t *)shmring_reserve(&writer[SHMRING_SPSC], 8);
+		expect(place != NULL);
+		*place = i;
+		expect(shmring_commit(&writer[SHMRING_SPSC], 8) == 0);
+		const uint64_t *message = (const uint64_t *)shmring_peek(
+			&reader[SHMRING_SPSC], &size);
+		expect(message && size == 8);
+		sum += *message;
+		expect(shmring_release(&reader[SHMRING_SPSC]) == 0);
+	}
+	return sum;
+}
+
+static ALONE uint64_t
+batch_8(void)
+{
+	uint64_t in[BATCH], out[BATCH], sum = 0;
+	struct iovec from[BATCH], to[BATCH];
+	for (int i = 0; i < BATCH; i++) {
+		in[i] = (uint64_t)i;
+		from[i].iov_base = &in[i];
+		to[i].iov_base = &out[i];
+		from[i].iov_len = to[i].iov_len = 8;
+	}
+	for (uint64_t i = 0; i < MESSAGES; i += BATCH) {
+		expect(shmring_push_n(&writer[SHMRING_SPSC], from, BATCH) ==
+		       BATCH);
+		expect(shmring_pop_n(&reader[SHMRING_SPSC], to, BATCH) ==
+		       BATCH);
+		sum += out[BATCH - 1];
+	}
+	return sum;
+}
+
+static void
+open_both(uint32_t mode, uint32_t slot_size)
+{
+	struct shmring_config config = { .mode = mode,
+					 .slots = 1024,
+					 .slot_size = slot_size,
+					 .roles = SHMRING_PRODUCER };
+	expect(!shmring_create_memfd(&writer[mode], &config));
+	expect(!shmring_open_fd(&reader[mode], shmring_fd(&writer[mode]),
+				SHMRING_CONSUMER));
+}
+
+int
+main(void)
+{
+	uint64_t all = (uint64_t)MESSAGES * (MESSAGES - 1) / 2;
+	open_both(SHMRING_SPSC, 64);
+	expect(loop_alone() == 0);
+	expect(spsc_8() == all && spsc_64() == all && in_place_8() == all);
+	expect(batch_8() == (uint64_t)(BATCH - 1) * (MESSAGES / BATCH));
+	open_both(SHMRING_MPMC, 8);
+	expect(mpmc_8() == all);
+	for (int mode = 0; mode < 2; mode++) {
+		shmring_close(&reader[mode]);
+		shmring_close(&writer[mode]);
+	}
+	return 0;
+}

@@ -1,0 +1,51 @@
+#!/bin/sh
+# Description: how many instructions a message costs, pushed and popped by one
+# process, as callgrind counts them: no more than they did
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
+
+# Some five per cent above what gcc 12 and clang 14 make of it; then what is
+# aimed at.
+limits="spsc_8 115 60
+spsc_64 202 110
+in_place_8 193 60
+batch_8 126 16
+mpmc_8 238 110"
+messages=16384
+
+if ! command -v valgrind >/dev/null || ! command -v callgrind_annotate >/dev/null
+then
+	skip "no valgrind"
+	done_testing
+fi
+if [ "$(uname -m)" != x86_64 ]; then
+	skip "the counts are those of x86-64"
+	done_testing
+fi
+
+${CC:-cc} -std=c11 -O2 -g -D_GNU_SOURCE -Iinclude tests/instructions.c \
+	-o "$tmp/instructions"
+ok $? "built"
+$limit valgrind --tool=callgrind --callgrind-out-file="$tmp/counts" \
+	"$tmp/instructions" >"$tmp/log" 2>&1
+ok $? "all messages arrive"
+
+# The instructions of a function and all that it calls.
+inclusive()
+{
+	callgrind_annotate --inclusive=yes --threshold=100 "$tmp/counts" |
+		sed -n "s/^ *\\([0-9,]*\\) .*:$1\\( .*\\)\\{0,1\\}\$/\\1/p" |
+		head -n 1 | tr -d ,
+}
+
+alone=$(inclusive loop_alone)
+ok $((${alone:-0} < messages)) "the loop alone is counted"
+while read -r name most aim; do
+	count=$(inclusive "$name")
+	count=$(((${count:-99999999} - ${alone:-0}) / messages))
+	[ $count -le "$most" ]
+	ok $? "$name: $count instructions, at most $most (aim: $aim)"
+done <<END
+$limits
+END
+done_testing
