@@ -99,6 +99,7 @@ static struct {
 	uint64_t clock[CLASSES]; /* changes of words, ends of operations */
 	void *main_pointer, *nowhere;
 	int64_t jumped; /* simulated time besides the steps */
+	int64_t paused; /* of that, while somebody span */
 	int64_t pause_ns;
 	uint64_t random; /* the scheduler's */
 	int replay, quiet, trace; /* quiet: no decisions */
@@ -627,6 +628,7 @@ static void
 sim_pause(void)
 {
 	sim.jumped += sim.pause_ns;
+	sim.paused += sim.pause_ns;
 	sim.due = 0;
 	sim.quantum =
 		sim.ranked ? -1 : sim.quantum - 4; /* no use in spinning */

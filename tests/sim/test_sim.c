@@ -177,6 +177,7 @@ run_begins(uint64_t seed)
 	sim.me = NULL;
 	sim.steps = sim.due = 0;
 	sim.jumped = 1000 * MS;
+	sim.paused = 0;
 	sim.pause_ns = plan.spin == 2 ? MS / 200 : STEP_NS;
 	sim.random = mix(seed ^ UINT64_C(0xdec1de));
 	sim.kills = sim.stops = sim.stirred = 0;
