@@ -5210,21 +5210,24 @@ shmring_error(const struct shmring *ring)
 	return ring->error;
 }
 
-static inline void *
-shmring__reserve_held(struct shmring *r, size_t size, int lazy)
+/* Here and below: in place as in push and pop, a constant mode leaves one
+ * engine's code only. SPSC's stands in the caller, the others' out of line. */
+#define SHMRING__APART static __attribute__((__noinline__, __unused__))
+
+SHMRING__HOT void *
+shmring__reserve_in(struct shmring *r, uint32_t mode, size_t size, int lazy)
 {
 	struct shmring__claim *claim = &r->held[SHMRING__WRITE];
 	/* A stopped commit may find its slot void and must keep the message
 	 * somewhere: have the place before it is needed. */
-	if (r->mode == SHMRING_MPMC && !r->spill) {
+	if (mode == SHMRING_MPMC && !r->spill) {
 		r->spill = (unsigned char *)malloc(r->geometry.slot_size);
 		if (!r->spill)
 			return shmring__null(r, -ENOMEM);
 	}
 	int tries = 0;
-	int error = shmring__reserve(r, shmring__engine(r), size, claim, lazy,
-				     &tries);
-	if (error)
+	int error = shmring__reserve(r, mode, size, claim, lazy, &tries);
+	if (SHMRING__RARELY(error))
 		return shmring__null(r, error);
 	claim->hold = SHMRING__HELD;
 	claim->size = size;
@@ -5232,7 +5235,20 @@ shmring__reserve_held(struct shmring *r, size_t size, int lazy)
 	return claim->data;
 }
 
-SHMRING_SCOPE void *
+SHMRING__APART void *
+shmring__reserve_other(struct shmring *r, size_t size, int lazy)
+{
+	return shmring__reserve_in(r, shmring__engine(r), size, lazy);
+}
+
+static inline void *
+shmring__reserve_held(struct shmring *r, size_t size, int lazy)
+{
+	return r->spsc ? shmring__reserve_in(r, SHMRING_SPSC, size, lazy)
+		       : shmring__reserve_other(r, size, lazy);
+}
+
+SHMRING__HOT_SCOPE void *
 shmring_reserve(struct shmring *ring, size_t size)
 {
 	return shmring__reserve_held(ring, size, 0);
@@ -5268,34 +5284,52 @@ shmring__check_held(const struct shmring *r, int side)
 	return 0;
 }
 
-SHMRING_SCOPE int
-shmring_commit(struct shmring *ring, size_t size)
+/* Its position was void: push the message, which we have kept, anew. */
+SHMRING__COLD int
+shmring__commit_spilled(struct shmring *r, size_t size)
 {
-	struct shmring__claim *claim = &ring->held[SHMRING__WRITE];
-	int error = shmring__check_held(ring, SHMRING__WRITE);
-	if (error)
-		return error;
-	if (size > claim->size)
-		return -EMSGSIZE;
-	if (claim->hold == SHMRING__HELD &&
-	    SHMRING__RARELY(shmring__commit(ring, ring->mode, claim, size))) {
-		SHMRING_COPY(ring->spill, claim->data, size);
-		claim->hold = SHMRING__SPILLED;
-		claim->size = size;
-		shmring__hand_back(ring, claim->position);
-	} else if (claim->hold == SHMRING__HELD) {
-		shmring__clear_held(ring, SHMRING__WRITE);
-		shmring__notify(ring);
-		return 0;
-	}
-	int state = claim->hold;
-	shmring__clear_held(ring, SHMRING__WRITE);
-	error = shmring__push(ring, ring->spill, size, 0);
+	shmring__clear_held(r, SHMRING__WRITE);
+	int error = shmring__push(r, r->spill, size, 0);
 	if (error) { /* still ours: only commit or abort go on */
-		claim->hold = state;
-		ring->canary->send = 0;
+		r->held[SHMRING__WRITE].hold = SHMRING__SPILLED;
+		r->canary->send = 0;
 	}
 	return error;
+}
+
+SHMRING__HOT int
+shmring__commit_in(struct shmring *r, uint32_t mode, size_t size)
+{
+	struct shmring__claim *claim = &r->held[SHMRING__WRITE];
+	int error = shmring__check_held(r, SHMRING__WRITE);
+	if (error)
+		return error;
+	if (SHMRING__RARELY(size > claim->size))
+		return -EMSGSIZE;
+	if (mode == SHMRING_MPMC && claim->hold == SHMRING__SPILLED)
+		return shmring__commit_spilled(r, size);
+	if (SHMRING__RARELY(shmring__commit(r, mode, claim, size))) {
+		SHMRING_COPY(r->spill, claim->data, size);
+		claim->size = size;
+		shmring__hand_back(r, claim->position);
+		return shmring__commit_spilled(r, size);
+	}
+	shmring__clear_held(r, SHMRING__WRITE);
+	shmring__notify(r);
+	return 0;
+}
+
+SHMRING__APART int
+shmring__commit_other(struct shmring *r, size_t size)
+{
+	return shmring__commit_in(r, shmring__engine(r), size);
+}
+
+SHMRING__HOT_SCOPE int
+shmring_commit(struct shmring *ring, size_t size)
+{
+	return ring->spsc ? shmring__commit_in(ring, SHMRING_SPSC, size)
+			  : shmring__commit_other(ring, size);
 }
 
 SHMRING_SCOPE void
@@ -5311,39 +5345,65 @@ shmring_abort(struct shmring *ring)
 	shmring__notify(ring); /* a reader may wait at this position */
 }
 
-SHMRING_SCOPE const void *
-shmring_peek(struct shmring *ring, size_t *size)
+SHMRING__HOT const void *
+shmring__peek_in(struct shmring *r, uint32_t mode, size_t *size)
 {
-	struct shmring__claim *claim = &ring->held[SHMRING__READ];
-	int error = claim->hold ? shmring__refusal(ring, SHMRING__READ)
-				: shmring__acquire(ring, shmring__engine(ring),
-						   claim, SIZE_MAX);
+	struct shmring__claim *claim = &r->held[SHMRING__READ];
+	int error = claim->hold ? shmring__refusal(r, SHMRING__READ)
+				: shmring__acquire(r, mode, claim, SIZE_MAX);
 	/* Not a length that another message's bytes have told. */
-	if (!error && ring->checks &&
-	    shmring__overwritten(ring, claim->position))
-		error = shmring__lapped(ring);
+	if (mode == SHMRING_BROADCAST && !error && r->checks &&
+	    shmring__overwritten(r, claim->position))
+		error = shmring__lapped(r);
 	if (SHMRING__RARELY(error)) {
 		*size = 0;
-		return shmring__null(ring, error);
+		return shmring__null(r, error);
 	}
-	claim->hold += !claim->hold; /* SPSC claims have no state */
-	ring->canary->receive = 0; /* one at a time */
+	claim->hold += !claim->hold; /* only MPMC's claims have a state */
+	r->canary->receive = 0; /* one at a time */
 	*size = claim->size;
 	return claim->data;
 }
 
-SHMRING_SCOPE int
-shmring_release(struct shmring *ring)
+SHMRING__APART const void *
+shmring__peek_other(struct shmring *r, size_t *size)
 {
-	int error = shmring__check_held(ring, SHMRING__READ);
+	return shmring__peek_in(r, shmring__engine(r), size);
+}
+
+SHMRING__HOT_SCOPE const void *
+shmring_peek(struct shmring *ring, size_t *size)
+{
+	return ring->spsc ? shmring__peek_in(ring, SHMRING_SPSC, size)
+			  : shmring__peek_other(ring, size);
+}
+
+SHMRING__HOT int
+shmring__release_in(struct shmring *r, uint32_t mode)
+{
+	struct shmring__claim *claim = &r->held[SHMRING__READ];
+	int error = shmring__check_held(r, SHMRING__READ);
 	if (error)
 		return error;
-	struct shmring__claim *claim = &ring->held[SHMRING__READ];
-	shmring__clear_held(ring, SHMRING__READ);
-	if (ring->checks && shmring__overwritten(ring, claim->position))
-		return shmring__lapped(ring);
-	shmring__release(ring, ring->mode, claim);
+	shmring__clear_held(r, SHMRING__READ);
+	if (mode == SHMRING_BROADCAST && r->checks &&
+	    shmring__overwritten(r, claim->position))
+		return shmring__lapped(r);
+	shmring__release(r, mode, claim);
 	return 0;
+}
+
+SHMRING__APART int
+shmring__release_other(struct shmring *r)
+{
+	return shmring__release_in(r, shmring__engine(r));
+}
+
+SHMRING__HOT_SCOPE int
+shmring_release(struct shmring *ring)
+{
+	return ring->spsc ? shmring__release_in(ring, SHMRING_SPSC)
+			  : shmring__release_other(ring);
 }
 
 SHMRING_SCOPE ssize_t

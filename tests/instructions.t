@@ -8,7 +8,7 @@
 # aimed at.
 limits="spsc_8 115 60
 spsc_64 202 110
-in_place_8 193 60
+in_place_8 171 60
 batch_8 126 16
 mpmc_8 238 110"
 messages=16384
