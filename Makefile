@@ -58,6 +58,9 @@ TESTS ?= $(TEST_PROGRAMS) $(wildcard tests/*.t)
 # own, is left out.
 RING_TESTS := $(filter-out %/test_adapters %/test_crash \
 	%/test_crash_broadcast %/test_sim,$(TEST_PROGRAMS))
+# Nothing else is built for them.
+ONLY_RING_TESTS = EXAMPLES= BENCH= $(foreach list,TEST_PROGRAMS TESTS,\
+	$(list)='$(RING_TESTS:$(BUILD)/%=$(BUILD)/$@/%)')
 # One program of all sources; a peer whose library is missing says so itself.
 # Some of these are C++: without its compiler there is no bench.
 BENCH := $(if $(shell command -v $(firstword $(CXX))),$(BUILD)/shmbench)
@@ -137,8 +140,8 @@ ubsan: ## the tests under the undefined-behaviour sanitizer
 tsan: ## the tests under the thread sanitizer
 # The thread sanitizer's address map does not stand every randomisation.
 asan ubsan tsan:
-	@$(MAKE) --no-print-directory check BUILD=$(BUILD)/$@ SANITIZE=$@ BENCH= \
-		TESTS='$(RING_TESTS:$(BUILD)/%=$(BUILD)/$@/%)' \
+	@$(MAKE) --no-print-directory check BUILD=$(BUILD)/$@ SANITIZE=$@ \
+		$(ONLY_RING_TESTS) \
 		RUNNER='$(if $(filter tsan,$@),$(shell setarch -R \
 		true 2>/dev/null && echo setarch -R))'
 # REQUIRE_ALL asks for the tools only: what qemu cannot do stays a skip.
@@ -148,11 +151,10 @@ arm64 riscv64: cpu = $(subst arm64,aarch64,$@)
 arm64 riscv64:
 	@$(foreach tool,$(cpu)-linux-gnu-gcc $(cpu)-linux-gnu-g++ \
 		qemu-$(cpu),$(call need,$(tool));) \
-	$(MAKE) --no-print-directory check BUILD=$(BUILD)/$@ BENCH= \
-		REQUIRE_ALL=0 \
+	$(MAKE) --no-print-directory check BUILD=$(BUILD)/$@ REQUIRE_ALL=0 \
 		CC=$(cpu)-linux-gnu-gcc CXX=$(cpu)-linux-gnu-g++ \
 		RUNNER='qemu-$(cpu) -L /usr/$(cpu)-linux-gnu' \
-		TESTS='$(RING_TESTS:$(BUILD)/%=$(BUILD)/$@/%)'
+		$(ONLY_RING_TESTS)
 
 # compiler_standard_level: the header in every dialect that it promises.
 DIALECTS := $(foreach level,0 1 2 3,$(foreach compiler,gcc clang,\
