@@ -321,9 +321,9 @@ SHMRING_SCOPE int shmring_create(struct shmring *ring, const char *name,
  * -EBADMSG: damaged geometry; -EOVERFLOW: cut, or grown; -EPERM: owner or
  * permissions; -EACCES: not for us; -ELOOP: a symbolic link; -EREMOTE: made
  * before a reboot (or under another boot_id, as some containers have); -ESTALE:
- * just being replaced; -EINVAL, -ENAMETOOLONG, -EDOM: as create; -ENOLCK,
- * -ENOSYS (MADV_WIPEONFORK, Linux 4.14: forks could not be noticed),
- * -EOPNOTSUPP, -ENOMEM, -EMFILE, -ENFILE.
+ * just being replaced; -EAGAIN: as shmring_seek; -EINVAL, -ENAMETOOLONG, -EDOM:
+ * as create; -ENOLCK, -ENOSYS (MADV_WIPEONFORK, Linux 4.14: forks could not be
+ * noticed), -EOPNOTSUPP, -ENOMEM, -EMFILE, -ENFILE.
  * Trusted are rings of our user and of root. In a user namespace that maps our
  * user only, all others' look like nobody's, and our own from outside may:
  * SHMRING_ANY_OWNER, where who may write the file is trusted anyhow. */
@@ -2556,19 +2556,15 @@ shmring__nearest_mark(const struct shmring *r, uint64_t where, uint64_t floor,
 	return SHMRING__LOAD(&page->marks, RELAXED) - i < SHMRING__MARKS - 1;
 }
 
-/* From one record to the next, to `where`: to the first that is not before
- * floor, if that is SHMRING_OLDEST. -ERANGE: none begins there; -EBADMSG: what
- * stands there is no header, or not any more. */
+/* From one record to the next, to the first that is not before `end`, or to
+ * where none is yet. -EBADMSG: what stands there is no header, or not any
+ * more. */
 SHMRING__COLD int
-shmring__walk(const struct shmring *r, uint64_t where, uint64_t floor,
-	      struct shmring__mark *at)
+shmring__walk(const struct shmring *r, uint64_t end, struct shmring__mark *at)
 {
 	uint64_t start = at->position;
-	uint64_t end = where == SHMRING_OLDEST ? floor : where;
-	while (at->position - start < r->geometry.capacity) {
-		if (where != SHMRING_NEWEST &&
-		    shmring__distance(at->position, end) >= 0)
-			break;
+	while (shmring__distance(at->position, end) < 0 &&
+	       at->position - start < r->geometry.capacity) {
 		uint64_t header = SHMRING__LOAD(
 			shmring__header_at(r, at->position), ACQUIRE); /* A1 */
 		if (!header)
@@ -2578,7 +2574,7 @@ shmring__walk(const struct shmring *r, uint64_t where, uint64_t floor,
 		at->position += shmring__record_size(header - 1);
 		at->sequence++;
 	}
-	return where < SHMRING_OLDEST && at->position != where ? -ERANGE : 0;
+	return 0;
 }
 
 /* Where to read on: a record, or the end, and its number. It was whole when we
@@ -2598,12 +2594,22 @@ shmring__find(const struct shmring *r, uint64_t where, struct shmring__mark *at)
 		if (where < SHMRING_OLDEST &&
 		    shmring__distance(where, floor) < 0)
 			return -ERANGE;
+		/* The newest is the end as it is now: who went on while there
+		 * is more would run after a fast writer, and be lapped. */
+		uint64_t end = where;
+		if (where == SHMRING_NEWEST)
+			/* hint: the start of a record, now or a while ago */
+			end = SHMRING__LOAD(&page->tail, RELAXED);
+		else if (where == SHMRING_OLDEST)
+			end = floor;
 		if (!shmring__nearest_mark(
 			    r, where, where == SHMRING_OLDEST ? floor : bound,
 			    at))
 			continue;
 		uint64_t start = at->position;
-		int error = shmring__walk(r, where, floor, at);
+		int error = shmring__walk(r, end, at);
+		if (!error && where < SHMRING_OLDEST && at->position != where)
+			error = -ERANGE;
 		if (!shmring__overwritten(r, start))
 			return error;
 	}
@@ -2895,7 +2901,7 @@ shmring__resume_broadcast(struct shmring *r)
 	/* carried by A7 */
 	end.position = SHMRING__LOAD(&newest->position, RELAXED);
 	end.sequence = SHMRING__LOAD(&newest->sequence, RELAXED);
-	int error = shmring__walk(r, SHMRING_NEWEST, 0, &end);
+	int error = shmring__walk(r, end.position + r->geometry.capacity, &end);
 	if (error || end.position - bound > r->geometry.capacity)
 		return -EBADMSG;
 	SHMRING__STORE(r->tail, end.position, RELEASE); /* own */

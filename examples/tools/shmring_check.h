@@ -319,7 +319,7 @@ check_marks(struct findings *f, struct look *look)
 	newest = SHMRING__LOAD(&page->marks, ACQUIRE);
 	end = page->mark[newest % SHMRING__MARKS];
 	tail = SHMRING__LOAD(&page->tail, ACQUIRE);
-	error = shmring__walk(r, SHMRING_NEWEST, 0, &end);
+	error = shmring__walk(r, end.position + r->geometry.capacity, &end);
 	bound = SHMRING__LOAD(&page->bound, ACQUIRE);
 	if (tail - bound > r->geometry.capacity)
 		found(f,
