@@ -48,6 +48,20 @@ ring_dup(struct shmring *copy, const struct shmring *ring, unsigned roles)
 		bail(shmring_strerror(error));
 }
 
+/* A small ring without a name, with a handle for each role. */
+TAP_FUNCTION void
+make_halves(uint32_t mode, struct shmring *writer, struct shmring *reader)
+{
+	struct shmring_config config = { .mode = mode,
+					 .slots = 16,
+					 .slot_size = 8,
+					 .roles = SHMRING_PRODUCER };
+
+	if (shmring_create_memfd(writer, &config))
+		bail("cannot create a ring");
+	ring_dup(reader, writer, SHMRING_CONSUMER);
+}
+
 /* Close, and open again: the private positions are read from the segment. */
 TAP_FUNCTION void
 ring_reopen(struct shmring *ring)

@@ -4,16 +4,11 @@
  * interleaving that needs its step: somebody goes on, or is killed, between
  * two accesses of another. All handles belong to this thread.
  */
-#include <setjmp.h>
+#include "edge.h"
+
 #include <stdint.h>
 
-/* What happens at the nth access of that kind to that place. */
-static struct edge {
-	const void *place; /* in the mapping of who comes there */
-	int nth;
-	void (*step)(void);
-} at_load, at_store;
-static void reach(struct edge *edge, const void *place);
+static struct edge at_load, at_store;
 static int64_t clock_ns = 1;
 static int called; /* as many as were called at once */
 
@@ -31,39 +26,10 @@ static int called; /* as many as were called at once */
 
 static struct shmring writer, reader, third;
 
-/* Once: what the step does itself is not interrupted. */
-static void
-reach(struct edge *edge, const void *place)
-{
-	void (*step)(void) = edge->step;
-
-	if (!step || edge->place != place || --edge->nth > 0)
-		return;
-	edge->step = NULL;
-	step();
-}
-
-static void
-arm(struct edge *edge, const void *place, int nth, void (*step)(void))
-{
-	edge->place = place;
-	edge->nth = nth;
-	edge->step = step;
-}
-
 static void
 came_by(const struct edge *edge, const char *what)
 {
 	ok(!edge->step, "%s", what);
-}
-
-/* Whoever comes there is killed there: if (lives()) it does something. */
-static jmp_buf grave;
-#define lives() (!setjmp(grave))
-static void
-killed(void)
-{
-	longjmp(grave, 1);
 }
 
 static void
@@ -215,6 +181,30 @@ overtake_a_walk(void)
 	leave();
 }
 
+static void
+write_on(void)
+{
+	push_more(2);
+	arm(&at_load, ANYWHERE, 1, write_on);
+}
+
+/* Who joins, at each of its looks, finds two messages more: who went to the
+ * very end would not come there before it is lapped. */
+static void
+join_a_fast_writer(uint32_t flags)
+{
+	sent = 0;
+	make(flags, 0);
+	shmring_close(&reader);
+	lap();
+	arm(&at_load, ANYWHERE, 1, write_on);
+	int error = shmring_dup(&reader, &writer, SHMRING_CONSUMER);
+	at_load.step = NULL;
+	is_int(error, 0, "a reader joins beside a fast writer");
+	goes_on(&reader, "and has the right number");
+	leave();
+}
+
 /* (mark) What is found while its mark is replaced is looked for again. */
 static void
 replace_a_mark(void)
@@ -311,7 +301,7 @@ ask_and_die(void)
 	while (shmring_pop(&reader, &(uint64_t){ 0 }, 8) > 0 &&
 	       reader.published == 0)
 		;
-	arm(&at_store, &page()->gate, 2, killed);
+	arm(&at_store, &page()->gate, 2, perish);
 	if (lives())
 		lap();
 	came_by(&at_store, "killed while it asks");
@@ -354,7 +344,7 @@ die_at_each_store(uint32_t flags, const char *what)
 				&page()->bound,
 				&page()->marks,
 			};
-			arm(&at_store, places[k], 1, killed);
+			arm(&at_store, places[k], 1, perish);
 			push_or_die();
 			sent += at_store.step || k == 2 || k == 3;
 			deaths += !at_store.step;
@@ -426,6 +416,8 @@ main(void)
 	overtake_a_peek();
 	overtake_a_batch();
 	overtake_a_walk();
+	join_a_fast_writer(0);
+	join_a_fast_writer(SHMRING_LOSSY);
 	replace_a_mark();
 	join_before_the_look();
 	seek_in_vain();

@@ -27,19 +27,6 @@ before_sleep(void)
 		shmring_interrupt(ring);
 }
 
-static void
-make_halves(uint32_t mode, struct shmring *writer, struct shmring *reader)
-{
-	struct shmring_config config = { .mode = mode,
-					 .slots = 16,
-					 .slot_size = 8,
-					 .roles = SHMRING_PRODUCER };
-
-	if (shmring_create_memfd(writer, &config))
-		bail("cannot create a ring");
-	ring_dup(reader, writer, SHMRING_CONSUMER);
-}
-
 /* ---- The calls, each where it has to wait -------------------------------- */
 
 static int64_t

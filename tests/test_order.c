@@ -4,14 +4,12 @@
  * interleaving that needs it. All handles belong to this thread: what others
  * do in the middle of a call, they do in one of its fences.
  */
+#include "edge.h"
+
 #include <stdint.h>
 
-/* What happens at the next access of that kind to that place. */
-static struct edge {
-	const void *place; /* in the mapping of who comes there, or NULL */
-	void (*step)(void);
-} at_light, at_heavy, at_sleep, at_wake, at_load, at_cas;
-static void reach(struct edge *edge, const void *place);
+/* A fence, a sleep, a wake-up have no place: NULL. */
+static struct edge at_light, at_heavy, at_sleep, at_wake, at_load, at_cas;
 static int heavy_fails;
 static int called; /* how many, by the last wake */
 static long sleepers; /* how many hear it */
@@ -35,25 +33,6 @@ static int64_t clock_ns = 1; /* it stands: nobody loses patience */
 #undef __atomic_load_n
 #undef __atomic_compare_exchange_n
 #include "steps.h"
-
-/* Once: what the step does itself is not interrupted. */
-static void
-reach(struct edge *edge, const void *place)
-{
-	void (*step)(void) = edge->step;
-
-	if (!step || edge->place != place)
-		return;
-	edge->step = NULL;
-	step();
-}
-
-static void
-arm(struct edge *edge, const void *place, void (*step)(void))
-{
-	edge->place = place;
-	edge->step = step;
-}
 
 /* The ring has all its slots; then it goes. */
 static void
@@ -151,7 +130,7 @@ open_a_slot_handed_back(void)
 	doubt_writer(0);
 	late = writer[0].held[SHMRING__WRITE];
 	is_int(shmring__mpmc_commit(&writer[0], &late, 8), 1, "too late");
-	arm(&at_light, NULL, hand_back);
+	arm(&at_light, NULL, 1, hand_back);
 	is_int(pop_number(&reader[0]), 1, "what was handed back does not come");
 	shmring__clear_held(&writer[0], SHMRING__WRITE);
 	leave();
@@ -168,10 +147,10 @@ claim_what_others_claimed(void)
 {
 	make(SLOTS);
 	push_some(&writer[0], 1, 3);
-	arm(&at_light, NULL, take_two);
+	arm(&at_light, NULL, 1, take_two);
 	is_int(pop_number(&reader[0]), 3, "what others took does not come");
 	push_some(&writer[0], 1, 2);
-	arm(&at_light, NULL, take_two);
+	arm(&at_light, NULL, 1, take_two);
 	is_int(pop_number(&reader[0]), -EAGAIN, "nor the last");
 	is_int(reader[0].line[SHMRING__READ]->intent[SHMRING__READ],
 	       SHMRING__NONE, "and no intent is left");
@@ -194,7 +173,7 @@ pass_what_others_passed(void)
 	reserve(&writer[0], 7);
 	push_some(&writer[1], 1, 2);
 	doubt_writer(0);
-	arm(&at_light, NULL, hold_one);
+	arm(&at_light, NULL, 1, hold_one);
 	is_int(pop_number(&reader[0]), 2, "what another holds does not come");
 	is_int(shmring_release(&reader[1]), 0, "release");
 	is_int(shmring_commit(&writer[0], 8), 0, "a late commit");
@@ -213,7 +192,7 @@ hand_back_and_calm_down(void)
 static void
 push_meanwhile(void)
 {
-	arm(&at_light, NULL, hand_back_and_calm_down);
+	arm(&at_light, NULL, 1, hand_back_and_calm_down);
 	push_some(&writer[0], SLOTS + 1, SLOTS + 1);
 }
 
@@ -226,7 +205,7 @@ claim_a_slot_that_is_void(void)
 	hold_one();
 	pop_some(&reader[0], 2, SLOTS);
 	doubt_reader(0);
-	arm(&at_light, NULL, push_meanwhile);
+	arm(&at_light, NULL, 1, push_meanwhile);
 	is_int(shmring_release(&reader[1]), 0, "a late release");
 	pop_some(&reader[0], SLOTS + 1, SLOTS + 1);
 	leave();
@@ -244,7 +223,7 @@ static void
 look_again_at_the_end(void)
 {
 	make(SLOTS);
-	arm(&at_light, NULL, end_writing);
+	arm(&at_light, NULL, 1, end_writing);
 	is_int(pop_number(&reader[0]), 1, "the last message of all");
 	is_int(pop_number(&reader[0]), -EPIPE, "then the end");
 	revive(&writer[0], SHMRING_PRODUCER);
@@ -270,7 +249,7 @@ commit_and_look_late(void)
 {
 	make(SLOTS);
 	reserve(&writer[0], 1);
-	arm(&at_light, NULL, reuse_the_slot);
+	arm(&at_light, NULL, 1, reuse_the_slot);
 	is_int(shmring_commit(&writer[0], 8), 0, "commit");
 	is_state(SLOTS, 4, SHMRING__S_WRITER, "the slot is the other's still");
 	is_int(shmring_commit(&writer[1], 8), 0, "that commits, too");
@@ -296,11 +275,11 @@ doubt_what_comes_in_time(void)
 	make(SLOTS);
 	reserve(&writer[0], 1);
 	push_some(&writer[1], 2, 2);
-	arm(&at_heavy, NULL, arrive);
+	arm(&at_heavy, NULL, 1, arrive);
 	doubt_writer(0);
 	is_state(0, 1, SHMRING__S_LIVE, "it came");
 	is_int(shmring_commit(&writer[0], 8), 0, "and counts");
-	arm(&at_heavy, NULL, arrive);
+	arm(&at_heavy, NULL, 1, arrive);
 	doubt_writer(1);
 	ok(at_heavy.step, "what was there before costs no fence");
 	at_heavy.step = NULL;
@@ -321,7 +300,7 @@ decide_what_others_decided(void)
 {
 	make(SLOTS);
 	reserve(&writer[0], 1);
-	arm(&at_heavy, NULL, decide_and_be_late);
+	arm(&at_heavy, NULL, 1, decide_and_be_late);
 	doubt_writer(0);
 	is_state(0, 2, SHMRING__S_LIVE, "that decision stands");
 	pop_some(&reader[0], 1, 1);
@@ -806,7 +785,7 @@ help_what_is_helped(void)
 
 	void_and_come_round();
 	*shmring__state_word(any, 0) = shmring__make_state(2, SHMRING__S_LIVE);
-	arm(&at_cas, shmring__phase_word(any, 0), help_and_push);
+	arm(&at_cas, shmring__phase_word(any, 0), 1, help_and_push);
 	shmring__help(&reader[0], 0, &s, &a);
 	pop_some(&reader[0], SLOTS + 1, SLOTS + 1);
 	shmring__clear_held(&writer[0], SHMRING__WRITE);
@@ -817,7 +796,7 @@ static void
 hand_back_what_is_used(void)
 {
 	void_and_come_round();
-	arm(&at_cas, shmring__phase_word(&writer[0], 0), help_and_push);
+	arm(&at_cas, shmring__phase_word(&writer[0], 0), 1, help_and_push);
 	is_int(shmring_commit(&writer[0], 8), 0, "a late commit");
 	pop_some(&reader[0], SLOTS + 1, SLOTS + 1);
 	pop_some(&reader[0], 1, 1);
@@ -828,7 +807,7 @@ static void
 hand_back_what_is_passed(void)
 {
 	void_and_come_round();
-	arm(&at_cas, shmring__state_word(&writer[0], 0), help_and_push);
+	arm(&at_cas, shmring__state_word(&writer[0], 0), 1, help_and_push);
 	is_int(shmring_commit(&writer[0], 8), 0, "a late commit");
 	is_state(0, 4, SHMRING__S_LIVE, "not before the turn that was passed");
 	pop_some(&reader[0], SLOTS + 1, SLOTS + 1);
@@ -846,7 +825,7 @@ static void
 pass_what_is_handed_back(void)
 {
 	void_and_come_round();
-	arm(&at_cas, shmring__state_word(&writer[1], 0), commit_late);
+	arm(&at_cas, shmring__state_word(&writer[1], 0), 1, commit_late);
 	push_some(&writer[1], 2, 2);
 	is_state(0, 2, SHMRING__S_LIVE, "it is not retained any more");
 	pop_some(&reader[0], 1, 2);
@@ -865,7 +844,7 @@ doubt_what_was_void(void)
 {
 	make(SLOTS);
 	reserve(&writer[0], 1);
-	arm(&at_cas, shmring__state_word(any, 0), doubt_and_be_late);
+	arm(&at_cas, shmring__state_word(any, 0), 1, doubt_and_be_late);
 	doubt_writer(0);
 	is_state(0, 2, SHMRING__S_LIVE, "the turn is over");
 	pop_some(&reader[0], 1, 1);
@@ -881,7 +860,7 @@ settle_what_is_settled(void)
 	*shmring__state_word(any, 0) =
 		shmring__make_state(1, SHMRING__S_VOIDING);
 	shmring__change_attn(any, SHMRING__DOUBT, 0);
-	arm(&at_cas, shmring__state_word(any, 0), reuse_the_slot);
+	arm(&at_cas, shmring__state_word(any, 0), 1, reuse_the_slot);
 	shmring__settle(any, 0, 1);
 	is_state(SLOTS, 4, SHMRING__S_WRITER, "the slot is the other's");
 	shmring_abort(&writer[1]);
@@ -896,7 +875,7 @@ commit_what_is_settled(void)
 	*shmring__state_word(any, 0) =
 		shmring__make_state(1, SHMRING__S_VOIDING);
 	shmring__change_attn(any, SHMRING__DOUBT, 0);
-	arm(&at_cas, shmring__state_word(&writer[0], 0), reuse_the_slot);
+	arm(&at_cas, shmring__state_word(&writer[0], 0), 1, reuse_the_slot);
 	is_int(shmring_commit(&writer[0], 8), 0, "commit");
 	is_state(SLOTS, 4, SHMRING__S_WRITER, "the slot is the other's");
 	shmring_abort(&writer[1]);
@@ -915,7 +894,7 @@ calm_down_too_late(void)
 {
 	make(SLOTS);
 	shmring__change_attn(any, SHMRING__DOUBT, 0);
-	arm(&at_cas, &any->notice->attn, doubt_anew);
+	arm(&at_cas, &any->notice->attn, 1, doubt_anew);
 	stay_alert("a new doubt");
 	shmring_abort(&writer[0]);
 	leave();
@@ -928,7 +907,7 @@ move_a_head_that_moved(void)
 	reserve(&writer[0], SLOTS);
 	doubt_writer(0);
 	push_some(&writer[1], 1, SLOTS - 1);
-	arm(&at_cas, writer[1].head, hold_one);
+	arm(&at_cas, writer[1].head, 1, hold_one);
 	shmring__mpmc_impatient(&writer[1], SHMRING__WRITE);
 	pop_some(&reader[0], 2, SLOTS - 1);
 	is_int(shmring_release(&reader[1]), 0, "release");
@@ -960,7 +939,7 @@ adopt_what_is_adopted(void)
 {
 	shmring__recover_line(any, die_with_a_message());
 	revive(&reader[1], SHMRING_CONSUMER);
-	arm(&at_cas, shmring__state_word(&reader[1], 0), pop_the_orphan);
+	arm(&at_cas, shmring__state_word(&reader[1], 0), 1, pop_the_orphan);
 	is_int(pop_number(&reader[1]), -EAGAIN, "adopted once");
 	leave();
 }
@@ -977,7 +956,7 @@ orphan_what_is_adopted(void)
 {
 	uint32_t i = die_with_a_message();
 
-	arm(&at_cas, shmring__state_word(any, 0), bury_and_adopt);
+	arm(&at_cas, shmring__state_word(any, 0), 1, bury_and_adopt);
 	is_int(shmring__recover_line(any, i), 0, "too late");
 	revive(&reader[1], SHMRING_CONSUMER);
 	is_int(pop_number(&reader[0]), -EAGAIN, "adopted once");
@@ -989,7 +968,7 @@ orphan_what_nobody_looks_for(void)
 {
 	uint32_t i = die_with_a_message();
 
-	arm(&at_cas, shmring__state_word(any, 0), pop_empty);
+	arm(&at_cas, shmring__state_word(any, 0), 1, pop_empty);
 	is_int(shmring__recover_line(any, i), 1, "buried");
 	revive(&reader[1], SHMRING_CONSUMER);
 	pop_the_orphan();
@@ -1011,7 +990,7 @@ miss_no_orphan(void)
 {
 	make(SLOTS);
 	shmring__change_attn(any, SHMRING__ORPHAN, 0);
-	arm(&at_cas, &any->notice->attn, leave_an_orphan);
+	arm(&at_cas, &any->notice->attn, 1, leave_an_orphan);
 	pop_the_orphan();
 	leave();
 }
@@ -1027,7 +1006,7 @@ end_no_stream_with_a_producer(void)
 {
 	make(SLOTS);
 	shmring_close(&writer[0]);
-	arm(&at_cas, &writer[1].notice->attn, come_back);
+	arm(&at_cas, &writer[1].notice->attn, 1, come_back);
 	shmring_close(&writer[1]);
 	pop_empty();
 	ring_dup(&writer[1], any, SHMRING_PRODUCER);
@@ -1067,7 +1046,7 @@ bury_what_is_taken_over(int marked)
 	if (marked)
 		*status = shmring__status(*status, SHMRING_PRODUCER,
 					  SHMRING__RECOV);
-	arm(&at_cas, status, bury_and_take_over);
+	arm(&at_cas, status, 1, bury_and_take_over);
 	is_int(shmring__recover_line(any, grave), 0, "too late");
 	is_int(shmring__state_of(*status), SHMRING__LIVE, "it lives");
 	leave();
@@ -1084,7 +1063,7 @@ static void
 claim_after_saying_so(void)
 {
 	make(SLOTS);
-	arm(&at_cas, writer[0].tail, look_at_the_intent);
+	arm(&at_cas, writer[0].tail, 1, look_at_the_intent);
 	push_some(&writer[0], 1, 1);
 	leave();
 }
@@ -1115,7 +1094,7 @@ orphan_what_is_released(void)
 	shmring_peek(&reader[1], &size);
 	reader[0].line[SHMRING__READ]->intent[SHMRING__READ] = 0;
 	die(&reader[0], SHMRING__READ);
-	arm(&at_load, intent_of(&reader[1], SHMRING__READ), release_and_pop);
+	arm(&at_load, intent_of(&reader[1], SHMRING__READ), 1, release_and_pop);
 	is_int(recover(&reader[0], SHMRING__READ), 1, "it had nothing");
 	is_int(pop_number(&reader[1]), -EAGAIN, "nothing comes twice");
 	shmring__unmap(&reader[0]);
@@ -1144,7 +1123,7 @@ hand_back_what_is_anothers(void)
 	ring_dup(&third, any, SHMRING_PRODUCER);
 	writer[1].line[SHMRING__WRITE]->intent[SHMRING__WRITE] = 0;
 	die(&writer[1], SHMRING__WRITE);
-	arm(&at_load, intent_of(&writer[0], SHMRING__WRITE),
+	arm(&at_load, intent_of(&writer[0], SHMRING__WRITE), 1,
 	    commit_and_be_followed);
 	is_int(recover(&writer[1], SHMRING__WRITE), 1, "it had nothing");
 	is_state(0, 6, SHMRING__S_WRITER, "the slot is the other's");
@@ -1201,7 +1180,7 @@ wait_for_data(void)
 static void
 wait_after_a_look(void)
 {
-	arm(&at_load, &writer[0].notice->data, wait_for_data);
+	arm(&at_load, &writer[0].notice->data, 1, wait_for_data);
 }
 
 static void
@@ -1211,7 +1190,7 @@ wake_who_comes_meanwhile(void)
 	uint32_t *data = &any->notice->data;
 
 	*data = SHMRING__WAITS;
-	arm(&at_cas, data, watch_data);
+	arm(&at_cas, data, 1, watch_data);
 	shmring__wake(any, data, 0);
 	is_int(called, INT_MAX, "wake who began to watch");
 
@@ -1221,7 +1200,7 @@ wake_who_comes_meanwhile(void)
 	ok(*data != expected, "who was woken does not sleep with the next");
 
 	*data = SHMRING__SLEEPY;
-	arm(&at_load, &writer[0].notice->data, wait_after_a_look);
+	arm(&at_load, &writer[0].notice->data, 1, wait_after_a_look);
 	push_one();
 	ok(!(*data & SHMRING__WAITS), "sleepy ones are looked at twice");
 	leave();
@@ -1282,16 +1261,16 @@ tell_of_the_rest(void)
 
 	sleepers = 1;
 	*data = SHMRING__WAITS | SHMRING__MORE;
-	arm(&at_wake, NULL, wake_the_next_at_once);
+	arm(&at_wake, NULL, 1, wake_the_next_at_once);
 	push_one();
 	is_int(called_next, 1, "who is woken finds that others may sleep");
 	ok(*data & SHMRING__MORE, "so does whoever comes next");
 	sleepers = 0;
 	*data |= SHMRING__WAITS;
-	arm(&at_wake, NULL, wait_for_data);
+	arm(&at_wake, NULL, 1, wait_for_data);
 	push_one();
 	ok(*data & SHMRING__WAITS, "nobody heard it, but one came meanwhile");
-	arm(&at_wake, NULL, wake_the_next_at_once);
+	arm(&at_wake, NULL, 1, wake_the_next_at_once);
 	push_one();
 	ok(!(*data & SHMRING__CALLS), "nobody heard it, and nobody came");
 	called = 0;
@@ -1316,7 +1295,7 @@ pass_on_the_wake(void)
 	ok(*data & SHMRING__MORE, "there may be more of them");
 	pop_one();
 	shmring_set_spin(&reader[0], 0);
-	arm(&at_sleep, NULL, push_two);
+	arm(&at_sleep, NULL, 1, push_two);
 	is_int(shmring_pop_wait(&reader[0], &number, 8, -1), 8, "it comes");
 	ok(!(*data & SHMRING__CALLS), "the next for what is left");
 	leave();
@@ -1331,7 +1310,7 @@ sleep_shortly(void)
 	if (++sleeps == 3)
 		is_int(shmring_commit(&writer[0], 8), 0, "commit");
 	else
-		arm(&at_sleep, NULL, sleep_shortly);
+		arm(&at_sleep, NULL, 1, sleep_shortly);
 }
 
 static void
@@ -1342,7 +1321,7 @@ wait_for_who_may_be_stopped(void)
 	make(SLOTS);
 	reserve(&writer[0], 1);
 	shmring_set_spin(&reader[0], 0);
-	arm(&at_sleep, NULL, sleep_shortly);
+	arm(&at_sleep, NULL, 1, sleep_shortly);
 	is_int(shmring_pop_wait(&reader[0], &number, 8, -1), 8, "it comes");
 	ok(short_sleeps >= 2, "no sleep longer than patience before");
 	leave();
@@ -1354,7 +1333,7 @@ sleep_on(void)
 {
 	clock_ns = sleep_until;
 	if (++sleeps < 16)
-		arm(&at_sleep, NULL, sleep_on);
+		arm(&at_sleep, NULL, 1, sleep_on);
 }
 
 static void
@@ -1370,7 +1349,7 @@ wait_for_several_who_are_stopped(void)
 	push_some(&third, 3, 3);
 	shmring_set_spin(&reader[0], 0);
 	sleeps = 0;
-	arm(&at_sleep, NULL, sleep_on);
+	arm(&at_sleep, NULL, 1, sleep_on);
 	is_int(shmring_pop_wait(&reader[0], &number, 8, -1), 8, "it comes");
 	is_int(number, 3, "past two who are stopped");
 	at_sleep.step = NULL;
@@ -1409,7 +1388,7 @@ tell_of_who_is_not_called(void)
 
 	*data = SHMRING__WAITS;
 	sleepers = 1;
-	arm(&at_wake, NULL, announce_meanwhile);
+	arm(&at_wake, NULL, 1, announce_meanwhile);
 	push_one();
 	sleepers = 0;
 	ok(*data & SHMRING__MORE, "others may sleep still");
@@ -1433,17 +1412,17 @@ tell_of_one_or_more(void)
 	uint32_t *data = &any->notice->data;
 
 	shmring_set_spin(&reader[0], 0);
-	arm(&at_sleep, NULL, push_to_another);
+	arm(&at_sleep, NULL, 1, push_to_another);
 	is_int(shmring_pop_wait(&reader[0], &number, 8, -1), 8, "it comes");
 	is_int(told & SHMRING__CALLS, SHMRING__WAITS, "one waits");
 	ok(!(*data & SHMRING__CALLS), "and is called");
 	*data |= SHMRING__WAITS;
-	arm(&at_sleep, NULL, push_to_another);
+	arm(&at_sleep, NULL, 1, push_to_another);
 	is_int(shmring_pop_wait(&reader[0], &number, 8, -1), 8, "it comes");
 	is_int(told & SHMRING__CALLS, SHMRING__WAITS | SHMRING__MORE,
 	       "more than one wait");
 	*data &= ~SHMRING__CALLS;
-	arm(&at_sleep, NULL, let_time_pass);
+	arm(&at_sleep, NULL, 1, let_time_pass);
 	is_int(shmring_pop_wait(&reader[0], &number, 8, 1), -ETIMEDOUT,
 	       "nothing comes");
 	ok(!(*data & SHMRING__CALLS), "who gives up takes its call back");
@@ -1459,7 +1438,7 @@ nap_until_the_fourth(void)
 	naps[sleeps] = sleep_until - clock_ns;
 	if (++sleeps < 4) {
 		clock_ns = sleep_until;
-		arm(&at_sleep, NULL, nap_until_the_fourth);
+		arm(&at_sleep, NULL, 1, nap_until_the_fourth);
 		return;
 	}
 	ok(any->notice->space & SHMRING__PROMPT, "the next slot is asked for");
@@ -1498,7 +1477,7 @@ ask_for_the_next_slot(void)
 	int64_t start = clock_ns;
 
 	make_full();
-	arm(&at_sleep, NULL, nap_until_the_fourth);
+	arm(&at_sleep, NULL, 1, nap_until_the_fourth);
 	is_int(shmring_push_wait(&writer[0], "", 1, -1), 0, "room");
 	is_int(sleeps, 4, "for who sleeps");
 	is_int(naps[0], SHMRING__FIRST_SLEEP_NS, "shortly");
@@ -1522,7 +1501,7 @@ nap_while_others_push(void)
 	is_int(push_number(&writer[1], 1), 0, "another is faster");
 	if (sleeps != 4)
 		clock_ns = sleep_until;
-	arm(&at_sleep, NULL, nap_while_others_push);
+	arm(&at_sleep, NULL, 1, nap_while_others_push);
 }
 
 static void
@@ -1531,7 +1510,7 @@ nap_beside_the_others(void)
 	int64_t start = clock_ns;
 
 	make_full();
-	arm(&at_sleep, NULL, nap_while_others_push);
+	arm(&at_sleep, NULL, 1, nap_while_others_push);
 	is_int(shmring_push_wait(&writer[0], "", 1, -1), 0, "room");
 	is_int(sleeps, 6, "at last");
 	is_int(naps[0], SHMRING__FIRST_SLEEP_NS, "shortly");
@@ -1648,7 +1627,7 @@ sleep_and_note(void)
 	if (sleeps == 3)
 		push_one();
 	else
-		arm(&at_sleep, NULL, sleep_and_note);
+		arm(&at_sleep, NULL, 1, sleep_and_note);
 }
 
 /* A wake-up may be missed in a sleep before which the word did not tell of a
@@ -1661,11 +1640,11 @@ sleep_shortly_once(void)
 	make(SLOTS);
 	shmring_set_spin(&reader[0], 0);
 	sleeps = short_sleeps = 0;
-	arm(&at_sleep, NULL, sleep_and_note);
+	arm(&at_sleep, NULL, 1, sleep_and_note);
 	is_int(shmring_pop_wait(&reader[0], &number, 8, -1), 8, "it comes");
 	is_int(short_sleeps, 6, "short as long as a wake-up may be missed");
 	sleeps = 2;
-	arm(&at_sleep, NULL, sleep_and_note);
+	arm(&at_sleep, NULL, 1, sleep_and_note);
 	is_int(shmring_pop_wait(&reader[0], &number, 8, -1), 8, "it comes");
 	is_int(short_sleeps, 12, "not any more");
 	leave();
@@ -1684,7 +1663,7 @@ is_short_after(int messages)
 	is_int(wrong, 0, "%d messages", messages);
 	sleeps = 2;
 	short_sleeps = 0;
-	arm(&at_sleep, NULL, sleep_and_note);
+	arm(&at_sleep, NULL, 1, sleep_and_note);
 	is_int(shmring_pop_wait(&reader[0], &number, 8, -1), 8, "it comes");
 	return short_sleeps;
 }
@@ -1712,7 +1691,7 @@ sleep_while_all_die(void)
 		die(&writer[1], SHMRING__WRITE);
 	}
 	if (sleeps < 8)
-		arm(&at_sleep, NULL, sleep_while_all_die);
+		arm(&at_sleep, NULL, 1, sleep_while_all_die);
 }
 
 static void
@@ -1723,7 +1702,7 @@ learn_of_a_death_after_each_sleep(void)
 	make(SLOTS);
 	sleeps = 0;
 	shmring_set_spin(&reader[0], 0);
-	arm(&at_sleep, NULL, sleep_while_all_die);
+	arm(&at_sleep, NULL, 1, sleep_while_all_die);
 	is_int(shmring_pop_wait(&reader[0], &number, 8, -1), -EPIPE, "the end");
 	is_int(sleeps, 2, "is known after the sleep in which it came");
 	at_sleep.step = NULL;
@@ -1884,7 +1863,7 @@ send_a_batch_at_once(void)
 	for (int i = 0; i < 3; i++)
 		batch[i] = (struct iovec){ &numbers[i], 8 };
 	reader[0].credit = 16 + 8;
-	arm(&at_load, any->taken, look_for_a_part);
+	arm(&at_load, any->taken, 1, look_for_a_part);
 	is_int(shmring_push_n(&reader[0], batch, 3), 3, "a batch");
 	ok(!at_load.step, "somebody looked meanwhile");
 	pop_some(&reader[0], 0, 2);

@@ -19,19 +19,6 @@ static long long slice_ns = 100000000;
 #define MESSAGES 3000
 #define CANNOT 77 /* not permitted here */
 
-static void
-make_halves(uint32_t mode, struct shmring *writer, struct shmring *reader)
-{
-	struct shmring_config config = { .mode = mode,
-					 .slots = 16,
-					 .slot_size = 8,
-					 .roles = SHMRING_PRODUCER };
-
-	if (shmring_create_memfd(writer, &config))
-		bail("cannot create a ring");
-	ring_dup(reader, writer, SHMRING_CONSUMER);
-}
-
 static int
 is_readable(const struct shmring_poll *poller, int timeout)
 {

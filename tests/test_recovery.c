@@ -4,16 +4,11 @@
  * attach, and a third one goes on: each step in the one interleaving that needs
  * it. All handles belong to this thread, as in test_order.
  */
-#include <setjmp.h>
+#include "edge.h"
+
 #include <stdint.h>
 
-/* What happens at the nth access of that kind to that place. */
-static struct edge {
-	const void *place; /* in the mapping of who comes there */
-	int nth;
-	void (*step)(void);
-} at_load, at_cas, at_add;
-static void reach(struct edge *edge, const void *place);
+static struct edge at_load, at_cas, at_add;
 static int heavy_fails;
 static int64_t clock_ns = 1; /* it stands: nobody loses patience */
 
@@ -33,35 +28,6 @@ static int64_t clock_ns = 1; /* it stands: nobody loses patience */
 #include "steps.h"
 
 static struct shmring third;
-
-/* Once: what the step does itself is not interrupted. */
-static void
-reach(struct edge *edge, const void *place)
-{
-	void (*step)(void) = edge->step;
-
-	if (!step || edge->place != place || --edge->nth > 0)
-		return;
-	edge->step = NULL;
-	step();
-}
-
-static void
-arm(struct edge *edge, const void *place, int nth, void (*step)(void))
-{
-	edge->place = place;
-	edge->nth = nth;
-	edge->step = step;
-}
-
-/* Whoever comes there is killed there: if (lives()) it does something. */
-static jmp_buf grave;
-#define lives() (!setjmp(grave))
-static void
-perish(void)
-{
-	longjmp(grave, 1);
-}
 
 /* The ring has all its slots, and attn becomes calm; then it goes. */
 static void

@@ -69,19 +69,6 @@ sleeper_result(struct sleeper *sleeper)
 }
 
 static void
-make_halves(uint32_t mode, struct shmring *writer, struct shmring *reader)
-{
-	struct shmring_config config = { .mode = mode,
-					 .slots = 16,
-					 .slot_size = 8,
-					 .roles = SHMRING_PRODUCER };
-
-	if (shmring_create_memfd(writer, &config))
-		bail("cannot create a ring");
-	ring_dup(reader, writer, SHMRING_CONSUMER);
-}
-
-static void
 fill(struct shmring *writer)
 {
 	while (push_number(writer, 1) == 0)
