@@ -274,6 +274,7 @@ wait_for grep -q 'stores nothing for now' "$tmp/out.err"
 ok $? "the stream is full: out says so"
 wait_for is_behind out 3000
 ok $? "the ring here fills up: $(status_of out)"
+wait_for is_behind in 100 # it may only now have found the stream
 ok "$(($(behind in) < 100))" "in asks for no more: $(status_of in)"
 consume "$b" 0 8000
 finish consumer 0 "there is a reader: it goes on"
