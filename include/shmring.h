@@ -75,7 +75,7 @@
  *   and the fourth only when one of them is taken. Who sizes a ring to a number
  *   of tokens adds 2 slots for each participant.
  *   Positions are 64 bit. An MPMC slot counts 2^51 turns: at 100 million
- *   messages a second through 16 slots 11 years; SPSC: 5,000 years of 1 GB/s.
+ *   messages a second through 16 slots 11 years; SPSC: 580 years of 1 GB/s.
  *   BROADCAST: a reader, once it is open, gets each message once, in order, and
  *   nothing is delivered again: what a killed reader had is its own loss. When
  *   the ring is full, the slowest reader holds the producer, also a stopped
@@ -555,6 +555,7 @@ SHMRING_SCOPE const char *shmring_strerror(int error);
 #define SHMRING__RARELY(condition) __builtin_expect(!!(condition), 0)
 #define SHMRING__HOT \
 	static inline __attribute__((__always_inline__, __unused__))
+#define SHMRING__APART static __attribute__((__noinline__, __unused__))
 #define SHMRING__COLD static __attribute__((__noinline__, __cold__, __unused__))
 #define SHMRING__LOAD(place, order) __atomic_load_n(place, __ATOMIC_##order)
 #define SHMRING__STORE(place, value, order) \
@@ -895,7 +896,9 @@ struct shmring { /* private: one participant, in its own memory */
 /* The kernel's names, for which libc wants _GNU_SOURCE, or newer headers. */
 #define SHMRING__FUTEX_WAKE_SHARED 1
 #define SHMRING__FUTEX_WAIT_BITSET_SHARED 9
-#define SHMRING__PIDFD_OPEN 434 /* the same number on all machines */
+#define SHMRING__FUTEX_WAITV 449 /* the number on all machines; Linux 5.16 */
+#define SHMRING__FUTEX2_SIZE_U32 2
+#define SHMRING__PIDFD_OPEN 434
 #define SHMRING__MEMBARRIER_GLOBAL_EXPEDITED 2
 #define SHMRING__MEMBARRIER_REGISTER_GLOBAL_EXPEDITED 4
 #define SHMRING__MADV_HUGEPAGE 14
@@ -3486,12 +3489,50 @@ shmring__namespace(const char *path)
 	return failed ? 0 : (uint64_t)file.st_ino;
 }
 
+/* Whether it is a ring, and of a kind that we know. */
+SHMRING__COLD int
+shmring__judge_kind(const struct shmring__header *h)
+{
+	if (h->magic != SHMRING__MAGIC)
+		return -EPROTO;
+	if (h->byte_order != SHMRING__BYTE_ORDER || h->word_size != 8)
+		return -EPROTOTYPE;
+	if (h->layout != SHMRING_LAYOUT || (h->features & ~SHMRING__FEATURES))
+		return -EPROTONOSUPPORT;
+	return 0;
+}
+
+/* Whether it was made before a reboot, as far as both are known. */
+SHMRING__COLD int
+shmring__other_boot(const struct shmring__header *h)
+{
+	unsigned char boot_id[16], unknown[16] = { 0 }; /* proves nothing */
+	shmring__boot_id(boot_id);
+	return memcmp(boot_id, h->boot_id, sizeof(boot_id)) != 0 &&
+	       memcmp(boot_id, unknown, sizeof(boot_id)) != 0 &&
+	       memcmp(h->boot_id, unknown, sizeof(boot_id)) != 0;
+}
+
+/* Whether its sizes are sound, and the file has the same: fills in g. */
+SHMRING__COLD int
+shmring__judge_sizes(struct shmring__geometry *g,
+		     const struct shmring__header *h, uint64_t size)
+{
+	g->mode = h->mode;
+	g->slots = h->slots;
+	g->slot_size = h->slot_size;
+	g->participants = h->participants;
+	g->page = h->page;
+	if (shmring__lay_out(g) || g->capacity != h->capacity ||
+	    g->total != h->total)
+		return -EBADMSG;
+	return size == g->total ? 0 : -EOVERFLOW;
+}
+
 /* Read and judge the identity of a segment; each fault has its own error. */
 SHMRING__COLD int
 shmring__identify(struct shmring *r, struct shmring__header *h)
 {
-	struct shmring__geometry *g = &r->geometry;
-	unsigned char boot_id[16], unknown[16] = { 0 }; /* proves nothing */
 	struct stat file;
 	int saved = errno;
 	int failed = fstat(r->fd, &file);
@@ -3502,17 +3543,12 @@ shmring__identify(struct shmring *r, struct shmring__header *h)
 	r->inode = file.st_ino;
 	if (!S_ISREG(file.st_mode) ||
 	    shmring__os(SYS_pread64, r->fd, (long)h, sizeof(*h), 0, 0, 0) !=
-		    sizeof(*h) ||
-	    h->magic != SHMRING__MAGIC)
+		    sizeof(*h))
 		return -EPROTO;
-	if (h->byte_order != SHMRING__BYTE_ORDER || h->word_size != 8)
-		return -EPROTOTYPE;
-	if (h->layout != SHMRING_LAYOUT || (h->features & ~SHMRING__FEATURES))
-		return -EPROTONOSUPPORT;
-	shmring__boot_id(boot_id);
-	if (memcmp(boot_id, h->boot_id, sizeof(boot_id)) != 0 &&
-	    memcmp(boot_id, unknown, sizeof(boot_id)) != 0 &&
-	    memcmp(h->boot_id, unknown, sizeof(boot_id)) != 0)
+	int error = shmring__judge_kind(h);
+	if (error)
+		return error;
+	if (shmring__other_boot(h))
 		return -EREMOTE;
 	if (!(r->roles & SHMRING_ANY_OWNER) &&
 	    (file.st_uid != h->creator ||
@@ -3521,15 +3557,7 @@ shmring__identify(struct shmring *r, struct shmring__header *h)
 	if (file.st_mode & 0022 & ~h->permissions)
 		return -EPERM;
 	r->features = h->features;
-	g->mode = h->mode;
-	g->slots = h->slots;
-	g->slot_size = h->slot_size;
-	g->participants = h->participants;
-	g->page = h->page;
-	if (shmring__lay_out(g) || g->capacity != h->capacity ||
-	    g->total != h->total)
-		return -EBADMSG;
-	return (uint64_t)file.st_size == g->total ? 0 : -EOVERFLOW;
+	return shmring__judge_sizes(&r->geometry, h, (uint64_t)file.st_size);
 }
 
 /* Map each part with no more rights than this handle needs. SPSC data twice
@@ -5217,9 +5245,7 @@ shmring_error(const struct shmring *ring)
 }
 
 /* Here and below: in place as in push and pop, a constant mode leaves one
- * engine's code only. SPSC's stands in the caller, the others' out of line. */
-#define SHMRING__APART static __attribute__((__noinline__, __unused__))
-
+ * engine's code only. SPSC's stands in the caller, the others' apart. */
 SHMRING__HOT void *
 shmring__reserve_in(struct shmring *r, uint32_t mode, size_t size, int lazy)
 {
@@ -6293,151 +6319,117 @@ shmring_stat(const struct shmring *ring, struct shmring_stat *out)
 	return 0;
 }
 
+/* What to do about each. */
+static const struct shmring__advice {
+	int error;
+	const char *text;
+} shmring__advice[] __attribute__((__unused__)) = {
+	{ 0, "success" },
+	{ EAGAIN, "full or empty at the moment: try again, or use a "
+		  "waiting call" },
+	{ ETIMEDOUT, "timed out: nobody came, took or brought anything in "
+		     "time" },
+	{ ECANCELED, "interrupted: shmring_interrupt ended the wait; nothing "
+		     "is lost" },
+	{ EINTR, "a signal was handled while the call slept, which "
+		 "shmring_set_eintr asks to be told of: call again, or "
+		 "end" },
+	{ EMSGSIZE, "message larger than slot_size, or than the buffer it "
+		    "should go into: create the ring with a larger "
+		    "slot_size, or pass a larger buffer" },
+	{ EPIPE, "the other side is gone: the last consumer (push) or "
+		 "producer (pop, all read) has closed or died" },
+	{ EBUSY, "taken: the role, by a living process (open, dup); the "
+		 "name, by a ring in use or just being replaced "
+		 "(create with SHMRING_REPLACE); the handle, by a "
+		 "reservation or peek not yet finished (push, pop)" },
+	{ EUSERS, "all participants are attached: create the ring with "
+		  "more participants" },
+	{ EPERM, "not permitted: the handle lacks the role (push, pop); "
+		 "the ring is another user's, see SHMRING_ANY_OWNER, or "
+		 "more may write it than its creator said (open); the "
+		 "descriptor is not sealed (open_fd); the name is "
+		 "another user's (replace, unlink); RLIMIT_MEMLOCK is 0 "
+		 "(SHMRING_MLOCK)" },
+	{ ESTALE, "handle of a parent process, or of a ring that was "
+		  "replaced: open your own" },
+	{ EBADF, "handle or descriptor is not open: create or open the "
+		 "ring first" },
+	{ EBADMSG, "damaged content in shared memory: recreate the ring "
+		   "and distrust its peers" },
+	{ EPROTO, "not a shmring segment: check the name" },
+	{ EPROTOTYPE,
+	  "made on a machine with another word size or byte order" },
+	{ EPROTONOSUPPORT, "made by another layout version of shmring: rebuild "
+			   "both sides with the same header" },
+	{ EREMOTE, "made before a reboot, or on another machine, or where "
+		   "boot_id is another: unlink and recreate it" },
+	{ ENOBUFS, "overwritten before it was read (SHMRING_LOSSY, or too "
+		   "slow for too long): shmring_lost() tells how many, the "
+		   "next call goes on at the oldest message" },
+	{ EOVERFLOW, "the segment's size is not what its header says: "
+		     "somebody truncated it; recreate it" },
+	{ EEXIST, "the name is taken: open it, unlink it, or create with "
+		  "SHMRING_REPLACE" },
+	{ EOWNERDEAD, "the name is taken by a ring whose users died: create "
+		      "with SHMRING_REPLACE, or unlink it" },
+	{ ENOENT, "no such ring: create it first, or open with a timeout" },
+	{ ENOTDIR, "there is no directory for rings: make or "
+		   "mount " SHMRING_DIRECTORY },
+	{ ENXIO, "no /proc that shows this process: mount it, for "
+		 "create, dup and open_fd need /proc/self/fd" },
+	{ ENOSPC, "no room: larger than what the file system "
+		  "of " SHMRING_DIRECTORY " has free, or than the memory that "
+		  "is available (MemAvailable in /proc/meminfo, the "
+		  "limit of the cgroup): fewer or smaller slots" },
+	{ EFBIG, "larger than this process may make a file: raise "
+		 "RLIMIT_FSIZE (ulimit -f), or fewer or smaller slots" },
+	{ ENOMEM, "no memory, or no huge pages reserved: see "
+		  "vm.nr_hugepages, RLIMIT_MEMLOCK, RLIMIT_AS" },
+	{ EOPNOTSUPP, "not supported: no transparent huge pages for shared "
+		      "memory on this system (SHMRING_HUGE), or no "
+		      "descriptor to pass (fd of a ring with a name), no "
+		      "place to choose (seek: BROADCAST only)" },
+	{ EISDIR, "the file system of " SHMRING_DIRECTORY
+		  " has no O_TMPFILE: mount a tmpfs there, or take "
+		  "memfd" },
+	{ ENODEV, "the file system of " SHMRING_DIRECTORY
+		  " cannot allocate (fallocate): mount a tmpfs there, or "
+		  "take memfd" },
+	{ ENOLCK, "locks of open files are refused (fcntl, F_OFD_SETLK): "
+		  "no participant could be told from a dead one" },
+	{ ENOSYS, "the kernel, or a filter (seccomp), refuses a system "
+		  "call that this needs: openat with O_TMPFILE, "
+		  "fallocate, fchmod, linkat, memfd_create, madvise with "
+		  "MADV_WIPEONFORK (Linux 4.14), for SHMRING_REPLACE "
+		  "renameat2" },
+	{ EINVAL, "invalid: a name is one component that does not end "
+		  "in " SHMRING__TEMPORARY "; commit and release need a "
+		  "reserve or peek before; a participant's index" },
+	{ EDOM, "no such mode, role, flag or permission, or not for "
+		"this call (SHMRING_HUGETLB: memfd only)" },
+	{ ERANGE, "out of range: slots at most 2^30 and, in MPMC, at "
+		  "least 2 and twice the participants (1024 at most; "
+		  "BROADCAST: 1023 readers); slot_size at most 2^30; no "
+		  "whole message begins at that position (seek)" },
+	{ ENAMETOOLONG, "name longer than 251 bytes" },
+	{ ELOOP, "a symbolic link stands under the name: no ring does "
+		 "that" },
+	{ EACCES, "permission denied by the file system: see the ring's "
+		  "permissions, or those of " SHMRING_DIRECTORY },
+	{ EROFS, SHMRING_DIRECTORY " is mounted read-only" },
+	{ EMFILE, "too many open files: raise RLIMIT_NOFILE" },
+	{ ENFILE, "too many open files in the whole system: raise "
+		  "fs.file-max" },
+};
+
 SHMRING_SCOPE const char *
 shmring_strerror(int error)
 {
-	switch (-error) {
-	case 0:
-		return "success";
-	case EAGAIN:
-		return "full or empty at the moment: try again, or use a "
-		       "waiting call";
-	case ETIMEDOUT:
-		return "timed out: nobody came, took or brought anything in "
-		       "time";
-	case ECANCELED:
-		return "interrupted: shmring_interrupt ended the wait; nothing "
-		       "is lost";
-	case EINTR:
-		return "a signal was handled while the call slept, which "
-		       "shmring_set_eintr asks to be told of: call again, or "
-		       "end";
-	case EMSGSIZE:
-		return "message larger than slot_size, or than the buffer it "
-		       "should go into: create the ring with a larger "
-		       "slot_size, or pass a larger buffer";
-	case EPIPE:
-		return "the other side is gone: the last consumer (push) or "
-		       "producer (pop, all read) has closed or died";
-	case EBUSY:
-		return "taken: the role, by a living process (open, dup); the "
-		       "name, by a ring in use or just being replaced "
-		       "(create with SHMRING_REPLACE); the handle, by a "
-		       "reservation or peek not yet finished (push, pop)";
-	case EUSERS:
-		return "all participants are attached: create the ring with "
-		       "more participants";
-	case EPERM:
-		return "not permitted: the handle lacks the role (push, pop); "
-		       "the ring is another user's, see SHMRING_ANY_OWNER, or "
-		       "more may write it than its creator said (open); the "
-		       "descriptor is not sealed (open_fd); the name is "
-		       "another user's (replace, unlink); RLIMIT_MEMLOCK is 0 "
-		       "(SHMRING_MLOCK)";
-	case ESTALE:
-		return "handle of a parent process, or of a ring that was "
-		       "replaced: open your own";
-	case EBADF:
-		return "handle or descriptor is not open: create or open the "
-		       "ring first";
-	case EBADMSG:
-		return "damaged content in shared memory: recreate the ring "
-		       "and distrust its peers";
-	case EPROTO:
-		return "not a shmring segment: check the name";
-	case EPROTOTYPE:
-		return "made on a machine with another word size or byte order";
-	case EPROTONOSUPPORT:
-		return "made by another layout version of shmring: rebuild "
-		       "both sides with the same header";
-	case EREMOTE:
-		return "made before a reboot, or on another machine, or where "
-		       "boot_id is another: unlink and recreate it";
-	case ENOBUFS:
-		return "overwritten before it was read (SHMRING_LOSSY, or too "
-		       "slow for too long): shmring_lost() tells how many, the "
-		       "next call goes on at the oldest message";
-	case EOVERFLOW:
-		return "the segment's size is not what its header says: "
-		       "somebody truncated it; recreate it";
-	case EEXIST:
-		return "the name is taken: open it, unlink it, or create with "
-		       "SHMRING_REPLACE";
-	case EOWNERDEAD:
-		return "the name is taken by a ring whose users died: create "
-		       "with SHMRING_REPLACE, or unlink it";
-	case ENOENT:
-		return "no such ring: create it first, or open with a timeout";
-	case ENOTDIR:
-		return "there is no directory for rings: make or "
-		       "mount " SHMRING_DIRECTORY;
-	case ENXIO:
-		return "no /proc that shows this process: mount it, for "
-		       "create, dup and open_fd need /proc/self/fd";
-	case ENOSPC:
-		return "no room: larger than what the file system "
-		       "of " SHMRING_DIRECTORY
-		       " has free, or than the memory that "
-		       "is available (MemAvailable in /proc/meminfo, the "
-		       "limit of the cgroup): fewer or smaller slots";
-	case EFBIG:
-		return "larger than this process may make a file: raise "
-		       "RLIMIT_FSIZE (ulimit -f), or fewer or smaller slots";
-	case ENOMEM:
-		return "no memory, or no huge pages reserved: see "
-		       "vm.nr_hugepages, RLIMIT_MEMLOCK, RLIMIT_AS";
-	case EOPNOTSUPP:
-		return "not supported: no transparent huge pages for shared "
-		       "memory on this system (SHMRING_HUGE), or no "
-		       "descriptor to pass (fd of a ring with a name), no "
-		       "place to choose (seek: BROADCAST only)";
-	case EISDIR:
-		return "the file system of " SHMRING_DIRECTORY
-		       " has no O_TMPFILE: mount a tmpfs there, or take "
-		       "memfd";
-	case ENODEV:
-		return "the file system of " SHMRING_DIRECTORY
-		       " cannot allocate (fallocate): mount a tmpfs there, or "
-		       "take memfd";
-	case ENOLCK:
-		return "locks of open files are refused (fcntl, F_OFD_SETLK): "
-		       "no participant could be told from a dead one";
-	case ENOSYS:
-		return "the kernel, or a filter (seccomp), refuses a system "
-		       "call that this needs: openat with O_TMPFILE, "
-		       "fallocate, fchmod, linkat, memfd_create, madvise with "
-		       "MADV_WIPEONFORK (Linux 4.14), for SHMRING_REPLACE "
-		       "renameat2";
-	case EINVAL:
-		return "invalid: a name is one component that does not end "
-		       "in " SHMRING__TEMPORARY "; commit and release need a "
-		       "reserve or peek before; a participant's index";
-	case EDOM:
-		return "no such mode, role, flag or permission, or not for "
-		       "this call (SHMRING_HUGETLB: memfd only)";
-	case ERANGE:
-		return "out of range: slots at most 2^30 and, in MPMC, at "
-		       "least 2 and twice the participants (1024 at most; "
-		       "BROADCAST: 1023 readers); slot_size at most 2^30; no "
-		       "whole message begins at that position (seek)";
-	case ENAMETOOLONG:
-		return "name longer than 251 bytes";
-	case ELOOP:
-		return "a symbolic link stands under the name: no ring does "
-		       "that";
-	case EACCES:
-		return "permission denied by the file system: see the ring's "
-		       "permissions, or those of " SHMRING_DIRECTORY;
-	case EROFS:
-		return SHMRING_DIRECTORY " is mounted read-only";
-	case EMFILE:
-		return "too many open files: raise RLIMIT_NOFILE";
-	case ENFILE:
-		return "too many open files in the whole system: raise "
-		       "fs.file-max";
-	default:
-		break;
-	}
+	const size_t count = sizeof(shmring__advice) / sizeof(*shmring__advice);
+	for (size_t i = 0; i < count; i++)
+		if (shmring__advice[i].error == -error)
+			return shmring__advice[i].text;
 	int saved = errno;
 	const char *text = strerror(-error);
 	errno = saved;

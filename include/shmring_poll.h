@@ -350,10 +350,10 @@ shmring__futex_wait_several(const struct shmring__waiter *w, size_t count,
 	for (size_t i = 0; i < count; i++) {
 		all[i].value = w[i].expected;
 		all[i].word = (uint64_t)(uintptr_t)w[i].word;
-		all[i].flags = 2; /* FUTEX_32, shared */
+		all[i].flags = SHMRING__FUTEX2_SIZE_U32; /* shared */
 		all[i].reserved = 0;
 	}
-	long result = shmring__os(449 /* futex_waitv */, (long)all, (long)count,
+	long result = shmring__os(SHMRING__FUTEX_WAITV, (long)all, (long)count,
 				  0, (long)&time, CLOCK_MONOTONIC, 0);
 	if (result != -ENOSYS && result != -EPERM)
 		return result;

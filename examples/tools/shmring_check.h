@@ -97,7 +97,7 @@ check_origin(struct findings *f, const struct look *look)
 	const struct shmring__header *h = &look->header;
 	uint32_t retired = SHMRING__LOAD(&look->ring.header->retired, ACQUIRE);
 
-	if (other_boot(h))
+	if (shmring__other_boot(h))
 		found(f, "made before a reboot or on another machine: nobody "
 			 "can open it; remove it");
 	if (look->file.st_uid != h->creator)

@@ -73,58 +73,13 @@ guard(int (*work)(struct look *), struct look *look)
 	return result;
 }
 
-/* Why the header cannot be relied on, so that nothing else is read. */
-static int
-judge_header(const struct look *look)
-{
-	const struct shmring__header *h = &look->header;
-
-	if (h->magic != SHMRING__MAGIC)
-		return -EPROTO;
-	if (h->byte_order != SHMRING__BYTE_ORDER || h->word_size != 8)
-		return -EPROTOTYPE;
-	if (h->layout != SHMRING_LAYOUT || (h->features & ~SHMRING__FEATURES))
-		return -EPROTONOSUPPORT;
-	return 0;
-}
-
-/* The same for the sizes; fills in the geometry. */
-static int
-judge_geometry(struct look *look)
-{
-	const struct shmring__header *h = &look->header;
-	struct shmring__geometry *g = &look->ring.geometry;
-
-	g->mode = h->mode;
-	g->slots = h->slots;
-	g->slot_size = h->slot_size;
-	g->participants = h->participants;
-	g->page = h->page;
-	if (shmring__lay_out(g) || g->capacity != h->capacity ||
-	    g->total != h->total)
-		return -EBADMSG;
-	return (uint64_t)look->file.st_size == g->total ? 0 : -EOVERFLOW;
-}
-
-/* Whether it was made before a reboot, as far as both are known. */
-static int
-other_boot(const struct shmring__header *h)
-{
-	unsigned char boot_id[16], unknown[16] = { 0 };
-
-	shmring__boot_id(boot_id);
-	return memcmp(boot_id, h->boot_id, 16) != 0 &&
-	       memcmp(boot_id, unknown, 16) != 0 &&
-	       memcmp(h->boot_id, unknown, 16) != 0;
-}
-
 /* What makes others refuse a ring that is sound in itself. */
 static int
 judge_origin(const struct look *look)
 {
 	const struct shmring__header *h = &look->header;
 
-	if (other_boot(h))
+	if (shmring__other_boot(h))
 		return -EREMOTE;
 	if (look->file.st_uid != h->creator ||
 	    (look->file.st_mode & 0022 & ~h->permissions))
@@ -191,9 +146,11 @@ look_at(struct look *look, const char *name)
 		look->header.magic = 0;
 		return look->error = -EPROTO;
 	}
-	look->error = judge_header(look);
+	look->error = shmring__judge_kind(&look->header);
 	if (!look->error)
-		look->error = judge_geometry(look);
+		look->error =
+			shmring__judge_sizes(&r->geometry, &look->header,
+					     (uint64_t)look->file.st_size);
 	if (look->error)
 		return look->error;
 	look->doubt = judge_origin(look);
