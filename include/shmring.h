@@ -209,14 +209,9 @@ extern "C" {
 #endif
 /* The two halves of an asymmetric fence: HEAVY in one thread acts as if
  * every LIGHT of the others were a full fence. LIGHT only stops the
- * compiler, unless this process could not register for membarrier. */
+ * compiler; a process that could not register for membarrier fences, too. */
 #ifndef SHMRING_LIGHT
-#define SHMRING_LIGHT(ring)                                      \
-	do {                                                     \
-		__asm__ __volatile__("" ::: "memory");           \
-		if (SHMRING__RARELY((ring)->fenced))             \
-			__atomic_thread_fence(__ATOMIC_SEQ_CST); \
-	} while (0)
+#define SHMRING_LIGHT(ring) __asm__ __volatile__("" ::: "memory")
 #endif
 #ifndef SHMRING_HEAVY
 #define SHMRING_HEAVY(ring) shmring__membarrier(ring)
@@ -787,11 +782,11 @@ struct shmring__geometry {
 };
 
 /* Wiped by fork, so that the first access of a child falls into the cold
- * path. The limits stand here to be checked by one comparison with what is
- * compared anyway. */
+ * path. What a handle may do stands here, to be checked by one comparison with
+ * what is compared anyway. */
 struct shmring__canary {
-	uint64_t receive; /* 1 + slot_size, or 0: pop is refused */
-	uint64_t send; /* the same for push */
+	uint64_t limit[2]; /* 1 + slot_size, or 0: pop, push are refused */
+	uint64_t hands[2]; /* 1 + size of what release, commit may end; or 0 */
 	uint64_t alive;
 };
 
@@ -800,14 +795,30 @@ struct shmring__canary {
 struct shmring__claim { /* a message in hands */
 	uint64_t position;
 	uint64_t size;
-	unsigned char *data;
+	unsigned char *data; /* behind its header, or A */
 	int hold;
+	uint64_t end; /* MPMC: what A becomes then, but for the length */
 };
+#define SHMRING__NO_CLAIM                    \
+	{                                    \
+		0, 0, NULL, SHMRING__IDLE, 0 \
+	}
 #define SHMRING__IDLE 0 /* states of a claim */
 #define SHMRING__HELD 1
 #define SHMRING__ADOPTED 2 /* read: taken over from a dead consumer */
 #define SHMRING__SPILLED 2 /* write: voided, message kept in spill */
 #define SHMRING__SEVERAL 3 /* read: as many as `several` tells, from here on */
+
+/* Field by field: the model checker has no memcpy. */
+SHMRING__HOT void
+shmring__set_claim(struct shmring__claim *to, const struct shmring__claim *from)
+{
+	to->position = from->position;
+	to->size = from->size;
+	to->data = from->data;
+	to->hold = from->hold;
+	to->end = from->end;
+}
 
 struct shmring__idle { /* what keeps us waiting */
 	uint64_t position; /* nothing was to be had there */
@@ -834,8 +845,9 @@ struct shmring { /* private: one participant, in its own memory */
 	uint64_t *states; /* MPMC: S */
 	uint64_t stride;
 	uint64_t fetch_ahead; /* what is fetched; SPSC: bytes, MPMC: slots */
-	uint32_t spsc; /* open, and that engine; else look for a canary first */
+	uint32_t path; /* which of the hot ones, SHMRING__PACKED or the like */
 	uint64_t length_mask; /* MPMC: of the length in A */
+	uint64_t gone; /* SPSC: what in attn refuses a push; BROADCAST: none */
 	uint32_t mode, shift, length_bits;
 	uint32_t wide; /* MPMC: the length stands beside */
 	uint32_t fenced; /* LIGHT must be a full fence */
@@ -882,6 +894,42 @@ struct shmring { /* private: one participant, in its own memory */
 	uint32_t interrupts; /* by other threads, and handlers */
 	uint32_t *sleeps_on; /* the word; NULL: does not sleep */
 };
+
+/* shmring.path: who is not open, or has to take care, has none. Then the canary
+ * must be looked for first. */
+#define SHMRING__SLOWLY 0
+#define SHMRING__PACKED 1 /* SPSC, BROADCAST */
+#define SHMRING__SLOTS 2 /* MPMC, but for wide slots, or without membarrier */
+
+/* What the hot paths read of a handle, in a local variable, and so in
+ * registers: for all that compilers know, a store into the ring may change the
+ * handle, and each word would be loaded again after it. */
+struct shmring__view {
+	unsigned char *data;
+	uint64_t mask;
+	uint64_t *cursor; /* tail, or head */
+	struct shmring__line *line; /* my own */
+	struct shmring__notice *notice;
+};
+
+/* Open, and of that engine. */
+SHMRING__HOT int
+shmring__is_spsc(const struct shmring *r)
+{
+	return r->path == SHMRING__PACKED && r->mode == SHMRING_SPSC;
+}
+
+SHMRING__HOT struct shmring__view
+shmring__view(const struct shmring *r, int side)
+{
+	struct shmring__view v;
+	v.data = r->data;
+	v.mask = r->mask;
+	v.cursor = side == SHMRING__WRITE ? r->tail : r->head;
+	v.line = r->line[side];
+	v.notice = r->notice;
+	return v;
+}
 
 /* shmring.interrupts */
 #define SHMRING__INTERRUPTED 1u /* to be told of by who waits */
@@ -1224,12 +1272,17 @@ shmring__collapse(unsigned char *at, uint64_t length)
  * or until the next waker comes, which finds MORE. Nothing stays behind.
  * ------------------------------------------------------------------------ */
 
-/* A counter that only we write; others read it at any time. */
+/* A counter that only we write; others read it at any time. In one
+ * instruction, which compilers do not make of a load and a store. */
 SHMRING__HOT void
 shmring__count(uint64_t *counter, uint64_t more)
 {
+#if defined(__x86_64__) && !defined(SHMRING__COUNT_IN_C)
+	__asm__("addq %1, %0" : "+m"(*counter) : "er"(more) : "cc");
+#else
 	SHMRING__STORE(counter, SHMRING__LOAD(counter, RELAXED) + more,
 		       RELAXED); /* own */
+#endif
 }
 
 static inline struct shmring__line *
@@ -1340,10 +1393,10 @@ shmring__notify_data(struct shmring *r)
 
 /* After a publication: does anybody wait for it? */
 SHMRING__HOT void
-shmring__notify(struct shmring *r)
+shmring__notify(struct shmring *r, const struct shmring__view *v)
 {
 	/* W1 */
-	if (SHMRING__RARELY(SHMRING__LOAD(&r->notice->data, SEQ_CST) &
+	if (SHMRING__RARELY(SHMRING__LOAD(&v->notice->data, SEQ_CST) &
 			    SHMRING__NOTIFY))
 		shmring__notify_data(r);
 }
@@ -1386,9 +1439,17 @@ shmring__change_attn(struct shmring *r, uint64_t set, uint64_t clear)
 SHMRING__COLD int
 shmring__poison(struct shmring *r)
 {
-	r->canary->send = r->canary->receive = 0;
+	for (int side = 0; side < 2; side++)
+		r->canary->limit[side] = r->canary->hands[side] = 0;
 	r->poisoned = -EBADMSG;
 	return r->poisoned;
+}
+
+/* The limit of a handle that may not be open. */
+SHMRING__HOT uint64_t
+shmring__limit(const struct shmring *r, int side)
+{
+	return r->canary ? r->canary->limit[side] : 0;
 }
 
 /* A limit of 0 stopped an operation, or size was beyond it: which? */
@@ -1428,6 +1489,13 @@ shmring__refusal(const struct shmring *r, int side)
  * writes, so that a successor goes on where a dead one stopped.
  * ------------------------------------------------------------------------ */
 
+/* BROADCAST has the same records; where it differs, what follows calls it. */
+static int shmring__broadcast_refresh(struct shmring *r, uint64_t tail,
+				      uint64_t need, int lazy);
+static int shmring__lapped(struct shmring *r);
+SHMRING__HOT int shmring__overwritten(const struct shmring *r,
+				      uint64_t position);
+
 /* Longer records than so many times fetch_ahead are not fetched ahead. */
 #define SHMRING__FETCHED 16
 
@@ -1438,9 +1506,16 @@ shmring__record_size(uint64_t size)
 }
 
 SHMRING__HOT uint64_t *
+shmring__header_in(const struct shmring__view *v, uint64_t position)
+{
+	return (uint64_t *)(void *)(v->data + (position & v->mask));
+}
+
+static inline uint64_t *
 shmring__header_at(const struct shmring *r, uint64_t position)
 {
-	return (uint64_t *)(void *)(r->data + (position & r->mask));
+	struct shmring__view v = shmring__view(r, SHMRING__READ);
+	return shmring__header_in(&v, position);
 }
 
 /* The credit is used up: how far has the reader come? What it publishes is
@@ -1464,82 +1539,95 @@ shmring__spsc_refresh(struct shmring *r, uint64_t tail, uint64_t need, int lazy)
 
 /* Room at tail for a message of size bytes. */
 SHMRING__HOT int
-shmring__spsc_reserve(struct shmring *r, uint64_t tail, size_t size,
-		      struct shmring__claim *claim, int lazy)
+shmring__spsc_reserve(struct shmring *r, const struct shmring__view *v,
+		      uint64_t tail, size_t size, struct shmring__claim *claim,
+		      int lazy)
 {
 	/* and 8 bytes, for the next header to be cleared */
 	uint64_t need = shmring__record_size(size) + 8;
 	if (SHMRING__RARELY(r->credit - tail < need)) {
-		int error = shmring__spsc_refresh(r, tail, need, lazy);
+		int error = r->mode == SHMRING_SPSC
+				    ? shmring__spsc_refresh(r, tail, need, lazy)
+				    : shmring__broadcast_refresh(r, tail, need,
+								 lazy);
 		if (error)
 			return error;
 	}
 	claim->position = tail;
-	claim->data = (unsigned char *)(shmring__header_at(r, tail) + 1);
+	claim->data = (unsigned char *)(shmring__header_in(v, tail) + 1);
 	return 0;
 }
 
-/* Fetch what a record at this position may take: all of its lines, for each
- * one left out would be waited for. */
+/* The record before next comes into other cache lines than the one in which it
+ * begins: fetch as many, so far ahead. Each line once, and none left out, for
+ * that one would be waited for. */
 SHMRING__HOT void
-shmring__spsc_fetch(const struct shmring *r, uint64_t position, uint64_t record,
-		    int to_write)
+shmring__spsc_fetch(const struct shmring *r, const struct shmring__view *v,
+		    uint64_t next, uint64_t record, int to_write)
 {
-	const char *place = (const char *)shmring__header_at(r, position);
-	uint64_t i = 0;
+	uint64_t ahead = r->fetch_ahead, back = next & 63;
+	if (back >= record || record / SHMRING__FETCHED >= ahead ||
+	    (to_write && r->credit - next < ahead + record))
+		return;
 	do {
+		const char *line = (const char *)shmring__header_in(
+			v, next + ahead - back);
 		if (to_write)
-			SHMRING__PREFETCH_WRITE(place + i);
+			SHMRING__PREFETCH_WRITE(line);
 		else
-			__builtin_prefetch(place + i);
-		i += 64;
-	} while (i < record);
+			__builtin_prefetch(line);
+		back += 64;
+	} while (back < record);
 }
 
-/* The payload is there: where the next record stands, its header cleared. */
+/* The payload is there: where the next record stands. */
 SHMRING__HOT uint64_t
-shmring__spsc_fill(struct shmring *r, const struct shmring__claim *claim,
-		   size_t size)
+shmring__spsc_fill(const struct shmring *r, const struct shmring__view *v,
+		   const struct shmring__claim *claim, size_t size)
 {
 	uint64_t record = shmring__record_size(size);
 	uint64_t next = claim->position + record;
-	if (record / SHMRING__FETCHED < r->fetch_ahead &&
-	    r->credit - next >= r->fetch_ahead + record)
-		shmring__spsc_fetch(r, next + r->fetch_ahead, record, 1);
-	/* carried by R1 */
-	SHMRING__STORE(shmring__header_at(r, next), 0, RELAXED);
+	shmring__spsc_fetch(r, v, next, record, 1);
 	return next;
 }
 
+/* Show what stands before next, from the message of this claim on: so many. */
 SHMRING__HOT void
-shmring__spsc_commit(struct shmring *r, const struct shmring__claim *claim,
-		     size_t size)
+shmring__spsc_commit(const struct shmring__view *v,
+		     const struct shmring__claim *claim, size_t size,
+		     uint64_t next, uint64_t count)
 {
-	uint64_t next = shmring__spsc_fill(r, claim, size);
+	/* carried by R1 */
+	SHMRING__STORE(shmring__header_in(v, next), 0, RELAXED);
 	/* R1: the payload and the cleared next header go before */
 	SHMRING__PUBLISH((uint64_t *)(void *)(claim->data - 8), size + 1);
-	SHMRING__STORE(r->tail, next, RELAXED); /* own */
+	SHMRING__STORE(v->cursor, next, RELAXED); /* own */
+	shmring__count(&v->line->pushed, count);
 }
 
-/* No valid header where we look: nothing there, or something wrong. */
+/* What the header says where we look is no message for us. */
 SHMRING__COLD int
-shmring__spsc_unready(struct shmring *r, uint64_t header)
+shmring__spsc_unready(struct shmring *r, uint64_t head, uint64_t header)
 {
-	if (!r->canary->receive)
+	if (!r->canary->limit[SHMRING__READ])
 		return shmring__refusal(r, SHMRING__READ);
-	return header ? shmring__poison(r) : -EAGAIN;
+	if (r->checks && shmring__overwritten(r, head))
+		return shmring__lapped(r);
+	if (!header)
+		return -EAGAIN;
+	return header - 1 > r->geometry.slot_size ? shmring__poison(r)
+						  : -EMSGSIZE;
 }
 
 SHMRING__HOT int
-shmring__spsc_acquire(struct shmring *r, uint64_t head,
-		      struct shmring__claim *claim, size_t limit)
+shmring__spsc_acquire(struct shmring *r, const struct shmring__view *v,
+		      uint64_t head, struct shmring__claim *claim, size_t limit)
 {
-	uint64_t *place = shmring__header_at(r, head);
+	uint64_t *place = shmring__header_in(v, head);
 	uint64_t header = SHMRING__LOAD(place, ACQUIRE); /* A1 */
-	if (SHMRING__RARELY(header - 1 >= r->canary->receive))
-		return shmring__spsc_unready(r, header);
-	if (SHMRING__RARELY(header - 1 > limit))
-		return -EMSGSIZE;
+	if (SHMRING__RARELY(header - 1 >= r->canary->limit[SHMRING__READ] ||
+			    header - 1 > limit))
+		return shmring__spsc_unready(r, head, header);
 	claim->position = head;
 	claim->size = header - 1;
 	claim->data = (unsigned char *)(place + 1);
@@ -1558,36 +1646,42 @@ shmring__spsc_publish_taken(struct shmring *r, uint64_t head)
 
 /* A message is being read: where the next one stands. */
 SHMRING__HOT uint64_t
-shmring__spsc_next(struct shmring *r, const struct shmring__claim *claim)
+shmring__spsc_next(struct shmring *r, const struct shmring__view *v,
+		   const struct shmring__claim *claim)
 {
-	uint64_t size = shmring__record_size(claim->size);
-	uint64_t usual = r->usual;
+	uint64_t record = shmring__record_size(claim->size);
 	/* A branch, not the arithmetic: the CPU predicts that this record is
 	 * as large as the last, and need not wait for its header to know
-	 * where the next one stands. asm, or compilers see through it. */
-	if (SHMRING__RARELY(size != usual)) {
-		r->usual = usual = size;
-		__asm__("" : "+r"(usual));
+	 * where the next one stands. asm, or compilers see through it. A
+	 * constant has had its branch. */
+	if (!__builtin_constant_p(record)) {
+		uint64_t usual = r->usual;
+		if (SHMRING__RARELY(record != usual)) {
+			r->usual = usual = record;
+			__asm__("" : "+r"(usual));
+		}
+		record = usual;
 	}
-	uint64_t next = claim->position + usual;
-	if (usual / SHMRING__FETCHED < r->fetch_ahead)
-		shmring__spsc_fetch(r, next + r->fetch_ahead, usual, 0);
+	uint64_t next = claim->position + record;
+	shmring__spsc_fetch(r, v, next, record, 0);
 	return next;
 }
 
-/* All before head has been read. Tell the writer, now and then, or when it asks
+/* All before head has been read, so many. Tell the writer, now and then, or when it asks
  * for it, that it is free. */
 SHMRING__HOT void
-shmring__spsc_release(struct shmring *r, uint64_t head)
+shmring__spsc_release(struct shmring *r, const struct shmring__view *v,
+		      uint64_t head, uint64_t count)
 {
 	/* R2: after the copy, so that a successor sees it again rather than
 	 * never, and that a writer who looks here overwrites nothing */
-	SHMRING__STORE(r->head, head, RELEASE);
+	SHMRING__STORE(v->cursor, head, RELEASE);
 	if (SHMRING__RARELY(head - r->published >= r->lazy ||
 			    /* hint: who asks so sleeps shortly at first */
-			    (SHMRING__LOAD(&r->notice->space, RELAXED) &
+			    (SHMRING__LOAD(&v->notice->space, RELAXED) &
 			     (SHMRING__WATCHES | SHMRING__PROMPT))))
 		shmring__spsc_publish_taken(r, head);
+	shmring__count(&v->line->popped, count);
 }
 
 /* We may have so many in hands at once from now on. */
@@ -2120,56 +2214,85 @@ shmring__backoff(int tries)
 		SHMRING_PAUSE();
 }
 
-/* Claim the next position to write or to read. Reading, a message larger
- * than limit is left alone. The call's tries go on being counted. */
+/* A before attn, as HEAVY relies upon. */
+SHMRING__HOT void
+shmring__light(const struct shmring *r, int plainly)
+{
+	(void)r;
+	SHMRING_LIGHT(r);
+	if (!plainly && r->fenced)
+		__atomic_thread_fence(__ATOMIC_SEQ_CST); /* F5 */
+}
+
+/* Try to claim the next position to write or to read. Reading, a message larger
+ * than limit is left alone. 1: look again; 2: another was faster. Plainly, by a
+ * handle of that path: only what can be had without any care; else 1, for
+ * whatever reason. */
 SHMRING__HOT int
+shmring__mpmc_try(struct shmring *r, const struct shmring__view *v, int side,
+		  size_t limit, struct shmring__claim *claim, int plainly)
+{
+	uint64_t p = SHMRING__LOAD(v->cursor, RELAXED); /* confirmed */
+	uint64_t want = shmring__phase(r, p, side == SHMRING__READ);
+	uint64_t stride = r->stride, ahead = r->fetch_ahead, size = 0;
+	unsigned char *slot = v->data + (p & v->mask) * stride;
+	uint64_t a = SHMRING__LOAD((uint64_t *)(void *)slot, ACQUIRE); /* A4 */
+	uint64_t care = SHMRING__DOUBT;
+	if (plainly) /* ORPHAN: hint, shmring__mpmc_adopt looks for itself */
+		care |= side == SHMRING__READ ? SHMRING__ORPHAN
+					      : SHMRING__NO_CONSUMER;
+	shmring__light(r, plainly);
+	if (SHMRING__RARELY(a >> r->length_bits != want ||
+			    (SHMRING__LOAD(&v->notice->attn, ACQUIRE) &
+			     care))) { /* A8 */
+		int result =
+			plainly ? 1
+				: shmring__mpmc_care(r, v->cursor, p, want, a);
+		if (result)
+			return result;
+	}
+	if (side == SHMRING__READ && plainly) {
+		size = a & r->length_mask;
+		if (SHMRING__RARELY(size > limit ||
+				    size >= r->canary->limit[side]))
+			return 1;
+	} else if (side == SHMRING__READ) {
+		size = shmring__length_of(r, p, a);
+		if (size > limit && size != shmring__aborted(r))
+			/* Never claim it: head may come back. A9 */
+			return SHMRING__LOAD(v->cursor, ACQUIRE) == p
+				       ? -EMSGSIZE
+				       : 1;
+	}
+	/* R6: shown before it is true (R9), after our last claim's end */
+	SHMRING__STORE(&v->line->intent[side], p, RELEASE);
+	if (SHMRING__RARELY(!shmring__cas(v->cursor, p, p + 1))) /* R9 */
+		return 2;
+	/* Both sides write to it; the first slot of a line is enough. */
+	if (((uint64_t)slot & 63) < stride && ahead)
+		SHMRING__PREFETCH_WRITE(v->data +
+					((p + ahead) & v->mask) * stride);
+	claim->position = p;
+	claim->size = size;
+	claim->data = slot + 8;
+	claim->hold = SHMRING__HELD;
+	claim->end = (want + 1) << r->length_bits;
+	return 0;
+}
+
+/* Claim a position, carefully; as long as others are faster, leave the line to
+ * them for a while. The call's tries go on being counted. */
+SHMRING__APART int
 shmring__mpmc_claim(struct shmring *r, int side, size_t limit,
 		    struct shmring__claim *claim, int *tries)
 {
-	uint64_t *cursor = side == SHMRING__WRITE ? r->tail : r->head;
+	struct shmring__view v = shmring__view(r, side);
 	for (; *tries < SHMRING__TRIES; ++*tries) {
-		uint64_t p = SHMRING__LOAD(cursor, RELAXED); /* confirmed */
-		uint64_t want = shmring__phase(r, p, side == SHMRING__READ);
-		uint64_t a = SHMRING__LOAD(shmring__phase_word(r, p),
-					   ACQUIRE); /* A4 */
-		SHMRING_LIGHT(r); /* A before attn */
-		if (SHMRING__RARELY(a >> r->length_bits != want ||
-				    (SHMRING__LOAD(&r->notice->attn, ACQUIRE) &
-				     SHMRING__DOUBT))) { /* A8 */
-			int care = shmring__mpmc_care(r, cursor, p, want, a);
-			if (care < 0)
-				return shmring__no_claim(r, side, care);
-			if (care)
-				continue;
-		}
-		uint64_t size = 0;
-		if (side == SHMRING__READ) {
-			size = shmring__length_of(r, p, a);
-			if (SHMRING__RARELY(size > limit) &&
-			    size != shmring__aborted(r)) {
-				if (SHMRING__LOAD(cursor, ACQUIRE) ==
-				    p) /* A9 */
-					return shmring__no_claim(r, side,
-								 -EMSGSIZE);
-				/* Never claim it: head may come back. */
-				continue;
-			}
-		}
-		/* R6: shown before it is true (R9), after our last claim's
-		 * end */
-		SHMRING__STORE(&r->line[side]->intent[side], p, RELEASE);
-		if (SHMRING__RARELY(!shmring__cas(cursor, p, p + 1))) {
+		int error = shmring__mpmc_try(r, &v, side, limit, claim, 0);
+		if (error <= 0)
+			return error ? shmring__no_claim(r, side, error) : 0;
+		if (error == 2)
 			shmring__backoff(*tries);
-			continue;
-		}
-		if (r->fetch_ahead) /* both sides write to it */
-			SHMRING__PREFETCH_WRITE(
-				shmring__slot(r, p + r->fetch_ahead));
-		claim->position = p;
-		claim->size = size;
-		claim->data = shmring__slot(r, p) + 8;
-		claim->hold = SHMRING__HELD;
-		return 0;
 	}
 	return shmring__no_claim(r, side, -EAGAIN);
 }
@@ -2177,8 +2300,9 @@ shmring__mpmc_claim(struct shmring *r, int side, size_t limit,
 /* We have stored the phase and attn is up: does it count? 1: no, somebody
  * decided before that it would not come, and the slot is retained for us. */
 SHMRING__COLD int
-shmring__retained(struct shmring *r, uint64_t p, uint64_t phase)
+shmring__retained(struct shmring *r, uint64_t p, uint64_t end)
 {
+	uint64_t phase = end >> r->length_bits;
 	uint64_t mine = phase & 1 ? SHMRING__S_WRITER : SHMRING__S_READER;
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
 		uint64_t s = SHMRING__LOAD(shmring__state_word(r, p),
@@ -2206,57 +2330,63 @@ shmring__hand_back(struct shmring *r, uint64_t p)
 	}
 }
 
-/* Store the phase that ends our claim of a position. 1: too late, see
- * shmring__retained. */
-SHMRING__HOT int
-shmring__mpmc_finish(struct shmring *r, uint64_t p, uint64_t phase,
-		     uint64_t size)
+/* Store the phase that ends our claim of a position. What attn says then: if
+ * DOUBT, it may have come too late, see shmring__retained. */
+SHMRING__HOT uint64_t
+shmring__mpmc_finish(struct shmring *r, const struct shmring__view *v,
+		     const struct shmring__claim *claim, uint64_t size,
+		     int plainly)
 {
 	/* R4: payload, or our reads of it, go before */
-	SHMRING__PUBLISH(shmring__phase_word(r, p),
-			 phase << r->length_bits | size);
-	SHMRING_LIGHT(r); /* A before attn */
-	return SHMRING__RARELY(SHMRING__LOAD(&r->notice->attn, ACQUIRE) &
-			       SHMRING__DOUBT) && /* A8 */
-	       shmring__retained(r, p, phase);
+	SHMRING__PUBLISH((uint64_t *)(void *)(claim->data - 8),
+			 claim->end | size);
+	shmring__light(r, plainly);
+	return SHMRING__LOAD(&v->notice->attn, ACQUIRE); /* A8 */
 }
 
 /* 0, or 1: void, the message is still ours. */
 SHMRING__HOT int
-shmring__mpmc_commit(struct shmring *r, const struct shmring__claim *claim,
-		     size_t size)
+shmring__mpmc_commit(struct shmring *r, const struct shmring__view *v,
+		     const struct shmring__claim *claim, size_t size,
+		     int plainly)
 {
-	uint64_t p = claim->position;
-	if (SHMRING__RARELY(r->wide)) {
+	if (!plainly && r->wide) {
 		/* carried by R4, as the payload is */
-		SHMRING__STORE(shmring__length_word(r, p), size, RELAXED);
+		SHMRING__STORE(shmring__length_word(r, claim->position), size,
+			       RELAXED);
 		size = 0;
 	}
-	return shmring__mpmc_finish(r, p, shmring__phase(r, p, 1), size);
+	uint64_t attn = shmring__mpmc_finish(r, v, claim, size, plainly);
+	return SHMRING__RARELY(attn & SHMRING__DOUBT) &&
+	       shmring__retained(r, claim->position, claim->end);
 }
 
 SHMRING__HOT void
-shmring__mpmc_release(struct shmring *r, const struct shmring__claim *claim)
+shmring__mpmc_release(struct shmring *r, const struct shmring__view *v,
+		      const struct shmring__claim *claim, int plainly)
 {
 	uint64_t p = claim->position;
 	if (SHMRING__RARELY(claim->hold == SHMRING__ADOPTED)) {
 		shmring__hand_back(r, p);
-		SHMRING__STORE(&r->line[SHMRING__READ]->adopts, SHMRING__NONE,
+		SHMRING__STORE(&v->line->adopts, SHMRING__NONE,
 			       RELEASE); /* R6 */
 		return;
 	}
-	if (shmring__mpmc_finish(r, p, shmring__phase(r, p, 0) + 2, 0))
-		shmring__hand_back(r, p);
-	/* Others may wait for us to let go of the last message (hint: they
-	 * look again after each slice). */
-	if (SHMRING__RARELY(SHMRING__LOAD(&r->notice->attn, RELAXED) &
-			    SHMRING__NO_PRODUCER))
-		shmring__notify_end(r);
+	uint64_t attn = shmring__mpmc_finish(r, v, claim, 0, plainly);
+	if (SHMRING__RARELY(attn & (SHMRING__DOUBT | SHMRING__NO_PRODUCER))) {
+		if ((attn & SHMRING__DOUBT) &&
+		    shmring__retained(r, claim->position, claim->end))
+			shmring__hand_back(r, p);
+		/* Others may wait for us to let go of the last message (hint:
+		 * they look again after each slice). */
+		if (attn & SHMRING__NO_PRODUCER)
+			shmring__notify_end(r);
+	}
 	/* Wake writers for an eighth of the slots at once, not for each. */
-	uint32_t space = SHMRING__LOAD(&r->notice->space, SEQ_CST); /* W1 */
+	uint32_t space = SHMRING__LOAD(&v->notice->space, SEQ_CST); /* W1 */
 	if (SHMRING__RARELY(space & SHMRING__NOTIFY) &&
 	    ((space & (SHMRING__WATCHES | SHMRING__PROMPT)) ||
-	     !(p & (r->mask >> 3))))
+	     !(p & (v->mask >> 3))))
 		shmring__notify_space(r);
 }
 
@@ -2320,29 +2450,31 @@ shmring__mpmc_adopt(struct shmring *r, size_t limit,
 	return error;
 }
 
-SHMRING__HOT int
+/* What is not plainly to be had: others may be faster, something in doubt, left
+ * by a dead consumer, aborted; or we are refused. */
+SHMRING__APART int
 shmring__mpmc_acquire(struct shmring *r, struct shmring__claim *claim,
 		      size_t limit)
 {
+	struct shmring__view v = shmring__view(r, SHMRING__READ);
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
 		int error = -EAGAIN;
-		if (SHMRING__RARELY(!r->canary->receive))
+		if (!shmring__limit(r, SHMRING__READ))
 			return shmring__refusal(r, SHMRING__READ);
 		/* hint: shmring__mpmc_adopt looks for itself */
-		if (SHMRING__RARELY(SHMRING__LOAD(&r->notice->attn, RELAXED) &
-				    SHMRING__ORPHAN))
+		if (SHMRING__LOAD(&v.notice->attn, RELAXED) & SHMRING__ORPHAN)
 			error = shmring__mpmc_adopt(r, limit, claim);
 		if (error == -EAGAIN)
 			error = shmring__mpmc_claim(r, SHMRING__READ, limit,
 						    claim, &tries);
-		if (SHMRING__RARELY(error))
+		if (error)
 			return error;
-		if (claim->size < r->canary->receive) {
+		if (claim->size < r->canary->limit[SHMRING__READ]) {
 			r->redelivered = claim->hold == SHMRING__ADOPTED;
 			return 0;
 		}
 		uint64_t aborted = shmring__aborted(r);
-		shmring__mpmc_release(r, claim);
+		shmring__mpmc_release(r, &v, claim, 0);
 		claim->hold = SHMRING__IDLE;
 		if (claim->size != aborted)
 			return shmring__poison(r);
@@ -2695,36 +2827,6 @@ shmring__tell_later(struct shmring *r, uint64_t head, uint64_t count)
 	shmring__jump(r, &back);
 }
 
-/* No message for us where we look, or none of which that can be told. */
-SHMRING__COLD int
-shmring__broadcast_unready(struct shmring *r, uint64_t head, uint64_t header)
-{
-	if (!r->canary->receive)
-		return shmring__refusal(r, SHMRING__READ);
-	if (r->checks && shmring__overwritten(r, head))
-		return shmring__lapped(r);
-	if (!header)
-		return -EAGAIN;
-	return header - 1 > r->geometry.slot_size ? shmring__poison(r)
-						  : -EMSGSIZE;
-}
-
-SHMRING__HOT int
-shmring__broadcast_acquire(struct shmring *r, struct shmring__claim *claim,
-			   size_t limit)
-{
-	uint64_t head = SHMRING__LOAD(r->head, RELAXED); /* own */
-	uint64_t *place = shmring__header_at(r, head);
-	uint64_t header = SHMRING__LOAD(place, ACQUIRE); /* A1 */
-	if (SHMRING__RARELY(header - 1 >= r->canary->receive ||
-			    header - 1 > limit))
-		return shmring__broadcast_unready(r, head, header);
-	claim->position = head;
-	claim->size = header - 1;
-	claim->data = (unsigned char *)(place + 1);
-	return 0;
-}
-
 /* Whether the reader whose status this is has been demoted. */
 SHMRING__HOT int
 shmring__demoted(const struct shmring__line *x, uint64_t status)
@@ -2845,23 +2947,6 @@ shmring__broadcast_refresh(struct shmring *r, uint64_t tail, uint64_t need,
 	SHMRING__STORE(&page->bound, to, RELAXED); /* carried: R12 */
 	__atomic_thread_fence(__ATOMIC_RELEASE); /* R12 */
 	r->credit = to + capacity - tail < want ? to + capacity : tail + want;
-	return 0;
-}
-
-/* Room at tail for a message of size bytes. */
-SHMRING__HOT int
-shmring__broadcast_reserve(struct shmring *r, size_t size,
-			   struct shmring__claim *claim, int lazy)
-{
-	uint64_t tail = SHMRING__LOAD(r->tail, RELAXED); /* own */
-	uint64_t need = shmring__record_size(size) + 8; /* as in SPSC */
-	if (SHMRING__RARELY(r->credit - tail < need)) {
-		int error = shmring__broadcast_refresh(r, tail, need, lazy);
-		if (error)
-			return error;
-	}
-	claim->position = tail;
-	claim->data = (unsigned char *)(shmring__header_at(r, tail) + 1);
 	return 0;
 }
 
@@ -3319,6 +3404,8 @@ shmring__attach(struct shmring *r)
 	r->fenced = shmring__os(SYS_membarrier,
 				SHMRING__MEMBARRIER_REGISTER_GLOBAL_EXPEDITED,
 				0, 0, 0, 0, 0) != 0;
+	if (!r->fenced && !r->wide)
+		r->path = SHMRING__SLOTS;
 	for (uint32_t i = 0; i < r->geometry.participants; i++)
 		if (shmring__lock_line(r, i) == 0) {
 			shmring__take_line(r, i, roles);
@@ -3360,7 +3447,8 @@ shmring__detach(struct shmring *r)
 		uint32_t i = (uint32_t)(x - r->lines);
 		uint64_t status = SHMRING__LOAD(&x->status, RELAXED); /* own */
 		uint32_t roles = shmring__roles_of(status);
-		if (r->spsc && side == SHMRING__READ && r->held[side].hold) {
+		if (r->mode == SHMRING_SPSC && side == SHMRING__READ &&
+		    r->held[side].hold) {
 			shmring__spsc_hold(r, r->held[side].hold ==
 							      SHMRING__SEVERAL
 						      ? r->several
@@ -3650,7 +3738,6 @@ shmring__set_pointers(struct shmring *r)
 	r->lines = (struct shmring__line *)(void *)(r->header + 1);
 	r->data = r->base + g->data;
 	r->mode = g->mode;
-	r->spsc = g->mode == SHMRING_SPSC;
 	r->stride = g->stride;
 	r->length_bits = shmring__length_bits(g->slot_size);
 	r->wide = r->length_bits > SHMRING__LENGTH_BITS;
@@ -3659,6 +3746,9 @@ shmring__set_pointers(struct shmring *r)
 	r->length_mask = (UINT64_C(1) << r->length_bits) - 1;
 	r->tail = (uint64_t *)(void *)index;
 	if (g->mode != SHMRING_MPMC) {
+		r->path = SHMRING__PACKED;
+		if (g->mode == SHMRING_SPSC)
+			r->gone = SHMRING__NO_CONSUMER;
 		unsigned char *consumer = r->base + g->consumer;
 		r->head = (uint64_t *)(void *)consumer;
 		r->taken = (uint64_t *)(void *)(consumer + SHMRING__LINE);
@@ -3802,10 +3892,10 @@ shmring__join(struct shmring *r, int fd, unsigned roles)
 		shmring__unmap(r);
 		return error;
 	}
-	if (r->line[SHMRING__READ])
-		r->canary->receive = UINT64_C(1) + r->geometry.slot_size;
-	if (r->line[SHMRING__WRITE])
-		r->canary->send = UINT64_C(1) + r->geometry.slot_size;
+	for (int side = 0; side < 2; side++)
+		if (r->line[side])
+			r->canary->limit[side] =
+				UINT64_C(1) + r->geometry.slot_size;
 	return 0;
 }
 
@@ -4684,15 +4774,24 @@ shmring_unlink(const char *name)
  * words are still on their way to the cache, where a wider load would have to
  * wait for all stores before them (measured: 1.3 times the messages of 64
  * bytes). asm, or compilers make wide loads of it. */
+#define SHMRING__COPY_WORD(at)                            \
+	if (size > (at)) {                                \
+		uint64_t word;                            \
+		memcpy(&word, from + (at), sizeof(word)); \
+		__asm__("" : "+r"(word));                 \
+		memcpy(to + (at), &word, sizeof(word));   \
+	}
 SHMRING__HOT void
 shmring__copy_words(char *to, const char *from, size_t size)
 {
-	for (size_t i = 0; i < size; i += 8) {
-		uint64_t word;
-		memcpy(&word, from + i, 8);
-		__asm__("" : "+r"(word));
-		memcpy(to + i, &word, 8);
-	}
+	SHMRING__COPY_WORD(0);
+	SHMRING__COPY_WORD(8);
+	SHMRING__COPY_WORD(16);
+	SHMRING__COPY_WORD(24);
+	SHMRING__COPY_WORD(32);
+	SHMRING__COPY_WORD(40);
+	SHMRING__COPY_WORD(48);
+	SHMRING__COPY_WORD(56);
 }
 
 /* Memory copy that stays inline for what is small, its size known or not: a
@@ -4713,12 +4812,14 @@ shmring__copy(void *to, const void *from, size_t size)
 	__asm__("" : "+r"(t), "+r"(f));
 	if (size > 64) {
 		memcpy(t, f, size);
-	} else if (size > 32) { /* two halves that may overlap */
-		memcpy(t, f, 32);
-		memcpy(t + size - 32, f + size - 32, 32);
-	} else if (size > 16) {
-		memcpy(t, f, 16);
-		memcpy(t + size - 16, f + size - 16, 16);
+	} else if (size > 16) { /* two halves that may overlap */
+		if (size > 32) {
+			memcpy(t, f, 32);
+			memcpy(t + size - 32, f + size - 32, 32);
+		} else {
+			memcpy(t, f, 16);
+			memcpy(t + size - 16, f + size - 16, 16);
+		}
 	} else if (size >= 8) {
 		memcpy(t, f, 8);
 		memcpy(t + size - 8, f + size - 8, 8);
@@ -4889,38 +4990,27 @@ shmring__unavailable(struct shmring *r, int side)
 		       : -EAGAIN;
 }
 
-/* The engine of a handle; one that is not open has BROADCAST's refusal. */
-SHMRING__HOT uint32_t
-shmring__engine(const struct shmring *r)
-{
-	return r->spsc			 ? SHMRING_SPSC
-	       : r->mode == SHMRING_MPMC ? SHMRING_MPMC
-					 : SHMRING_BROADCAST;
-}
-
 /* Room for a message of size bytes, in the ring. Here and below: a constant
- * mode leaves one engine's code only. */
+ * path leaves its code only. */
 SHMRING__HOT int
-shmring__reserve(struct shmring *r, uint32_t mode, size_t size,
-		 struct shmring__claim *claim, int lazy, int *tries)
+shmring__reserve(struct shmring *r, const struct shmring__view *v, int path,
+		 size_t size, struct shmring__claim *claim, int lazy,
+		 int *tries)
 {
-	int error;
-	if (mode == SHMRING_BROADCAST && SHMRING__RARELY(!r->canary))
-		return -EBADF;
-	if (SHMRING__RARELY(size >= r->canary->send))
+	int packed = path == SHMRING__PACKED;
+	uint64_t limit = packed ? r->canary->limit[SHMRING__WRITE]
+				: shmring__limit(r, SHMRING__WRITE);
+	if (SHMRING__RARELY(size >= limit))
 		return shmring__refusal(r, SHMRING__WRITE);
-	if (mode != SHMRING_BROADCAST &&
-	    SHMRING__RARELY(SHMRING__LOAD(&r->notice->attn, ACQUIRE) & /* A8 */
-			    SHMRING__NO_CONSUMER))
+	if (SHMRING__RARELY(SHMRING__LOAD(&v->notice->attn, ACQUIRE) & /* A8 */
+			    (packed ? r->gone : SHMRING__NO_CONSUMER)))
 		return -EPIPE;
-	if (mode == SHMRING_SPSC)
-		/* own */
-		error = shmring__spsc_reserve(
-			r, SHMRING__LOAD(r->tail, RELAXED), size, claim, lazy);
-	else if (mode == SHMRING_BROADCAST)
-		error = shmring__broadcast_reserve(r, size, claim, lazy);
-	else
-		error = shmring__mpmc_claim(r, SHMRING__WRITE, 0, claim, tries);
+	int error = packed ? shmring__spsc_reserve(
+				     r, v, /* own */
+				     SHMRING__LOAD(v->cursor, RELAXED), size,
+				     claim, lazy)
+			   : shmring__mpmc_claim(r, SHMRING__WRITE, 0, claim,
+						 tries);
 	return SHMRING__RARELY(error == -EAGAIN)
 		       ? shmring__unavailable(r, SHMRING__WRITE)
 		       : error;
@@ -4928,37 +5018,42 @@ shmring__reserve(struct shmring *r, uint32_t mode, size_t size,
 
 /* The message is complete. 1: its position was void, it is still ours. */
 SHMRING__HOT int
-shmring__commit(struct shmring *r, uint32_t mode,
+shmring__commit(struct shmring *r, const struct shmring__view *v, int path,
 		const struct shmring__claim *claim, size_t size)
 {
-	struct shmring__line *mine = r->line[SHMRING__WRITE];
-	if (mode != SHMRING_MPMC) {
-		shmring__spsc_commit(r, claim, size);
-	} else {
-		if (SHMRING__RARELY(shmring__mpmc_commit(r, claim, size)))
-			return 1;
-		r->last = claim->position + 1;
+	if (path == SHMRING__PACKED) {
+		shmring__spsc_commit(v, claim, size,
+				     shmring__spsc_fill(r, v, claim, size), 1);
+		return 0;
 	}
-	shmring__count(&mine->pushed, 1);
-	if (mode == SHMRING_MPMC) /* SPSC: tail tells */
-		shmring__count(&mine->pushed_bytes, size);
+	if (SHMRING__RARELY(shmring__mpmc_commit(r, v, claim, size,
+						 path == SHMRING__SLOTS)))
+		return 1;
+	r->last = claim->position + 1;
+	shmring__count(&v->line->pushed, 1);
+	shmring__count(&v->line->pushed_bytes, size); /* SPSC: tail tells */
 	return 0;
 }
 
-/* The next message, ours alone until dropped. */
+/* The next message, ours alone until released. */
 SHMRING__HOT int
-shmring__acquire_once(struct shmring *r, uint32_t mode,
-		      struct shmring__claim *claim, size_t limit)
+shmring__acquire_once(struct shmring *r, const struct shmring__view *v,
+		      int path, struct shmring__claim *claim, size_t limit)
 {
-	if (mode == SHMRING_BROADCAST)
-		return SHMRING__RARELY(!r->canary)
-			       ? -EBADF
-			       : shmring__broadcast_acquire(r, claim, limit);
-	return mode == SHMRING_SPSC /* own */
-		       ? shmring__spsc_acquire(r,
-					       SHMRING__LOAD(r->head, RELAXED),
-					       claim, limit)
-		       : shmring__mpmc_acquire(r, claim, limit);
+	if (path == SHMRING__PACKED) /* own */
+		return shmring__spsc_acquire(
+			r, v, SHMRING__LOAD(v->cursor, RELAXED), claim, limit);
+	if (path == SHMRING__SLOTS &&
+	    !SHMRING__RARELY(
+		    shmring__mpmc_try(r, v, SHMRING__READ, limit, claim, 1))) {
+		r->redelivered = 0;
+		return 0;
+	}
+	/* A claim of its own keeps *claim in registers. */
+	struct shmring__claim late = SHMRING__NO_CLAIM;
+	int error = shmring__mpmc_acquire(r, &late, limit);
+	shmring__set_claim(claim, &late);
+	return error;
 }
 
 SHMRING__COLD int
@@ -4971,7 +5066,8 @@ shmring__acquire_or_end(struct shmring *r, struct shmring__claim *claim,
 	/* The last producer may have pushed between our look and its end. And a
 	 * message may be in hands yet: it is not the end before it was let go;
 	 * or recovered, once we have looked after the dead. */
-	int again = shmring__acquire_once(r, r->mode, claim, limit);
+	struct shmring__view v = shmring__view(r, SHMRING__READ);
+	int again = shmring__acquire_once(r, &v, (int)r->path, claim, limit);
 	if (again != -EAGAIN || r->mode != SHMRING_MPMC)
 		return again != -EAGAIN ? again : error;
 	/* Nor before all positions are passed: a call passes so many only.
@@ -4984,131 +5080,155 @@ shmring__acquire_or_end(struct shmring *r, struct shmring__claim *claim,
 }
 
 SHMRING__HOT int
-shmring__acquire(struct shmring *r, uint32_t mode, struct shmring__claim *claim,
-		 size_t limit)
+shmring__acquire(struct shmring *r, const struct shmring__view *v, int path,
+		 struct shmring__claim *claim, size_t limit)
 {
-	int error = shmring__acquire_once(r, mode, claim, limit);
+	int error = shmring__acquire_once(r, v, path, claim, limit);
 	if (SHMRING__RARELY(error == -EAGAIN)) {
-		/* A claim of its own keeps *claim in registers. */
-		struct shmring__claim late = { 0, 0, NULL, SHMRING__IDLE };
+		struct shmring__claim late = SHMRING__NO_CLAIM;
 		error = shmring__acquire_or_end(r, &late, limit);
-		claim->position = late.position;
-		claim->size = late.size;
-		claim->data = late.data;
-		claim->hold = late.hold;
+		shmring__set_claim(claim, &late);
 	}
 	return error;
 }
 
 SHMRING__HOT void
-shmring__release(struct shmring *r, uint32_t mode,
+shmring__release(struct shmring *r, const struct shmring__view *v, int path,
 		 const struct shmring__claim *claim)
 {
-	struct shmring__line *mine = r->line[SHMRING__READ];
-	if (mode != SHMRING_MPMC)
-		shmring__spsc_release(r, shmring__spsc_next(r, claim));
-	else
-		shmring__mpmc_release(r, claim);
-	shmring__count(&mine->popped, 1);
-	if (mode == SHMRING_MPMC) /* SPSC: head tells */
-		shmring__count(&mine->popped_bytes, claim->size);
+	if (path == SHMRING__PACKED) {
+		shmring__spsc_release(r, v, shmring__spsc_next(r, v, claim), 1);
+		return;
+	}
+	shmring__mpmc_release(r, v, claim, path == SHMRING__SLOTS);
+	shmring__count(&v->line->popped, 1);
+	shmring__count(&v->line->popped_bytes, claim->size);
 }
 
-/* Push without waking anybody yet. */
-SHMRING__HOT int
-shmring__push_in(struct shmring *r, uint32_t mode, const void *data,
-		 size_t size, int lazy)
+SHMRING__APART int
+shmring__push_slowly(struct shmring *r, const void *data, size_t size)
 {
+	struct shmring__view v = shmring__view(r, SHMRING__WRITE);
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
-		struct shmring__claim claim = { 0, 0, NULL, SHMRING__IDLE };
-		int error =
-			shmring__reserve(r, mode, size, &claim, lazy, &tries);
-		if (SHMRING__RARELY(error))
+		struct shmring__claim claim = SHMRING__NO_CLAIM;
+		int error = shmring__reserve(r, &v, SHMRING__SLOWLY, size,
+					     &claim, 0, &tries);
+		if (error)
 			return error;
 		SHMRING_COPY(claim.data, data, size);
-		if (SHMRING__RARELY(shmring__commit(r, mode, &claim, size))) {
-			shmring__hand_back(r, claim.position);
-			continue; /* we were too slow: the next position */
-		}
-		return 0;
+		if (!shmring__commit(r, &v, SHMRING__SLOWLY, &claim, size))
+			return 0;
+		/* we were too slow: the next position */
+		shmring__hand_back(r, claim.position);
 	}
 	return -EAGAIN;
 }
 
+/* Push without waking anybody yet. */
 SHMRING__HOT int
-shmring__push_unannounced(struct shmring *r, const void *data, size_t size,
-			  int lazy)
+shmring__push_quietly(struct shmring *r, const struct shmring__view *v,
+		      const void *data, size_t size, int lazy)
 {
-	switch (shmring__engine(r)) {
-	case SHMRING_SPSC:
-		return shmring__push_in(r, SHMRING_SPSC, data, size, lazy);
-	case SHMRING_MPMC:
-		return shmring__push_in(r, SHMRING_MPMC, data, size, lazy);
-	default:
-		return shmring__push_in(r, SHMRING_BROADCAST, data, size, lazy);
+	struct shmring__claim claim = SHMRING__NO_CLAIM;
+	if (r->path == SHMRING__PACKED) {
+		int error = shmring__reserve(r, v, SHMRING__PACKED, size,
+					     &claim, lazy, NULL);
+		if (SHMRING__RARELY(error))
+			return error;
+		SHMRING_COPY(claim.data, data, size);
+		shmring__commit(r, v, SHMRING__PACKED, &claim, size);
+		return 0;
 	}
+	if (r->path == SHMRING__SLOTS &&
+	    size < r->canary->limit[SHMRING__WRITE] &&
+	    !shmring__mpmc_try(r, v, SHMRING__WRITE, 0, &claim, 1)) {
+		SHMRING_COPY(claim.data, data, size);
+		if (!shmring__commit(r, v, SHMRING__SLOTS, &claim, size))
+			return 0;
+		shmring__hand_back(r, claim.position);
+	}
+	return shmring__push_slowly(r, data, size);
+}
+
+/* Take the message out, whose size may be a constant. */
+SHMRING__HOT ssize_t
+shmring__take(struct shmring *r, const struct shmring__view *v, int path,
+	      struct shmring__claim *claim, void *buffer, size_t size)
+{
+	claim->size = size;
+	SHMRING_COPY(buffer, claim->data, size);
+	if (path == SHMRING__PACKED && SHMRING__RARELY(r->checks) &&
+	    shmring__overwritten(r, claim->position))
+		return shmring__lapped(r);
+	shmring__release(r, v, path, claim);
+	return (ssize_t)size;
 }
 
 SHMRING__HOT ssize_t
-shmring__pop_in(struct shmring *r, uint32_t mode, void *buffer, size_t capacity)
+shmring__pop_in(struct shmring *r, int path, void *buffer, size_t capacity)
 {
-	struct shmring__claim claim = { 0, 0, NULL, SHMRING__IDLE };
-	int error = shmring__acquire(r, mode, &claim, capacity);
+	struct shmring__view v = shmring__view(r, SHMRING__READ);
+	struct shmring__claim claim = SHMRING__NO_CLAIM;
+	int packed = path == SHMRING__PACKED;
+	int error = shmring__acquire(r, &v, path, &claim,
+				     packed ? SIZE_MAX : capacity);
 	if (SHMRING__RARELY(error))
 		return error;
-	if (claim.size > capacity) /* cannot be; the compiler shall know */
-		__builtin_unreachable();
 	if (__builtin_constant_p(capacity) && capacity &&
 	    claim.size == capacity)
-		SHMRING_COPY(buffer, claim.data, capacity);
-	else
-		SHMRING_COPY(buffer, claim.data, claim.size);
-	if (mode == SHMRING_BROADCAST && r->checks &&
-	    SHMRING__RARELY(shmring__overwritten(r, claim.position)))
-		return shmring__lapped(r);
-	shmring__release(r, mode, &claim);
-	return (ssize_t)claim.size;
+		return shmring__take(r, &v, path, &claim, buffer, capacity);
+	if (packed && claim.size > capacity)
+		return shmring__spsc_unready(r, claim.position, claim.size + 1);
+	if (claim.size > capacity) /* cannot be; the compiler shall know */
+		__builtin_unreachable();
+	return shmring__take(r, &v, path, &claim, buffer, claim.size);
+}
+
+SHMRING__APART ssize_t
+shmring__pop_slowly(struct shmring *r, void *buffer, size_t capacity)
+{
+	return shmring__pop_in(r, SHMRING__SLOWLY, buffer, capacity);
 }
 
 SHMRING__HOT int
 shmring__push(struct shmring *r, const void *data, size_t size, int lazy)
 {
-	int error = shmring__push_unannounced(r, data, size, lazy);
+	struct shmring__view v = shmring__view(r, SHMRING__WRITE);
+	int error = shmring__push_quietly(r, &v, data, size, lazy);
 	if (!SHMRING__RARELY(error))
-		shmring__notify(r);
+		shmring__notify(r, &v);
 	return error;
 }
 
 /* SPSC: as many messages as go in easily. They are there all at once, for the
  * first header comes last; tail and the counter move once for all. */
 SHMRING__HOT size_t
-shmring__spsc_push_n(struct shmring *r, const struct iovec *messages,
-		     size_t count, int lazy)
+shmring__spsc_push_n(struct shmring *r, const struct shmring__view *v,
+		     const struct iovec *messages, size_t count, int lazy)
 {
-	uint64_t first = SHMRING__LOAD(r->tail, RELAXED); /* own */
-	uint64_t tail = first;
+	uint64_t tail = SHMRING__LOAD(v->cursor, RELAXED); /* own */
+	uint64_t limit = r->canary->limit[SHMRING__WRITE];
+	struct shmring__claim first = SHMRING__NO_CLAIM;
 	size_t n;
-	if (SHMRING__RARELY(SHMRING__LOAD(&r->notice->attn, ACQUIRE) & /* A8 */
+	if (SHMRING__RARELY(SHMRING__LOAD(&v->notice->attn, ACQUIRE) & /* A8 */
 			    SHMRING__NO_CONSUMER))
 		return 0;
 	for (n = 0; n < count; n++) {
-		struct shmring__claim claim = { 0, 0, NULL, SHMRING__IDLE };
+		struct shmring__claim claim = SHMRING__NO_CLAIM;
 		size_t size = messages[n].iov_len;
-		if (size >= r->canary->send ||
-		    shmring__spsc_reserve(r, tail, size, &claim, lazy && !n))
+		if (SHMRING__RARELY(size >= limit) ||
+		    shmring__spsc_reserve(r, v, tail, size, &claim, lazy && !n))
 			break; /* not lazy: as many as fit, once one does */
 		SHMRING_COPY(claim.data, messages[n].iov_base, size);
-		tail = shmring__spsc_fill(r, &claim, size);
+		tail = shmring__spsc_fill(r, v, &claim, size);
 		if (n) /* carried by R1 of the first */
 			SHMRING__STORE((uint64_t *)(void *)(claim.data - 8),
 				       size + 1, RELAXED);
+		else
+			shmring__set_claim(&first, &claim);
 	}
-	if (n) {
-		SHMRING__PUBLISH(shmring__header_at(r, first),
-				 messages[0].iov_len + 1); /* R1 */
-		SHMRING__STORE(r->tail, tail, RELAXED); /* own */
-		shmring__count(&r->line[SHMRING__WRITE]->pushed, n);
-	}
+	if (n)
+		shmring__spsc_commit(v, &first, messages[0].iov_len, tail, n);
 	return n;
 }
 
@@ -5118,24 +5238,24 @@ shmring__spsc_push_n(struct shmring *r, const struct iovec *messages,
 SHMRING__HOT size_t
 shmring__spsc_pop_n(struct shmring *r, struct iovec *messages, size_t count)
 {
-	uint64_t head = SHMRING__LOAD(r->head, RELAXED); /* own */
+	struct shmring__view v = shmring__view(r, SHMRING__READ);
+	uint64_t head = SHMRING__LOAD(v.cursor, RELAXED); /* own */
 	size_t n;
 	if (SHMRING__RARELY(count != r->hands))
 		shmring__spsc_hold(r, count);
 	if (SHMRING__RARELY(shmring__distance(head, r->doubtful) < 0))
 		count = count != 0; /* so that the mark is the last one's */
 	for (n = 0; n < count; n++) {
-		struct shmring__claim claim = { 0, 0, NULL, SHMRING__IDLE };
-		if (shmring__spsc_acquire(r, head, &claim, messages[n].iov_len))
+		struct shmring__claim claim = SHMRING__NO_CLAIM;
+		if (shmring__spsc_acquire(r, &v, head, &claim,
+					  messages[n].iov_len))
 			break;
 		SHMRING_COPY(messages[n].iov_base, claim.data, claim.size);
 		messages[n].iov_len = claim.size;
-		head = shmring__spsc_next(r, &claim);
+		head = shmring__spsc_next(r, &v, &claim);
 	}
-	if (n) {
-		shmring__spsc_release(r, head);
-		shmring__count(&r->line[SHMRING__READ]->popped, n);
-	}
+	if (n)
+		shmring__spsc_release(r, &v, head, n);
 	return n;
 }
 
@@ -5143,16 +5263,18 @@ SHMRING__HOT ssize_t
 shmring__push_n(struct shmring *r, const struct iovec *messages, size_t count,
 		int lazy)
 {
+	struct shmring__view v = shmring__view(r, SHMRING__WRITE);
 	int error = 0;
-	size_t n = r->spsc ? shmring__spsc_push_n(r, messages, count, lazy) : 0;
+	size_t n = shmring__is_spsc(r)
+			   ? shmring__spsc_push_n(r, &v, messages, count, lazy)
+			   : 0;
 	while (n < count && !error) {
-		error = shmring__push_unannounced(r, messages[n].iov_base,
-						  messages[n].iov_len,
-						  lazy && !n);
+		error = shmring__push_quietly(r, &v, messages[n].iov_base,
+					      messages[n].iov_len, lazy && !n);
 		n += !error;
 	}
 	if (n)
-		shmring__notify(r);
+		shmring__notify(r, &v);
 	return n ? (ssize_t)n : error;
 }
 
@@ -5165,15 +5287,11 @@ shmring_push(struct shmring *ring, const void *data, size_t size)
 SHMRING__HOT_SCOPE ssize_t
 shmring_pop(struct shmring *ring, void *buffer, size_t capacity)
 {
-	switch (shmring__engine(ring)) {
-	case SHMRING_SPSC:
-		return shmring__pop_in(ring, SHMRING_SPSC, buffer, capacity);
-	case SHMRING_MPMC:
-		return shmring__pop_in(ring, SHMRING_MPMC, buffer, capacity);
-	default:
-		return shmring__pop_in(ring, SHMRING_BROADCAST, buffer,
-				       capacity);
-	}
+	if (ring->path == SHMRING__PACKED)
+		return shmring__pop_in(ring, SHMRING__PACKED, buffer, capacity);
+	if (ring->path == SHMRING__SLOTS)
+		return shmring__pop_in(ring, SHMRING__SLOTS, buffer, capacity);
+	return shmring__pop_slowly(ring, buffer, capacity);
 }
 
 SHMRING_SCOPE ssize_t
@@ -5186,12 +5304,13 @@ SHMRING_SCOPE ssize_t
 shmring_pop_n(struct shmring *ring, struct iovec *messages, size_t count)
 {
 	ssize_t got = 0;
-	size_t n = ring->spsc ? shmring__spsc_pop_n(ring, messages, count) : 0;
+	int spsc = shmring__is_spsc(ring);
+	size_t n = spsc ? shmring__spsc_pop_n(ring, messages, count) : 0;
 	if (n)
 		return (ssize_t)n;
 	/* SPSC: there was none, or it is refused. One that has come since, but
 	 * not more: head would move for each. */
-	if (ring->spsc)
+	if (spsc)
 		count = count != 0;
 	if (!ring->canary)
 		return -EBADF;
@@ -5217,7 +5336,7 @@ shmring_pop_n(struct shmring *ring, struct iovec *messages, size_t count)
 SHMRING_SCOPE int
 shmring_redelivered(const struct shmring *ring)
 {
-	if (!ring->spsc)
+	if (!shmring__is_spsc(ring))
 		return ring->redelivered;
 	/* The last message ends at head once popped, begins there while
 	 * peeked. */
@@ -5244,40 +5363,79 @@ shmring_error(const struct shmring *ring)
 	return ring->error;
 }
 
-/* Here and below: in place as in push and pop, a constant mode leaves one
- * engine's code only. SPSC's stands in the caller, the others' apart. */
-SHMRING__HOT void *
-shmring__reserve_in(struct shmring *r, uint32_t mode, size_t size, int lazy)
+/* A message comes into our hands: it must be let go before the next. */
+SHMRING__HOT void
+shmring__take_in_hands(struct shmring *r, int side, uint64_t size)
 {
-	struct shmring__claim *claim = &r->held[SHMRING__WRITE];
+	r->canary->limit[side] = 0;
+	r->canary->hands[side] = 1 + size;
+}
+
+/* What is in hands. In the packed engines, cursor tells the most of it. */
+SHMRING__HOT struct shmring__claim
+shmring__held(const struct shmring *r, const struct shmring__view *v, int path,
+	      int side)
+{
+	struct shmring__claim claim;
+	shmring__set_claim(&claim, &r->held[side]);
+	if (path == SHMRING__PACKED) {
+		/* own */
+		claim.position = SHMRING__LOAD(v->cursor, RELAXED);
+		claim.data = (unsigned char *)(shmring__header_in(
+						       v, claim.position) +
+					       1);
+	}
+	return claim;
+}
+
+SHMRING__HOT void
+shmring__hold(struct shmring *r, int path, int side,
+	      const struct shmring__claim *claim)
+{
+	struct shmring__claim *held = &r->held[side];
+	if (path == SHMRING__PACKED) {
+		held->size = claim->size;
+		held->hold = SHMRING__HELD;
+	} else {
+		shmring__set_claim(held, claim);
+	}
+}
+
+/* Here and below: the packed engines' code stands in the caller, MPMC's apart.
+ */
+SHMRING__HOT void *
+shmring__reserve_in(struct shmring *r, int path, size_t size, int lazy)
+{
+	struct shmring__view v = shmring__view(r, SHMRING__WRITE);
+	struct shmring__claim claim = SHMRING__NO_CLAIM;
 	/* A stopped commit may find its slot void and must keep the message
 	 * somewhere: have the place before it is needed. */
-	if (mode == SHMRING_MPMC && !r->spill) {
+	if (path == SHMRING__SLOWLY && !r->spill) {
 		r->spill = (unsigned char *)malloc(r->geometry.slot_size);
 		if (!r->spill)
 			return shmring__null(r, -ENOMEM);
 	}
 	int tries = 0;
-	int error = shmring__reserve(r, mode, size, claim, lazy, &tries);
+	int error = shmring__reserve(r, &v, path, size, &claim, lazy, &tries);
 	if (SHMRING__RARELY(error))
 		return shmring__null(r, error);
-	claim->hold = SHMRING__HELD;
-	claim->size = size;
-	r->canary->send = 0; /* one at a time */
-	return claim->data;
+	shmring__hold(r, path, SHMRING__WRITE, &claim);
+	shmring__take_in_hands(r, SHMRING__WRITE, size);
+	return claim.data;
 }
 
 SHMRING__APART void *
-shmring__reserve_other(struct shmring *r, size_t size, int lazy)
+shmring__reserve_slowly(struct shmring *r, size_t size, int lazy)
 {
-	return shmring__reserve_in(r, shmring__engine(r), size, lazy);
+	return shmring__reserve_in(r, SHMRING__SLOWLY, size, lazy);
 }
 
 static inline void *
 shmring__reserve_held(struct shmring *r, size_t size, int lazy)
 {
-	return r->spsc ? shmring__reserve_in(r, SHMRING_SPSC, size, lazy)
-		       : shmring__reserve_other(r, size, lazy);
+	return r->path == SHMRING__PACKED
+		       ? shmring__reserve_in(r, SHMRING__PACKED, size, lazy)
+		       : shmring__reserve_slowly(r, size, lazy);
 }
 
 SHMRING__HOT_SCOPE void *
@@ -5289,29 +5447,27 @@ shmring_reserve(struct shmring *ring, size_t size)
 SHMRING__HOT void
 shmring__clear_held(struct shmring *r, int side)
 {
-	uint64_t limit = UINT64_C(1) + r->geometry.slot_size;
 	r->held[side].hold = SHMRING__IDLE;
-	if (side == SHMRING__READ)
-		r->canary->receive = limit;
-	else
-		r->canary->send = limit;
+	r->canary->hands[side] = 0;
+	r->canary->limit[side] = UINT64_C(1) + r->geometry.slot_size;
 }
 
 /* Why nothing can be done with what is held on this side: it is nothing, or
- * the handle is refused altogether. */
+ * smaller; or the handle is refused altogether. */
 SHMRING__COLD int
 shmring__not_held(const struct shmring *r, int side)
 {
 	if (!r->canary || !r->canary->alive || r->poisoned)
 		return shmring__refusal(r, side);
-	return -EINVAL;
+	return r->canary->hands[side] ? -EMSGSIZE : -EINVAL;
 }
 
+/* Whether a message is in hands, and so large. */
 SHMRING__HOT int
-shmring__check_held(const struct shmring *r, int side)
+shmring__check_held(const struct shmring *r, int path, int side, size_t size)
 {
-	if (SHMRING__RARELY(r->held[side].hold == SHMRING__IDLE ||
-			    !r->canary->alive || r->poisoned))
+	if ((path != SHMRING__PACKED && !r->canary) ||
+	    SHMRING__RARELY(size >= r->canary->hands[side]))
 		return shmring__not_held(r, side);
 	return 0;
 }
@@ -5324,151 +5480,158 @@ shmring__commit_spilled(struct shmring *r, size_t size)
 	int error = shmring__push(r, r->spill, size, 0);
 	if (error) { /* still ours: only commit or abort go on */
 		r->held[SHMRING__WRITE].hold = SHMRING__SPILLED;
-		r->canary->send = 0;
+		shmring__take_in_hands(r, SHMRING__WRITE, size);
 	}
 	return error;
 }
 
 SHMRING__HOT int
-shmring__commit_in(struct shmring *r, uint32_t mode, size_t size)
+shmring__commit_in(struct shmring *r, int path, size_t size)
 {
-	struct shmring__claim *claim = &r->held[SHMRING__WRITE];
-	int error = shmring__check_held(r, SHMRING__WRITE);
-	if (error)
+	struct shmring__view v = shmring__view(r, SHMRING__WRITE);
+	int error = shmring__check_held(r, path, SHMRING__WRITE, size);
+	if (SHMRING__RARELY(error))
 		return error;
-	if (SHMRING__RARELY(size > claim->size))
-		return -EMSGSIZE;
-	if (mode == SHMRING_MPMC && claim->hold == SHMRING__SPILLED)
+	struct shmring__claim claim =
+		shmring__held(r, &v, path, SHMRING__WRITE);
+	if (path == SHMRING__SLOWLY && claim.hold == SHMRING__SPILLED)
 		return shmring__commit_spilled(r, size);
-	if (SHMRING__RARELY(shmring__commit(r, mode, claim, size))) {
-		SHMRING_COPY(r->spill, claim->data, size);
-		claim->size = size;
-		shmring__hand_back(r, claim->position);
+	if (SHMRING__RARELY(shmring__commit(r, &v, path, &claim, size))) {
+		SHMRING_COPY(r->spill, claim.data, size);
+		shmring__hand_back(r, claim.position);
 		return shmring__commit_spilled(r, size);
 	}
 	shmring__clear_held(r, SHMRING__WRITE);
-	shmring__notify(r);
+	shmring__notify(r, &v);
 	return 0;
 }
 
 SHMRING__APART int
-shmring__commit_other(struct shmring *r, size_t size)
+shmring__commit_slowly(struct shmring *r, size_t size)
 {
-	return shmring__commit_in(r, shmring__engine(r), size);
+	return shmring__commit_in(r, SHMRING__SLOWLY, size);
 }
 
 SHMRING__HOT_SCOPE int
 shmring_commit(struct shmring *ring, size_t size)
 {
-	return ring->spsc ? shmring__commit_in(ring, SHMRING_SPSC, size)
-			  : shmring__commit_other(ring, size);
+	return ring->path == SHMRING__PACKED
+		       ? shmring__commit_in(ring, SHMRING__PACKED, size)
+		       : shmring__commit_slowly(ring, size);
 }
 
 SHMRING_SCOPE void
 shmring_abort(struct shmring *ring)
 {
 	struct shmring__claim *claim = &ring->held[SHMRING__WRITE];
-	if (shmring__check_held(ring, SHMRING__WRITE))
+	struct shmring__view v = shmring__view(ring, SHMRING__WRITE);
+	if (shmring__check_held(ring, SHMRING__SLOWLY, SHMRING__WRITE, 0))
 		return;
 	if (ring->mode == SHMRING_MPMC && claim->hold == SHMRING__HELD &&
-	    shmring__mpmc_commit(ring, claim, shmring__aborted(ring)))
+	    shmring__mpmc_commit(ring, &v, claim, shmring__aborted(ring), 0))
 		shmring__hand_back(ring, claim->position);
 	shmring__clear_held(ring, SHMRING__WRITE);
-	shmring__notify(ring); /* a reader may wait at this position */
+	shmring__notify(ring, &v); /* a reader may wait at this position */
 }
 
 SHMRING__HOT const void *
-shmring__peek_in(struct shmring *r, uint32_t mode, size_t *size)
+shmring__peek_in(struct shmring *r, int path, size_t *size)
 {
-	struct shmring__claim *claim = &r->held[SHMRING__READ];
-	int error = claim->hold ? shmring__refusal(r, SHMRING__READ)
-				: shmring__acquire(r, mode, claim, SIZE_MAX);
+	struct shmring__view v = shmring__view(r, SHMRING__READ);
+	struct shmring__claim claim = SHMRING__NO_CLAIM;
+	int error = shmring__acquire(r, &v, path, &claim, SIZE_MAX);
 	/* Not a length that another message's bytes have told. */
-	if (mode == SHMRING_BROADCAST && !error && r->checks &&
-	    shmring__overwritten(r, claim->position))
+	if (path == SHMRING__PACKED && !error && SHMRING__RARELY(r->checks) &&
+	    shmring__overwritten(r, claim.position))
 		error = shmring__lapped(r);
 	if (SHMRING__RARELY(error)) {
 		*size = 0;
 		return shmring__null(r, error);
 	}
-	claim->hold += !claim->hold; /* only MPMC's claims have a state */
-	r->canary->receive = 0; /* one at a time */
-	*size = claim->size;
-	return claim->data;
+	shmring__hold(r, path, SHMRING__READ, &claim);
+	shmring__take_in_hands(r, SHMRING__READ, 0);
+	*size = claim.size;
+	return claim.data;
 }
 
 SHMRING__APART const void *
-shmring__peek_other(struct shmring *r, size_t *size)
+shmring__peek_slowly(struct shmring *r, size_t *size)
 {
-	return shmring__peek_in(r, shmring__engine(r), size);
+	return shmring__peek_in(r, SHMRING__SLOWLY, size);
 }
 
 SHMRING__HOT_SCOPE const void *
 shmring_peek(struct shmring *ring, size_t *size)
 {
-	return ring->spsc ? shmring__peek_in(ring, SHMRING_SPSC, size)
-			  : shmring__peek_other(ring, size);
+	return ring->path == SHMRING__PACKED
+		       ? shmring__peek_in(ring, SHMRING__PACKED, size)
+		       : shmring__peek_slowly(ring, size);
 }
 
 SHMRING__HOT int
-shmring__release_in(struct shmring *r, uint32_t mode)
+shmring__release_in(struct shmring *r, int path)
 {
-	struct shmring__claim *claim = &r->held[SHMRING__READ];
-	int error = shmring__check_held(r, SHMRING__READ);
-	if (error)
+	struct shmring__view v = shmring__view(r, SHMRING__READ);
+	int error = shmring__check_held(r, path, SHMRING__READ, 0);
+	if (SHMRING__RARELY(error))
 		return error;
+	struct shmring__claim claim = shmring__held(r, &v, path, SHMRING__READ);
 	shmring__clear_held(r, SHMRING__READ);
-	if (mode == SHMRING_BROADCAST && r->checks &&
-	    shmring__overwritten(r, claim->position))
+	if (path == SHMRING__PACKED && SHMRING__RARELY(r->checks) &&
+	    shmring__overwritten(r, claim.position))
 		return shmring__lapped(r);
-	shmring__release(r, mode, claim);
+	shmring__release(r, &v, path, &claim);
 	return 0;
 }
 
 SHMRING__APART int
-shmring__release_other(struct shmring *r)
+shmring__release_slowly(struct shmring *r)
 {
-	return shmring__release_in(r, shmring__engine(r));
+	return shmring__release_in(r, SHMRING__SLOWLY);
 }
 
 SHMRING__HOT_SCOPE int
 shmring_release(struct shmring *ring)
 {
-	return ring->spsc ? shmring__release_in(ring, SHMRING_SPSC)
-			  : shmring__release_other(ring);
+	return ring->path == SHMRING__PACKED
+		       ? shmring__release_in(ring, SHMRING__PACKED)
+		       : shmring__release_slowly(ring);
 }
 
 SHMRING_SCOPE ssize_t
 shmring_peek_n(struct shmring *ring, struct iovec *messages, size_t count)
 {
 	struct shmring__claim *held = &ring->held[SHMRING__READ];
-	if (held->hold == SHMRING__SEVERAL && !shmring__check_held(ring, 0))
+	struct shmring__view v = shmring__view(ring, SHMRING__READ);
+	if (held->hold == SHMRING__SEVERAL &&
+	    ring->canary->hands[SHMRING__READ])
 		shmring__clear_held(ring, SHMRING__READ); /* look anew */
-	if (!ring->spsc)
-		return ring->canary && ring->canary->receive
+	if (!shmring__is_spsc(ring))
+		return shmring__limit(ring, SHMRING__READ)
 			       ? -ENOTSUP
 			       : shmring__refusal(ring, SHMRING__READ);
-	struct shmring__claim claim = { 0, 0, NULL, SHMRING__IDLE };
-	int error =
-		count ? shmring__acquire(ring, SHMRING_SPSC, &claim, SIZE_MAX)
-		      : -EINVAL;
+	struct shmring__claim claim = SHMRING__NO_CLAIM;
+	int error = count ? shmring__acquire(ring, &v, SHMRING__PACKED, &claim,
+					     SIZE_MAX)
+			  : -EINVAL;
 	if (error)
 		return error;
 	if (shmring__distance(claim.position, ring->doubtful) < 0)
 		count = 1; /* so that the mark is the only one's */
-	*held = claim;
+	shmring__set_claim(held, &claim);
 	size_t n = 0;
 	do {
 		messages[n].iov_base = claim.data;
 		messages[n++].iov_len = claim.size;
 	} while (n < count &&
-		 !shmring__spsc_acquire(ring, shmring__spsc_next(ring, &claim),
+		 !shmring__spsc_acquire(ring, &v,
+					shmring__spsc_next(ring, &v, &claim),
 					&claim, SIZE_MAX));
 	if (n != ring->hands)
 		shmring__spsc_hold(ring, n);
 	held->hold = SHMRING__SEVERAL;
 	ring->several = n;
-	ring->canary->receive = 0; /* released before anything else is read */
+	shmring__take_in_hands(ring, SHMRING__READ, 0);
 	return (ssize_t)n;
 }
 
@@ -5476,7 +5639,9 @@ SHMRING_SCOPE int
 shmring_release_n(struct shmring *ring, size_t count)
 {
 	struct shmring__claim *held = &ring->held[SHMRING__READ];
-	int error = shmring__check_held(ring, SHMRING__READ);
+	struct shmring__view v = shmring__view(ring, SHMRING__READ);
+	int error =
+		shmring__check_held(ring, SHMRING__SLOWLY, SHMRING__READ, 0);
 	if (error)
 		return error;
 	if (held->hold != SHMRING__SEVERAL)
@@ -5486,19 +5651,18 @@ shmring_release_n(struct shmring *ring, size_t count)
 	uint64_t several = ring->several - count, head = held->position;
 	shmring__clear_held(ring, SHMRING__READ);
 	for (size_t n = 0; n < count; n++) {
-		if (shmring__spsc_acquire(ring, head, held, SIZE_MAX))
+		if (shmring__spsc_acquire(ring, &v, head, held, SIZE_MAX))
 			return shmring__poison(ring);
-		head = shmring__spsc_next(ring, held);
+		head = shmring__spsc_next(ring, &v, held);
 	}
-	shmring__spsc_release(ring, head);
-	shmring__count(&ring->line[SHMRING__READ]->popped, count);
+	shmring__spsc_release(ring, &v, head, count);
 	if (!several)
 		return 0;
-	if (shmring__spsc_acquire(ring, head, held, SIZE_MAX))
+	if (shmring__spsc_acquire(ring, &v, head, held, SIZE_MAX))
 		return shmring__poison(ring);
 	held->hold = SHMRING__SEVERAL;
 	ring->several = several;
-	ring->canary->receive = 0;
+	shmring__take_in_hands(ring, SHMRING__READ, 0);
 	return 0;
 }
 
@@ -6168,7 +6332,8 @@ shmring_position(const struct shmring *ring, unsigned role)
 	if (!ring->canary)
 		return 0;
 	int side = role == SHMRING_CONSUMER ? SHMRING__READ : SHMRING__WRITE;
-	if (ring->held[side].hold != SHMRING__IDLE)
+	if (ring->mode == SHMRING_MPMC &&
+	    ring->held[side].hold != SHMRING__IDLE)
 		return ring->held[side].position;
 	/* hint, unless it is our own */
 	return SHMRING__LOAD(side == SHMRING__READ ? ring->head : ring->tail,
@@ -6184,7 +6349,7 @@ shmring_lost(const struct shmring *ring)
 SHMRING_SCOPE int
 shmring_seek(struct shmring *ring, uint64_t position)
 {
-	if (!ring->canary || !ring->canary->receive)
+	if (!ring->canary || !ring->canary->limit[SHMRING__READ])
 		return shmring__refusal(ring, SHMRING__READ);
 	if (ring->mode != SHMRING_BROADCAST)
 		return -ENOTSUP;

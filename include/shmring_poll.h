@@ -122,7 +122,7 @@ shmring__writable(const struct shmring *r)
 	if (r->mode != SHMRING_MPMC) {
 		uint64_t need = shmring__record_size(r->geometry.slot_size) + 8;
 		uint64_t taken = tail;
-		if (r->spsc)
+		if (shmring__is_spsc(r))
 			taken = SHMRING__LOAD(r->head, ACQUIRE); /* A2 */
 		else if (r->gates)
 			taken = shmring__slowest(r, tail, 0);

@@ -68,4 +68,24 @@ number_of(const struct shmring *ring, int side)
 	return (uint32_t)(ring->line[side] - ring->lines);
 }
 
+/* The last store of a claim, and no more: 1, since it comes too late. */
+TAP_FUNCTION int
+store_late(struct shmring *ring, const struct shmring__claim *claim)
+{
+	struct shmring__view v = shmring__view(ring, SHMRING__WRITE);
+
+	return shmring__mpmc_commit(ring, &v, claim, 8, 0);
+}
+
+TAP_FUNCTION int
+release_late(struct shmring *ring)
+{
+	struct shmring__view v = shmring__view(ring, SHMRING__READ);
+	struct shmring__claim *claim = &ring->held[SHMRING__READ];
+	uint64_t attn = shmring__mpmc_finish(ring, &v, claim, 0, 0);
+
+	return (attn & SHMRING__DOUBT) &&
+	       shmring__retained(ring, claim->position, claim->end);
+}
+
 #endif /* TESTS_STEPS_H */

@@ -323,8 +323,8 @@ read_one_and_wait_for_the_end(void *flag)
 	struct shmring reader;
 
 	CHILD_CHECK(!shmring_open(&reader, ring_name, SHMRING_CONSUMER, 0));
-	flag_raise(flag);
 	CHILD_CHECK(pop_number(&reader) == -EAGAIN);
+	flag_raise(flag);
 	for (;;)
 		pause();
 }

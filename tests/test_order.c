@@ -129,7 +129,7 @@ open_a_slot_handed_back(void)
 	push_some(&writer[1], 1, 1);
 	doubt_writer(0);
 	late = writer[0].held[SHMRING__WRITE];
-	is_int(shmring__mpmc_commit(&writer[0], &late, 8), 1, "too late");
+	is_int(store_late(&writer[0], &late), 1, "too late");
 	arm(&at_light, NULL, 1, hand_back);
 	is_int(pop_number(&reader[0]), 1, "what was handed back does not come");
 	shmring__clear_held(&writer[0], SHMRING__WRITE);
@@ -665,7 +665,7 @@ bury_the_late(void)
 	make(SLOTS);
 	reserve(&writer[0], 1);
 	doubt_writer(0);
-	is_int(shmring__mpmc_commit(&writer[0], claim, 8), 1, "late");
+	is_int(store_late(&writer[0], claim), 1, "late");
 	die(&writer[0], SHMRING__WRITE);
 	is_int(recover(&writer[0], SHMRING__WRITE), 1, "a late writer");
 	is_state(0, 2, SHMRING__S_LIVE, "its slot is back");
@@ -675,7 +675,7 @@ bury_the_late(void)
 	push_some(&writer[1], 1, 1);
 	shmring_peek(&reader[1], &size);
 	doubt_reader(1);
-	is_int(shmring__mpmc_finish(&reader[1], 1, 2, 0), 1, "late");
+	is_int(release_late(&reader[1]), 1, "late");
 	die(&reader[1], SHMRING__READ);
 	is_int(recover(&reader[1], SHMRING__READ), 1, "a late reader");
 	is_state(1, 4, SHMRING__S_LIVE, "its slot is back");

@@ -962,7 +962,7 @@ reclaim_what_is_handed_back(void)
 static void
 release_and_die(void)
 {
-	is_int(shmring__mpmc_finish(&reader[1], 0, 2, 0), 1, "late");
+	is_int(release_late(&reader[1]), 1, "late");
 	dead = die(&reader[1], SHMRING__READ);
 }
 
@@ -994,7 +994,7 @@ reclaim_nothing_of_a_late_release(void)
 	peek(&reader[1], 1);
 	pop_some(&reader[0], 2, SLOTS);
 	shmring__doubt(any, 0, 2, 0);
-	is_int(shmring__mpmc_finish(&reader[1], 0, 2, 0), 1, "late");
+	is_int(release_late(&reader[1]), 1, "late");
 	shmring__reclaim_slots(any);
 	is_state(0, 4, SHMRING__S_READER, "it is still its own");
 	shmring__hand_back(&reader[1], 0);

@@ -126,8 +126,7 @@ finishing(void *unused)
 	(void)unused;
 	if (VICTIM == SHMRING_CONSUMER) {
 		shmring_release(late);
-	} else if (shmring__mpmc_commit(late, &late->held[SHMRING__WRITE],
-					sizeof(uint64_t))) {
+	} else if (model_commit(late, &late->held[SHMRING__WRITE])) {
 		shmring__hand_back(late, late->held[SHMRING__WRITE].position);
 		unfinished = 1;
 	}

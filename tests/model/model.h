@@ -340,6 +340,7 @@ model_copy(void *to, const void *from, size_t size)
 /* ---- The hooks of shmring.h --------------------------------------------- */
 
 #define SHMRING_COPY(to, from, size) model_copy(to, from, size)
+#define SHMRING__COUNT_IN_C
 #define SHMRING_PAUSE() ((void)0)
 #define SHMRING_NOW() model_now
 #ifndef SHMRING__NAP_NS /* nor looks for room that it is not told of */

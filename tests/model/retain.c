@@ -17,7 +17,7 @@ static struct shmring *owner, *doubter, *sweeper;
 static void *
 retaining(void *unused)
 {
-	struct shmring__claim claim = { 0, 0, NULL, SHMRING__IDLE };
+	struct shmring__claim claim = SHMRING__NO_CLAIM;
 	int tries = 0;
 
 	(void)unused;

@@ -108,9 +108,11 @@ model_open(uint32_t mode, uint32_t i, uint32_t roles)
 	r->canary = &model_canaries[i];
 	r->canary->alive = 1;
 	if (roles & SHMRING_CONSUMER)
-		r->canary->receive = 1 + g->slot_size;
+		r->canary->limit[SHMRING__READ] = 1 + g->slot_size;
 	if (roles & SHMRING_PRODUCER)
-		r->canary->send = 1 + g->slot_size;
+		r->canary->limit[SHMRING__WRITE] = 1 + g->slot_size;
+	if (mode == SHMRING_MPMC)
+		r->path = SHMRING__SLOTS;
 	return r;
 }
 
@@ -137,6 +139,35 @@ model_attach(uint32_t mode, uint32_t i, uint32_t roles)
 		r->notice->attn |= SHMRING__HAD_PRODUCER;
 	}
 	return r;
+}
+
+/* MPMC: a claim of position p, as its owner has it. */
+static inline void
+model_claim(const struct shmring *r, int side, uint64_t p,
+	    struct shmring__claim *claim)
+{
+	claim->position = p;
+	claim->size = sizeof(uint64_t);
+	claim->data = shmring__slot(r, p) + 8;
+	claim->hold = SHMRING__HELD;
+	claim->end = (shmring__phase(r, p, side == SHMRING__READ) + 1)
+		     << r->length_bits;
+}
+
+static inline void
+model_hold(struct shmring *r, int side, uint64_t p)
+{
+	model_claim(r, side, p, &r->held[side]);
+	shmring__take_in_hands(r, side, sizeof(uint64_t));
+}
+
+/* 1: too late. */
+static inline int
+model_commit(struct shmring *r, const struct shmring__claim *claim)
+{
+	struct shmring__view v = shmring__view(r, SHMRING__WRITE);
+
+	return shmring__mpmc_commit(r, &v, claim, sizeof(uint64_t), 0);
 }
 
 /* SPSC: let both start at this position. */

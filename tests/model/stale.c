@@ -30,11 +30,11 @@ reclaiming(void *unused)
 static void
 write_next(uint64_t p)
 {
-	struct shmring__claim claim = { p, 8, shmring__slot(other, p) + 8,
-					SHMRING__HELD };
+	struct shmring__claim claim;
 
+	model_claim(other, SHMRING__WRITE, p, &claim);
 	*(uint64_t *)(void *)claim.data = NEXT;
-	MODEL_ASSERT(shmring__mpmc_commit(other, &claim, 8) == 0);
+	MODEL_ASSERT(model_commit(other, &claim) == 0);
 	pushed[NEXT]++;
 }
 

@@ -35,7 +35,7 @@ moving_on(void *unused)
 	if (SIDE == SHMRING__READ) {
 		shmring_release(living);
 		arrived[HELD]++;
-	} else if (shmring__mpmc_commit(living, claim, sizeof(uint64_t))) {
+	} else if (model_commit(living, claim)) {
 		shmring__hand_back(living, 0);
 		unfinished = 1;
 	} else {
@@ -72,16 +72,12 @@ int
 main(void)
 {
 	__VERIFIER_thread_t threads[MODEL_THREADS];
-	struct shmring__claim *claim;
 
 	others[0] = model_attach(SHMRING_MPMC, 1, SHMRING_BOTH);
 	living = model_attach(SHMRING_MPMC, 2, VICTIM);
 	others[1] = model_open(SHMRING_MPMC, 3, SHMRING_BOTH);
 	living->line[SIDE]->intent[SIDE] = 0;
-	claim = &living->held[SIDE];
-	claim->data = shmring__slot(living, 0) + 8;
-	claim->state = SHMRING__HELD;
-	claim->size = sizeof(uint64_t);
+	model_hold(living, SIDE, 0);
 	if (VICTIM == SHMRING_CONSUMER) {
 		seek(living, 1, 1, 0);
 		seed(living, 0, 1, HELD, 0, SHMRING__S_LIVE);

@@ -56,7 +56,7 @@ second(void *unused)
 	if (SIDE == SHMRING__READ) {
 		shmring_release(owner);
 		arrived[HELD]++;
-	} else if (shmring__mpmc_commit(owner, claim, sizeof(uint64_t))) {
+	} else if (model_commit(owner, claim)) {
 		shmring__hand_back(owner, 0);
 		unfinished = 1;
 	} else {
@@ -70,15 +70,10 @@ second(void *unused)
 static void
 prepare(void)
 {
-	struct shmring__claim *claim;
-
 	for (uint32_t i = 0; i < 2; i++)
 		blocked[i] = model_attach(SHMRING_MPMC, 1 + i, SHMRING_BOTH);
 	owner = model_attach(SHMRING_MPMC, 0, VICTIM);
-	claim = &owner->held[SIDE];
-	claim->data = shmring__slot(owner, 0) + 8;
-	claim->state = SHMRING__HELD;
-	claim->size = sizeof(uint64_t);
+	model_hold(owner, SIDE, 0);
 	owner->line[SIDE]->intent[SIDE] = 0;
 	if (SIDE == SHMRING__WRITE) {
 		seek(owner, 0, 2, 0);
@@ -109,8 +104,7 @@ main(void)
 	else
 		MODEL_ASSERT(put(blocked[0], NEXT) && take(blocked[0]));
 	if (VICTIM == SHMRING_PRODUCER)
-		unfinished = shmring__mpmc_commit(owner, &owner->held[SIDE],
-						  sizeof(uint64_t));
+		unfinished = model_commit(owner, &owner->held[SIDE]);
 	else
 		arrived[HELD] += !shmring_release(owner);
 	MODEL_ASSERT(VICTIM == SHMRING_CONSUMER || unfinished);

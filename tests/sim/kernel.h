@@ -543,6 +543,7 @@ kernel_malloc(size_t size)
 #define malloc(size) kernel_malloc(size)
 #define free(memory) ((void)(memory))
 #define SHMRING_NOW() sim_now()
+#define SHMRING__COUNT_IN_C
 #define SHMRING_PAUSE() sim_pause()
 #define SHMRING_COPY(to, from, size) memory_copy(to, from, size)
 #define SHMRING_SPIN_NS 3000
