@@ -41,7 +41,7 @@ struct place { /* this message of the stream goes to this position */
 	uint64_t
 		bytes; /* of the stream, up to there and since the note began */
 	uint64_t pushed; /* MPMC: the ring's count then */
-	char id[64]; /* Nats-Msg-Id of the last one that is in, or begun */
+	char id[80]; /* Nats-Msg-Id of the last one that is in, or begun */
 };
 
 struct note { /* the file; all but the ring and `at` is written once */

@@ -12,12 +12,12 @@
  *		N + 1 or refuses it. So those under way form a chain: if one is
  *		lost, all behind it are refused; and a copy that a dead
  *		connection delivers late finds its place taken, however late.
- *	Nats-Msg-Id: RING-POSITION	says what it begins with. After any
- *		doubt (a start, a reconnect, a refusal) we ask for the last
+ *	Nats-Msg-Id: RING-FIRST-LAST	says what it is, by positions. After
+ *		any doubt (a start, a reconnect, a refusal) we ask for the last
  *		pack of the stream: what is in it up to there is released
  *		unsent, and the chain starts anew behind it. Within its window
- *		the server also recognises duplicates by this header; we do
- *		not depend on that.
+ *		the server also recognises duplicates by this header; that is
+ *		one more doubt, for what else was in it we do not know.
  *
  * As each acknowledgement tells of all before, few are asked for.
  *
@@ -284,15 +284,20 @@ make_message(struct out *o, const struct pack *pack, uint64_t after, int ask,
 	     natsMsg **message)
 {
 	const struct part *parts = &o->held[o->sent];
-	char reply[128], id[64], expected[32], number[32];
+	char reply[128], id[80], expected[32], number[32];
 	const void *data = parts->data;
 	size_t size = parts->size;
 	natsStatus s;
+	int length;
 
 	if (ask)
 		snprintf(reply, sizeof(reply), "%s.%u.%" PRIu64, o->b->inbox,
 			 o->generation, after + 1);
-	snprintf(id, sizeof(id), "%s-%" PRIx64, o->id, parts->position);
+	length =
+		snprintf(id, sizeof(id), "%s-%" PRIx64, o->id, parts->position);
+	if (pack->count > 1)
+		snprintf(id + length, sizeof(id) - (size_t)length, "-%" PRIx64,
+			 parts[pack->count - 1].position);
 	snprintf(expected, sizeof(expected), "%" PRIu64, after);
 	snprintf(number, sizeof(number), "%zu", pack->count);
 	if (pack->count > 1) {
@@ -451,6 +456,7 @@ take_answer(struct out *o, natsMsg *answer)
 	const char *subject = natsMsg_GetSubject(answer);
 	uint64_t code, sequence = 0;
 	unsigned generation = 0;
+	int twice, misplaced;
 	char text[512];
 
 	snprintf(text, sizeof(text), "%.*s", natsMsg_GetDataLength(answer),
@@ -461,7 +467,8 @@ take_answer(struct out *o, natsMsg *answer)
 		return; /* of an older chain */
 	o->heard = now_ns();
 	code = json_number(text, "\"err_code\":");
-	if (!code && json_number(text, "\"seq\":") == sequence) {
+	twice = strstr(text, "\"duplicate\"") != NULL;
+	if (!code && !twice && json_number(text, "\"seq\":") == sequence) {
 		acknowledge(o, sequence);
 		o->refused = 0;
 		return;
@@ -470,9 +477,10 @@ take_answer(struct out *o, natsMsg *answer)
 	/* All behind one that was refused is out of place. Else the first one
 	 * says why: it is full, or a message is too long for it, or it is gone.
 	 */
-	if (code == CODE_WRONG_LAST_SEQUENCE && !o->probing)
+	misplaced = twice || code == CODE_WRONG_LAST_SEQUENCE;
+	if (misplaced && !o->probing)
 		return;
-	if (code != CODE_WRONG_LAST_SEQUENCE && code != o->refused) {
+	if (!misplaced && code != o->refused) {
 		say(o->b, "%s: stores nothing for now: %s", o->b->stream,
 		    *text ? text : "gone, or out of reach");
 		o->refused = code;

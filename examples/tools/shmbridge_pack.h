@@ -6,7 +6,8 @@
  * A message that goes alone is stored as it is. Several are stored one behind
  * the other, each behind its position in the ring (8 bytes) and its length (4,
  * both with the lowest byte first), and the header Shmring-Messages says how
- * many. Either way Nats-Msg-Id has the position of the first.
+ * many. Nats-Msg-Id has the position of the first and, if there are several,
+ * that of the last.
  */
 
 #define PACK 1024 /* messages, at most */
