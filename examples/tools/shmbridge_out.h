@@ -21,11 +21,10 @@
  *
  * As each acknowledgement tells of all before, few are asked for.
  *
- * A stream has room for max_bytes. The server is not trusted with that: one
- * that compares the message without its own record (2.9, 2.10.0) takes one too
- * many, and removes the oldest for it, read or not; and so with each that
- * follows. So we count ourselves, and send nothing that it might not have room
- * for.
+ * A stream has room for max_bytes. The server is not trusted with that: before
+ * 2.10.5 it compares the message without its own record, takes one too many, and
+ * removes the oldest for it, read or not; and so with each that follows. So we
+ * count ourselves, and send nothing that it might not have room for.
  *
  * MPMC: a handle holds one message, so there are several handles. Positions are
  * in order only as long as nobody dies, so that the last pack of the stream does
