@@ -38,13 +38,12 @@
 struct place { /* this message of the stream goes to this position */
 	uint64_t sequence, position;
 	uint64_t skip; /* from this part of it on */
-	uint64_t
-		bytes; /* of the stream, up to there and since the note began */
+	uint64_t bytes; /* of the stream before it, since the note began */
 	uint64_t pushed; /* MPMC: the ring's count then */
 	char id[80]; /* Nats-Msg-Id of the last one that is in, or begun */
 };
 
-struct note { /* the file; all but the ring and `at` is written once */
+struct note { /* the file */
 	char magic[8];
 	int64_t created; /* the stream, ns since 1970 */
 	unsigned char ring[16]; /* id */
@@ -542,7 +541,8 @@ walk(struct in *in)
 		i = (size_t)was_pushed(in);
 		in->pushed = count_pushed(in);
 		in->walk = position;
-		note_down(in, place->sequence, place->skip, place->id);
+		if (!i)
+			note_down(in, place->sequence, place->skip, place->id);
 	}
 	while (in->walking && i < in->parts_count) {
 		if (in->walk == position)

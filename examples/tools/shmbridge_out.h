@@ -39,6 +39,7 @@
 #define FEW 4 /* are under way: one that is not full waits for an answer */
 #define ACKNOWLEDGE 64 /* ask after so many packs, or so many bytes */
 #define ACKNOWLEDGE_BYTES (256 << 10)
+#define TELL_NS INT64_C(10000000000) /* that it is full: not more often */
 #define ANSWER_NS INT64_C(5000000000) /* no answer for so long: doubt */
 
 struct pack { /* under way */
@@ -75,7 +76,8 @@ struct out {
 	size_t stored_count;
 	uint64_t
 		used; /* bytes of the stream, with what is under way, at most */
-	int full, told_full;
+	int full;
+	int64_t told_full; /* when */
 	uint64_t refused; /* error code of the last refusal that was told */
 	int drained; /* no producer, no message */
 	unsigned char body[PACK_BYTES + PACK * PART_HEADER];
@@ -421,7 +423,6 @@ acknowledge(struct out *o, uint64_t sequence)
 	o->packs_sent -= packs;
 	o->sent -= count;
 	o->flying -= bytes;
-	o->told_full = 0;
 	atomic_fetch_add(&o->b->messages, count);
 	atomic_fetch_add(&o->b->bytes, bytes);
 }
@@ -431,9 +432,12 @@ acknowledge(struct out *o, uint64_t sequence)
 static void
 await_room(struct out *o)
 {
-	if (!o->told_full)
+	int64_t now = now_ns();
+
+	if (!o->told_full || now - o->told_full > TELL_NS) {
 		say(o->b, "%s: is full: stores nothing for now", o->b->stream);
-	o->told_full = 1;
+		o->told_full = now;
+	}
 	pause_ms(100);
 	if (look_at_stream(o->b))
 		o->used = o->b->bytes_used;
