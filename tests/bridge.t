@@ -264,6 +264,33 @@ is "$(cat "$tmp/consumer.out")" \
 finish producer 0 "and all was taken"
 stop TERM out in
 
+# The same with MPMC, where the position alone does not tell whether the one
+# message in between is in.
+a=$ring-claim-a
+b=$ring-claim-b
+carried()
+{
+	status_of in | grep -q " $1 messages"
+}
+produce "$a" mpmc 200 0 0
+run_out "$a=claim$$"
+run_in --mpmc --slots=64 "$b=claim$$"
+wait_for carried 64
+cp "$tmp/notes$b.note" "$tmp/older"
+consume "$b" 0 1
+finish consumer 0 "one message, so that one more is pushed"
+wait_for carried 65
+stop KILL in
+cp "$tmp/older" "$tmp/notes$b.note"
+run_in --mpmc --slots=64 "$b=claim$$"
+consume "$b" 1 200
+finish consumer 0 "the note was one message older than the ring"
+is "$(cat "$tmp/consumer.out")" \
+	"199 messages, 0 lost, 0 twice, 0 out of order, 0 torn" \
+	"and that is not pushed again"
+finish producer 0 "and all was taken"
+stop TERM out in
+
 # The ring there is full, so the stream, so the ring here; nothing is lost, not
 # even if the server is killed then.
 a=$ring-full-a
