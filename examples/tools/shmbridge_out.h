@@ -358,6 +358,10 @@ next_pack(struct out *o, size_t sent, size_t packs, size_t flying,
 	pack->count = i - sent;
 	pack->room = pack->bytes + STREAM_OVERHEAD + strlen(o->b->subject) +
 		     pack->count * PART_HEADER;
+	if (o->b->bytes_most && pack->room > o->b->bytes_most)
+		fail(EX_DATAERR,
+		     "%s: %zu bytes are more than fit into an empty %s",
+		     o->b->name, pack->bytes, o->b->stream);
 	if (i == o->count && packs >= FEW && pack->count < o->most &&
 	    pack->bytes < o->most_bytes)
 		return 0;
