@@ -346,6 +346,7 @@ next_pack(struct out *o, size_t sent, size_t packs, size_t flying,
 	  struct pack *pack)
 {
 	size_t end = sent + o->most < o->count ? sent + o->most : o->count;
+	uint64_t most = o->b->bytes_most; /* 0: no limit */
 	size_t i = sent;
 
 	o->full = 0;
@@ -353,19 +354,26 @@ next_pack(struct out *o, size_t sent, size_t packs, size_t flying,
 	    (o->probing && packs))
 		return 0;
 	pack->bytes = o->held[i++].size;
-	while (i < end && pack->bytes + o->held[i].size <= o->most_bytes)
-		pack->bytes += o->held[i++].size;
-	pack->count = i - sent;
-	pack->room = pack->bytes + STREAM_OVERHEAD + strlen(o->b->subject) +
-		     pack->count * PART_HEADER;
-	if (o->b->bytes_most && pack->room > o->b->bytes_most)
+	pack->room = STREAM_OVERHEAD + strlen(o->b->subject) + PART_HEADER +
+		     pack->bytes;
+	if (most && pack->room > most)
 		fail(EX_DATAERR,
 		     "%s: %zu bytes are more than fit into an empty %s",
 		     o->b->name, pack->bytes, o->b->stream);
+	for (; i < end; i++) {
+		size_t bytes = pack->bytes + o->held[i].size;
+		uint64_t room = pack->room + o->held[i].size + PART_HEADER;
+
+		if (bytes > o->most_bytes || (most && room > most / 4))
+			break;
+		pack->bytes = bytes;
+		pack->room = room;
+	}
+	pack->count = i - sent;
 	if (i == o->count && packs >= FEW && pack->count < o->most &&
 	    pack->bytes < o->most_bytes)
 		return 0;
-	o->full = o->b->bytes_most && o->used + pack->room > o->b->bytes_most;
+	o->full = most && o->used + pack->room > most;
 	return !o->full;
 }
 
