@@ -394,7 +394,7 @@ finish producer 0 "and all was taken"
 used()
 {
 	cat /proc/"$(cat "$tmp/$1.pid")"/task/*/status |
-		awk '/ctxt_switches/ { n += $2 } END { print n }'
+		awk '/^voluntary_ctxt_switches/ { n += $2 } END { print n }'
 	awk '{ print $14 + $15 }' /proc/"$(cat "$tmp/$1.pid")"/stat
 }
 sleep 0.5
