@@ -10,6 +10,7 @@
  *	halfway URL STREAM RING COUNT	does what a bridge has done that dies
  *		before any answer comes: the first half of COUNT messages are
  *		in the stream, all are in the ring
+ *	limited URL STREAM BYTES	makes a stream that is full at so many
  *	publish URL COUNT SIZE	the same number to a stream of their own by
  *		the library's own asynchronous call, for comparison
  */
@@ -167,7 +168,8 @@ consume(char **argument)
 
 #if HAVE_NATS
 static jsCtx *
-connect_to(const char *url, const char *stream, const char *subject)
+connect_to(const char *url, const char *stream, const char *subject,
+	   int64_t most)
 {
 	static natsConnection *connection;
 	jsCtx *js = NULL;
@@ -179,6 +181,8 @@ connect_to(const char *url, const char *stream, const char *subject)
 	config.Subjects = &subject;
 	config.SubjectsLen = 1;
 	config.Duplicates = 100000000;
+	config.Discard = js_DiscardNew;
+	config.MaxBytes = most;
 	if (s == NATS_OK)
 		s = natsConnection_JetStream(&js, connection, NULL);
 	if (s == NATS_OK)
@@ -202,7 +206,7 @@ halfway(char **argument)
 	natsStatus s = NATS_OK;
 
 	snprintf(subject, sizeof(subject), "shmring.%s", argument[1]);
-	js = connect_to(argument[0], argument[1], subject);
+	js = connect_to(argument[0], argument[1], subject, -1);
 	if (shmring_open(&ring, argument[2], SHMRING_CONSUMER, -1) ||
 	    shmring_peek_n(&ring, messages, count) != (ssize_t)count)
 		fail("halfway", "the messages are not in the ring");
@@ -225,11 +229,22 @@ halfway(char **argument)
 }
 
 static int
+limited(char **argument)
+{
+	char subject[128];
+
+	snprintf(subject, sizeof(subject), "shmring.%s", argument[1]);
+	connect_to(argument[0], argument[1], subject,
+		   strtoll(argument[2], NULL, 10));
+	return 0;
+}
+
+static int
 publish(char **argument)
 {
 	long count = strtol(argument[1], NULL, 10);
 	size_t size = strtoull(argument[2], NULL, 10);
-	jsCtx *js = connect_to(argument[0], "bare", "bare");
+	jsCtx *js = connect_to(argument[0], "bare", "bare", -1);
 	void *data = calloc(1, size + 1);
 	natsStatus s = NATS_OK;
 	int64_t start;
@@ -259,6 +274,8 @@ main(int argc, char **argv)
 #if HAVE_NATS
 	if (argc == 6 && !strcmp(argv[1], "halfway"))
 		return halfway(argv + 2);
+	if (argc == 5 && !strcmp(argv[1], "limited"))
+		return limited(argv + 2);
 	if (argc == 5 && !strcmp(argv[1], "publish"))
 		return publish(argv + 2);
 #endif

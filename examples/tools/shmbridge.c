@@ -19,6 +19,7 @@
 
 #include "shmbridge_common.h"
 #include "shmbridge_nats.h"
+#include "shmbridge_pack.h"
 #include "shmbridge_out.h"
 #include "shmbridge_in.h"
 
@@ -34,7 +35,10 @@ static const char help[] =
 	"STREAM\n"
 	"  -b, --max-bytes=BYTES  of a STREAM that is made: when it is full, "
 	"RING\n"
-	"                         becomes full (1G; suffix k, M, G)\n"
+	"                         becomes full (1G; suffix k, M, G); 32M at "
+	"least\n"
+	"  -k, --pack=N           out: so many messages in one of STREAM at "
+	"most (1024)\n"
 	"  -d, --duplicates=SECONDS\n"
 	"                         window of the same (1); 0.1 at least\n"
 	"  -n, --slots=N          of a RING that is made: messages (1024),\n"
@@ -153,6 +157,12 @@ take_option(int letter)
 	switch (letter) {
 	case 'b':
 		option.max_bytes = (int64_t)number(optarg, INT64_MAX);
+		if (option.max_bytes < LEAST_BYTES)
+			fail(EX_USAGE, "%s: less than %" PRId64, optarg,
+			     LEAST_BYTES);
+		break;
+	case 'k':
+		option.pack = number(optarg, PACK);
 		break;
 	case 'd':
 		option.duplicates_ns = seconds_ns(optarg);
@@ -194,6 +204,7 @@ parse(int argc, char **argv)
 		{ "create", no_argument, NULL, 'c' },
 		{ "wait", no_argument, NULL, 'w' },
 		{ "max-bytes", required_argument, NULL, 'b' },
+		{ "pack", required_argument, NULL, 'k' },
 		{ "duplicates", required_argument, NULL, 'd' },
 		{ "slots", required_argument, NULL, 'n' },
 		{ "size", required_argument, NULL, 'z' },
@@ -216,9 +227,10 @@ parse(int argc, char **argv)
 
 	option.server = "nats://127.0.0.1:4222";
 	option.max_bytes = 1 << 30;
+	option.pack = PACK;
 	option.duplicates_ns = 1000000000;
 	option.notes = default_notes();
-	while ((letter = getopt_long(argc, argv, "s:cwb:d:n:z:mpN:1i:hV",
+	while ((letter = getopt_long(argc, argv, "s:cwb:k:d:n:z:mpN:1i:hV",
 				     options, NULL)) != -1)
 		take_option(letter);
 	direction = optind < argc ? argv[optind++] : "";

@@ -19,6 +19,7 @@ static struct {
 	int create, wait, purge, once;
 	struct shmring_config ring; /* that `in` makes */
 	int64_t max_bytes, duplicates_ns; /* of a stream that `out` makes */
+	size_t pack; /* messages in one of the stream, at most */
 	const char *notes; /* directory */
 	int64_t status_ns; /* 0: only when asked for */
 	int tls;
@@ -44,6 +45,7 @@ struct bridge {
 	/* of the stream, when last asked */
 	int64_t created;
 	uint64_t first, last;
+	uint64_t bytes_used, bytes_most; /* most: 0 if it has no limit */
 	/* for the status line */
 	atomic_uint_fast64_t messages, bytes, behind;
 	atomic_int connected;

@@ -10,10 +10,15 @@
  * position that the ring really has. What was pushed and not noted is what lies
  * between the two, as many messages as fit there by their lengths.
  *
+ * A message of the stream may hold many of the ring's; so the note says also how
+ * many of them are in.
+ *
  * MPMC: a position there counts claims, not messages; the one that a dead bridge
- * was about to push may or may not be in. So it is pushed one at a time, noted
- * each time, and that one is pushed again: nothing is lost, and a kill may bring
- * one message twice, next to each other.
+ * was about to push may or may not be in. So they are pushed one at a time and
+ * noted each time, together with the ring's count of pushes. If one was claimed
+ * and one was counted since, and it is that message's bytes that stand there,
+ * then it is in. Else it is pushed again: nothing is lost, and a kill between the
+ * last two steps of a push, a few instructions, brings it twice.
  *
  * After a power cut the ring is gone. So the note also says from which message on
  * the ring's consumer may have read nothing yet: a new ring begins there. Nothing
@@ -22,23 +27,29 @@
  * no write to a disk: what is in the mapping is in the kernel.
  */
 
-#define BATCH 1024 /* messages asked for at once */
+#define BATCH 1024 /* messages of the stream asked for at once */
 #define BATCH_BYTES (8 << 20) /* or as many of the longest as fit here */
+#define PARTS (8 * PACK) /* of them, that go to the ring at once */
 #define ASK_S 30 /* the server forgets what we asked for after that */
 #define PURGE_NS INT64_C(200000000) /* not more often */
 
-#define NOTE_MAGIC "shmbrdg1"
+#define NOTE_MAGIC "shmbrdg2"
 
 struct place { /* this message of the stream goes to this position */
 	uint64_t sequence, position;
-	char before[64]; /* Nats-Msg-Id of the message before it */
+	uint64_t skip; /* from this part of it on */
+	uint64_t bytes; /* of the stream before it, since the note began */
+	uint64_t pushed; /* MPMC: the ring's count then */
+	char id[80]; /* Nats-Msg-Id of the last one that is in, or begun */
 };
 
-struct note { /* the file; all but the ring and `at` is written once */
+struct note { /* the file */
 	char magic[8];
 	int64_t created; /* the stream, ns since 1970 */
 	unsigned char ring[16]; /* id */
 	uint64_t read; /* all before this message was read from the ring */
+	/* all before `old` may be removed; `recent` is to follow, see purge() */
+	uint64_t old, recent, recent_bytes;
 	uint64_t which; /* of these two is valid */
 	struct place at[2];
 };
@@ -49,6 +60,8 @@ struct in {
 	int mpmc;
 	struct note *note;
 	uint64_t next; /* message of the stream to come */
+	uint64_t skip; /* so many parts of it are in the ring */
+	uint64_t bytes, pushed; /* as in the note */
 	/* where the one to come next belongs, while we do not know yet whether
 	 * it is in the ring */
 	uint64_t walk;
@@ -66,8 +79,15 @@ struct in {
 	int stale; /* make a new consumer */
 	/* what has come and is not in the ring */
 	natsMsg *messages[BATCH];
-	struct iovec data[BATCH];
 	uint64_t sequences[BATCH];
+	struct iovec data[PARTS];
+	struct {
+		uint32_t message; /* of these */
+		uint32_t number; /* in it */
+		int last; /* of it */
+	} parts[PARTS];
+	size_t messages_count, parts_count;
+	uint64_t pending; /* in the stream */
 };
 
 /* ---- the note ---- */
@@ -84,19 +104,31 @@ note_path(const struct bridge *b, char path[PATH_MAX])
 	snprintf(path, PATH_MAX, "%s%s.note", option.notes, b->name);
 }
 
-/* Message `sequence` goes to `position`. A kill between the stores leaves the
- * note that was valid before. */
+/* What comes next, and where it goes. A kill between the stores leaves the note
+ * that was valid before. */
 static void
-note_down(struct note *note, uint64_t sequence, uint64_t position,
-	  const char *before)
+note_down(struct in *in, uint64_t sequence, uint64_t skip, const char *id)
 {
+	struct note *note = in->note;
 	uint64_t other = 1 - (note->which & 1);
 	struct place *place = &note->at[other];
 
 	place->sequence = sequence;
-	place->position = position;
-	snprintf(place->before, sizeof(place->before), "%s", before);
+	place->skip = skip;
+	place->position = shmring_position(&in->ring, SHMRING_PRODUCER);
+	place->bytes = in->bytes;
+	place->pushed = in->pushed;
+	snprintf(place->id, sizeof(place->id), "%s", id);
 	__atomic_store_n(&note->which, other, __ATOMIC_RELEASE);
+}
+
+/* How many messages were ever pushed to the ring. */
+static uint64_t
+count_pushed(const struct in *in)
+{
+	struct shmring_stat stat;
+
+	return shmring_stat(&in->ring, &stat) ? 0 : stat.pushed;
 }
 
 /* The directory, with all above it. */
@@ -125,6 +157,8 @@ make_note(struct in *in, const char *path)
 
 	shmring_id(&in->ring, note.ring);
 	note.read = note.at[0].sequence = in->b->first ? in->b->first : 1;
+	note.recent = note.read;
+	note.at[0].pushed = count_pushed(in);
 	note.at[0].position = shmring_position(&in->ring, SHMRING_PRODUCER);
 	make_directory(option.notes);
 	snprintf(other, sizeof(other), "%s.new", path);
@@ -183,14 +217,18 @@ read_note(struct in *in)
 	shmring_id(&in->ring, id);
 	if (memcmp(id, in->note->ring, 16) != 0) {
 		/* The id last: until then, this is done again. */
-		note_down(in->note, in->note->read, position, "");
+		in->bytes = in->note->recent_bytes;
+		in->pushed = count_pushed(in);
+		note_down(in, in->note->read, 0, "");
 		memcpy(in->note->ring, id, 16);
 	}
 	in->mark = in->note->at[in->note->which & 1];
 	in->next = in->mark.sequence;
+	in->skip = in->mark.skip;
+	in->bytes = in->mark.bytes;
+	in->pushed = in->mark.pushed;
 	in->walk = in->mark.position;
-	in->walking = !in->mpmc && in->walk != position;
-	in->purged = in->note->read;
+	in->walking = in->walk != position;
 }
 
 /* A server that was killed, or lost its power, may have less than it had
@@ -200,6 +238,7 @@ static int
 check_stream(struct in *in)
 {
 	const struct place *place = &in->note->at[in->note->which & 1];
+	uint64_t last = place->sequence - !place->skip;
 	struct bridge *b = in->b;
 	natsMsg *message = NULL;
 	const char *id = NULL;
@@ -209,23 +248,22 @@ check_stream(struct in *in)
 
 	if (!look_at_stream(b))
 		return 0;
-	if (!place->before[0] || b->first >= place->sequence)
+	if (!place->id[0] || b->first > last)
 		return 1; /* nothing to compare, or it has been removed */
-	s = js_GetMsg(&message, b->js, b->stream, place->sequence - 1, NULL,
-		      &code);
+	s = js_GetMsg(&message, b->js, b->stream, last, NULL, &code);
 	if (s != NATS_OK && s != NATS_NOT_FOUND) {
 		may_pass(b, s, code);
 		return 0;
 	}
 	if (s == NATS_OK && !natsMsgHeader_Get(message, "Nats-Msg-Id", &id))
-		same = !strcmp(id, place->before);
+		same = !strcmp(id, place->id);
 	natsMsg_Destroy(message);
 	if (!same)
 		fail(EX_DATAERR,
 		     "%s: message %" PRIu64 " is not the one that is in %s: "
 		     "the server has lost some that it had confirmed; remove "
 		     "the note to begin with the first that there is",
-		     b->stream, place->sequence - 1, b->name);
+		     b->stream, last, b->name);
 	return 1;
 }
 
@@ -235,18 +273,31 @@ static void
 follow_reader(struct in *in)
 {
 	uint64_t head = shmring_position(&in->ring, SHMRING_CONSUMER);
+	struct note *note = in->note;
 
 	if (in->walking || (int64_t)(head - in->mark.position) < 0)
 		return;
-	in->note->read = in->mark.sequence;
-	in->mark = in->note->at[in->note->which & 1];
+	note->read = in->mark.sequence;
+	if (in->mark.bytes - note->recent_bytes >= BLOCK) {
+		/* In this order: after a kill in between, less is removed. */
+		__atomic_store_n(&note->old, note->recent, __ATOMIC_RELEASE);
+		__atomic_store_n(&note->recent_bytes, in->mark.bytes,
+				 __ATOMIC_RELEASE);
+		__atomic_store_n(&note->recent, in->mark.sequence,
+				 __ATOMIC_RELEASE);
+	}
+	in->mark = note->at[note->which & 1];
 }
 
-/* The last ones stay: they tell the other bridge what is in the stream. */
+/* Remove what was read, but not all: the server writes the file anew where that
+ * ends, in place. If it is killed then, all that is in the file is gone, so
+ * there must be nothing in it that was not read: up to `old` is removed, and
+ * what was read since is longer than such a file. The last ones stay in any
+ * case: they tell the other bridge what is in the stream. */
 static void
 purge(struct in *in)
 {
-	uint64_t keep = in->note->read;
+	uint64_t keep = in->note->old;
 	int64_t now = now_ns();
 	jsOptions options;
 	jsErrCode code = 0;
@@ -288,6 +339,7 @@ make_consumer(struct in *in)
 	in->stale = 1;
 	if (!check_stream(in))
 		return;
+	in->purged = b->first;
 	jsConsumerConfig_Init(&config);
 	config.DeliverPolicy = js_DeliverByStartSequence;
 	config.OptStartSeq = in->next;
@@ -379,10 +431,33 @@ parse_reply(const char *reply, const char *consumer, uint64_t numbers[3])
 	return 1;
 }
 
+/* What is in it goes behind what we have, but for what is in the ring. */
+static void
+unpack(struct in *in, natsMsg *message, uint64_t sequence)
+{
+	static _Thread_local struct part parts[PACK];
+	size_t count = read_parts(message, parts), at = in->parts_count;
+
+	if (!count)
+		fail(EX_DATAERR, "%s: message %" PRIu64 " is damaged",
+		     in->b->stream, sequence);
+	for (size_t i = in->skip; i < count; i++, at++) {
+		in->data[at].iov_base = (void *)(uintptr_t)parts[i].data;
+		in->data[at].iov_len = parts[i].size;
+		in->parts[at].message = (uint32_t)in->messages_count;
+		in->parts[at].number = (uint32_t)i;
+		in->parts[at].last = i + 1 == count;
+	}
+	in->skip = 0;
+	in->parts_count = at;
+	in->sequences[in->messages_count] = sequence;
+	in->messages[in->messages_count++] = message;
+}
+
 /* Keep a message: 1. Or it is none, or of an older consumer, or one before it
  * was lost on its way, so that it must come again. */
 static int
-take_message(struct in *in, natsMsg *message, size_t place)
+take_message(struct in *in, natsMsg *message)
 {
 	const char *reply = natsMsg_GetReply(message);
 	uint64_t numbers[3];
@@ -407,46 +482,69 @@ take_message(struct in *in, natsMsg *message, size_t place)
 		    "%s: messages %" PRIu64 " to %" PRIu64 " were removed "
 		    "before they were read",
 		    in->b->stream, in->next, numbers[0] - 1);
+	if (numbers[0] > in->next)
+		in->skip = 0;
 	in->delivered++;
 	in->asked -= in->asked > 0;
 	in->next = numbers[0] + 1;
-	in->messages[place] = message;
-	in->sequences[place] = numbers[0];
-	in->data[place].iov_base = (void *)(uintptr_t)natsMsg_GetData(message);
-	in->data[place].iov_len = (size_t)natsMsg_GetDataLength(message);
-	atomic_store(&in->b->behind, numbers[2]);
+	unpack(in, message, numbers[0]);
+	in->pending = numbers[2];
+	atomic_store(&in->b->behind, in->pending + in->parts_count);
 	return 1;
 }
 
-/* What has come; sleeps for at most a second if it is nothing. */
-static size_t
+/* What has come; sleeps for a moment if it is nothing. */
+static void
 gather(struct in *in)
 {
-	natsMsg *message = next_reply(in->b, 1000);
-	size_t count = 0;
+	natsMsg *message = next_reply(in->b, TICK_NS / 1000000);
 
+	in->messages_count = in->parts_count = 0;
 	while (message) {
-		if (take_message(in, message, count))
-			count++;
-		else
+		if (!take_message(in, message))
 			natsMsg_Destroy(message);
-		message = count < BATCH && has_reply(in->b)
+		message = in->messages_count < BATCH &&
+					  in->parts_count <= PARTS - PACK &&
+					  has_reply(in->b)
 				  ? next_reply(in->b, 1)
 				  : NULL;
 	}
-	return count;
 }
 
 /* ---- the ring ---- */
 
-/* Of these, how many are in the ring already? */
+/* Is the first of these what a dead bridge has pushed, and not noted? MPMC. */
+static int
+was_pushed(const struct in *in)
+{
+	const struct place *place = &in->note->at[in->note->which & 1];
+	const struct shmring *ring = &in->ring;
+	uint64_t next = place->position + 1;
+
+	return shmring_position(ring, SHMRING_PRODUCER) == next &&
+	       count_pushed(in) == place->pushed + 1 &&
+	       !memcmp(shmring__slot(ring, place->position) + 8,
+		       in->data->iov_base, in->data->iov_len) &&
+	       shmring_position(ring, SHMRING_PRODUCER) == next;
+}
+
+/* How many are in the ring already? */
 static size_t
-walk(struct in *in, size_t count)
+walk(struct in *in)
 {
 	uint64_t position = shmring_position(&in->ring, SHMRING_PRODUCER);
 	size_t i = 0;
 
-	while (in->walking && i < count) {
+	if (in->mpmc && in->walking && in->parts_count) {
+		const struct place *place = &in->note->at[in->note->which & 1];
+
+		i = (size_t)was_pushed(in);
+		in->pushed = count_pushed(in);
+		in->walk = position;
+		if (!i)
+			note_down(in, place->sequence, place->skip, place->id);
+	}
+	while (in->walking && i < in->parts_count) {
 		if (in->walk == position)
 			in->walking = 0;
 		else if ((int64_t)(position - in->walk) < 0)
@@ -461,52 +559,74 @@ walk(struct in *in, size_t count)
 	return i;
 }
 
-/* All up to this one of the batch are in the ring. */
+/* These parts are in the ring; note it, unless there may be more of them. */
 static void
-note_pushed(struct in *in, size_t last)
+note_pushed(struct in *in, size_t from, size_t to)
 {
+	natsMsg *message = NULL;
 	const char *id = NULL;
+	uint64_t sequence = 0;
 
-	if (natsMsgHeader_Get(in->messages[last], "Nats-Msg-Id", &id))
+	for (size_t i = from; i < to; i++) {
+		message = in->messages[in->parts[i].message];
+		sequence = in->sequences[in->parts[i].message];
+		if (in->parts[i].last)
+			in->bytes += STREAM_RECORD +
+				     (uint64_t)natsMsg_GetDataLength(message);
+	}
+	if (!message || in->walking)
+		return;
+	if (natsMsgHeader_Get(message, "Nats-Msg-Id", &id))
 		id = "";
-	note_down(in->note, in->sequences[last] + 1,
-		  shmring_position(&in->ring, SHMRING_PRODUCER), id);
+	if (in->parts[to - 1].last)
+		note_down(in, sequence + 1, 0, id);
+	else
+		note_down(in, sequence, in->parts[to - 1].number + 1, id);
+}
+
+/* Push as many as go in, from this one on. */
+static size_t
+push_some(struct in *in, size_t from)
+{
+	size_t most = in->mpmc ? 1 : in->parts_count - from;
+	ssize_t n =
+		shmring_push_n_wait(&in->ring, in->data + from, most, TICK_NS);
+
+	if (n == -EPIPE && !is_named(in->b, &in->ring))
+		fail(EX_NOINPUT,
+		     "%s: removed, and its reader has left: start again for a "
+		     "new one",
+		     in->b->name);
+	if (n == -EPIPE) /* until there is a reader again */
+		pause_ms(100);
+	else if (n < 0 && n != -ETIMEDOUT)
+		fail_ring(in->b, (int)n);
+	return n < 0 ? 0 : (size_t)n;
 }
 
 /* Push them all, and note it. While the ring is full nothing else is asked
  * for. */
 static void
-deliver(struct in *in, size_t count)
+deliver(struct in *in)
 {
-	size_t done = walk(in, count), most = BATCH;
-	ssize_t n;
+	size_t done = walk(in), before;
 
-	if (in->mpmc)
-		most = 1;
-	while (done < count && !atomic_load(&stopping)) {
-		n = shmring_push_n_wait(
-			&in->ring, in->data + done,
-			count - done < most ? count - done : most, TICK_NS);
-		if (n == -EPIPE && !is_named(in->b, &in->ring))
-			fail(EX_NOINPUT,
-			     "%s: removed, and its reader has left: start "
-			     "again for a new one",
-			     in->b->name);
-		if (n == -EPIPE) /* until there is a reader again */
-			pause_ms(100);
-		else if (n < 0 && n != -ETIMEDOUT)
-			fail_ring(in->b, (int)n);
-		for (; n > 0; n--) {
-			atomic_fetch_add(&in->b->messages, 1);
+	note_pushed(in, 0, done);
+	while (done < in->parts_count && !atomic_load(&stopping)) {
+		before = done;
+		done += push_some(in, done);
+		in->pushed += done - before;
+		note_pushed(in, before, done);
+		atomic_fetch_add(&in->b->messages, done - before);
+		for (; before < done; before++)
 			atomic_fetch_add(&in->b->bytes,
-					 in->data[done++].iov_len);
-		}
-		if (done)
-			note_pushed(in, done - 1);
+					 in->data[before].iov_len);
+		atomic_store(&in->b->behind,
+			     in->pending + in->parts_count - done);
 		follow_reader(in);
 		purge(in);
 	}
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < in->messages_count; i++)
 		natsMsg_Destroy(in->messages[i]);
 }
 
@@ -515,7 +635,7 @@ run_in(void *argument)
 {
 	struct in *in = calloc(1, sizeof(*in));
 	struct shmring_stat stat;
-	size_t count;
+	uint32_t most;
 
 	if (!in)
 		fail_ring(argument, -ENOMEM);
@@ -529,7 +649,9 @@ run_in(void *argument)
 	shmring_stat(&in->ring, &stat);
 	in->mpmc = stat.mode == SHMRING_MPMC;
 	read_note(in);
-	in->batch = BATCH_BYTES / stat.slot_size;
+	most = PACK_BYTES + PACK * PART_HEADER;
+	most = stat.slot_size > most ? stat.slot_size : most;
+	in->batch = BATCH_BYTES / most;
 	in->batch = in->batch > BATCH ? BATCH : in->batch < 2 ? 2 : in->batch;
 	in->stale = 1;
 	while (!atomic_load(&stopping)) {
@@ -539,8 +661,8 @@ run_in(void *argument)
 		if (in->stale)
 			continue;
 		ask_for_more(in);
-		count = gather(in);
-		deliver(in, count);
+		gather(in);
+		deliver(in);
 		follow_reader(in);
 		purge(in);
 	}

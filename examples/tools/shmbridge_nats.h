@@ -10,6 +10,11 @@
 #define CODE_WRONG_LAST_SEQUENCE 10071
 #define CODE_JETSTREAM_DISABLED 10076
 
+/* The longest file in which a server keeps messages of a stream, if it has
+ * room for four of them at least (2.9 to 2.12). */
+#define BLOCK (8 << 20)
+#define LEAST_BYTES (INT64_C(4) * BLOCK)
+
 #define RECONNECT_MS 200
 #define API_MS 5000 /* a question to the server is answered by then */
 
@@ -244,6 +249,30 @@ make_stream(struct bridge *b, jsStreamInfo **info, jsErrCode *code)
 	return js_AddStream(info, b->js, &config, NULL, code);
 }
 
+/* A stream that removes what is old to make room for what is new loses what was
+ * not read. And while a server removes what was read it writes anew the file
+ * where that ends; killed then, it has lost all that is in it. So we leave the
+ * length of a file of what was read, see purge(). */
+static void
+check_limits(struct bridge *b, const jsStreamConfig *config)
+{
+	int limited = config->MaxBytes > 0 || config->MaxMsgs > 0;
+
+	if (!option.in && (config->MaxMsgsPerSubject > 0 ||
+			   (limited && config->Discard != js_DiscardNew)))
+		fail(EX_UNAVAILABLE,
+		     "%s: removes its oldest messages when it is full, read or "
+		     "not: it must refuse new ones (discard: new)",
+		     b->stream);
+	if (option.purge && config->MaxBytes > 0 &&
+	    config->MaxBytes < LEAST_BYTES)
+		fail(EX_UNAVAILABLE,
+		     "%s: too small for --purge: its max_bytes must be %" PRId64
+		     " at least",
+		     b->stream, LEAST_BYTES);
+	b->bytes_most = config->MaxBytes > 0 ? (uint64_t)config->MaxBytes : 0;
+}
+
 /* Ask for the stream: 1, or 0 if the server cannot tell now. */
 static int
 look_at_stream(struct bridge *b)
@@ -262,8 +291,10 @@ look_at_stream(struct bridge *b)
 	if (b->worked && info->Created != b->created)
 		fail(EX_UNAVAILABLE, "%s: the stream was made anew", b->stream);
 	b->created = info->Created;
+	check_limits(b, info->Config);
 	b->first = info->State.FirstSeq;
 	b->last = info->State.LastSeq;
+	b->bytes_used = info->State.Bytes;
 	b->worked = 1;
 	jsStreamInfo_Destroy(info);
 	return 1;
