@@ -6191,6 +6191,11 @@ shmring_seek(struct shmring *ring, uint64_t position)
 	uint64_t before = shmring__sequence(ring);
 	struct shmring__mark here = { 0, before };
 	here.position = SHMRING__LOAD(ring->head, RELAXED); /* own */
+	/* The writer may not have told yet of what we have read. hint */
+	if (position == SHMRING_NEWEST &&
+	    shmring__distance(SHMRING__LOAD(ring->tail, RELAXED),
+			      here.position) < 0)
+		position = here.position;
 	int error = shmring__take_place(ring, position);
 	if (error) /* which we may have left already */
 		shmring__jump(ring, &here);
