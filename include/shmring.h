@@ -5747,7 +5747,8 @@ shmring__sleep_length(const struct shmring__waiter *w, int64_t now)
 		int64_t doubt = shmring__patient_until(r, w->side);
 		until = doubt > now ? shmring__earlier(until, doubt) : until;
 	}
-	if (r->demote && w->side == SHMRING__WRITE && r->idle[w->side].since)
+	if (r->demote && w->side == SHMRING__WRITE &&
+	    !(w->bits & SHMRING__WATCHES) && r->idle[w->side].since)
 		until = shmring__earlier(
 			until,
 			shmring__after(r->idle[w->side].since, r->demote));
