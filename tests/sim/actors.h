@@ -34,6 +34,7 @@ enum { /* n: */
        O_SEVERAL, /* messages in place, of which some are kept (SPSC) */
        O_PEEK, /* 1: and keep it until release or close */
        O_RELEASE,
+       O_SEEK, /* oldest, newest, or (2) what it once had */
        O_RECOVER,
        O_STAT,
        O_NAP, /* so many tenths of a millisecond */
@@ -48,7 +49,8 @@ struct operation {
 
 static struct plan {
 	uint32_t mode, slots, participants, actors, tso, limit, tries, cpus,
-		unfenced, pids, zombies, victims, spin, memfd;
+		unfenced, pids, zombies, victims, spin, memfd, flags,
+		demote;
 	struct operation todo[ACTORS][OPERATIONS];
 	uint32_t count[ACTORS];
 } plan;
@@ -75,8 +77,21 @@ task_takes(const struct task *t)
 {
 	const struct actor *a = &actors[number_of(t)];
 
-	return (a->o && a->o->kind >= O_POP && a->o->kind <= O_RELEASE) ||
+	return (a->o && a->o->kind >= O_POP && a->o->kind <= O_SEEK) ||
 	       a->handle[0].closing || a->handle[1].closing;
+}
+
+/* BROADCAST: whether a reader has not read all, and so may hold the writer. */
+static int
+stream_holds(unsigned file)
+{
+	for (struct actor *a = actors; a < actors + TASKS; a++)
+		for (struct handle *h = a->handle; h < a->handle + 2; h++)
+			if ((h->open || h->closing) && h->file == file &&
+			    h->roles & SHMRING_CONSUMER &&
+			    stream_count(file, h->to, oracle.messages, 1, NEVER))
+				return 1;
+	return oracle.opening[SHMRING__READ];
 }
 
 /* ---- Waiting ---- */
@@ -115,6 +130,11 @@ refused(struct actor *a, int side, ssize_t error)
 	int poll = a->o->wait == W_POLL || a->o->kind == O_SEVERAL;
 
 	trace("  = %zd (%s)", error, strerror((int)-error));
+	if (error == -ENOBUFS && oracle.broadcast && side == SHMRING__READ)
+		return stream_lost(a->h), error;
+	if (oracle.broadcast && side == SHMRING__READ &&
+	    (!plan.tso || a->o->wait == W_LONG))
+		stream_ended(a->h);
 	if (error == -EPIPE)
 		oracle_end(a->h, side);
 	else if (error == -ETIMEDOUT && a->o->wait == W_LONG)
@@ -129,12 +149,16 @@ refused(struct actor *a, int side, ssize_t error)
 static unsigned
 large(void)
 {
+	if (oracle.broadcast)
+		return PAGE * 3 / 4 / (plan.slots + 2) / 8 * 8 - 24;
 	return plan.mode ? 24 : PAGE / plan.slots - 16;
 }
 
 static unsigned
 size_of(const struct operation *o)
 {
+	if (oracle.broadcast) /* mostly long, so as to come round */
+		return o->n % 8 < 5 ? large() - 8 * (o->n % 8) : 8;
 	return o->n % 4 == 3 && !plan.mode ? large() : 8 + 8 * (o->n % 3);
 }
 
@@ -147,11 +171,14 @@ do_push(struct actor *a)
 	ssize_t done;
 
 	for (int i = 0; i < count; i++) {
-		sent[i] = message_new(a->h, many ? 16 : size_of(a->o),
+		sent[i] = message_new(a->h,
+				      many && !oracle.broadcast ? 16
+								: size_of(a->o),
 				      a->words[i]);
 		a->batch[i].iov_base = a->words[i];
 		a->batch[i].iov_len = sent[i]->size;
 	}
+	stream_held(a->begun);
 	do
 		done = many ? shmring_push_n_wait(&a->h->ring, a->batch,
 						  (size_t)count, time_out(a))
@@ -159,6 +186,8 @@ do_push(struct actor *a)
 						sent[0]->size, time_out(a));
 	while (again(a, done));
 	done += !many && done == 0;
+	if (done > 0)
+		stream_held(0);
 	for (int i = 0; i < count; i++)
 		message_sent(sent[i], i < done);
 	return done < 0 ? refused(a, SHMRING__WRITE, done) : done;
@@ -173,11 +202,13 @@ do_reserve(struct actor *a)
 	uint64_t *place;
 	int error = -EAGAIN;
 
+	stream_held(a->begun);
 	do
 		place = shmring_reserve_wait(ring, size, time_out(a));
 	while (!place && again(a, shmring_error(ring)));
 	if (!place)
 		return refused(a, SHMRING__WRITE, shmring_error(ring));
+	stream_held(0);
 	size = a->o->n & 4 ? 8 : size; /* it may become smaller */
 	m = message_new(a->h, size, a->words[0]);
 	memory_copy(place, a->words[0], size);
@@ -197,11 +228,28 @@ do_reserve(struct actor *a)
 	return !error;
 }
 
+/* All have read what was sent before this call, as far as is known of those who
+ * are about to take something. */
+static void
+stream_flushed(unsigned file)
+{
+	EACH_TASK (t) {
+		struct handle *all = actors[number_of(t)].handle;
+		for (struct handle *h = all; h < all + 2; h++)
+			if (h->open && h->file == file && !task_takes(t) &&
+			    h->roles & SHMRING_CONSUMER &&
+			    h->sought < sim.me->begun)
+				stream_ended(h);
+	}
+}
+
 static ssize_t
 do_flush(struct actor *a)
 {
 	int error = shmring_flush(&a->h->ring, time_out(a));
 
+	if (!error && oracle.broadcast && !oracle.lossy && !oracle.demote)
+		stream_flushed(a->h->file);
 	return error && error != -ETIMEDOUT ? refused(a, SHMRING__WRITE, error)
 					    : 0;
 }
@@ -235,11 +283,21 @@ release(struct handle *h, int count)
 static ssize_t
 do_release(struct actor *a)
 {
-	int count = 0;
+	struct handle *h = a->h;
+	int count = 0, error;
 
-	while (a->h->held[count])
+	if (h->peeked) {
+		h->peeked = 0;
+		error = shmring_release(&h->ring);
+		if (error)
+			return refused(a, SHMRING__READ, error);
+		message_heard(h, h->words, h->size, 0);
+		h->place = h->position;
+		h->number = h->to - 1;
+	}
+	while (h->held[count])
 		count++;
-	release(a->h, count);
+	release(h, count);
 	return 0;
 }
 
@@ -278,6 +336,66 @@ call_peek(struct actor *a, size_t count)
 	return first->iov_base ? 1 : shmring_error(&a->h->ring);
 }
 
+/* BROADCAST: what is in place counts once release says that it was whole. */
+static ssize_t
+hear(struct actor *a, ssize_t got)
+{
+	struct handle *h = a->h;
+
+	if (a->o->kind == O_PEEK && got > 0) {
+		h->size = a->batch[0].iov_len;
+		h->position = shmring_position(&h->ring, SHMRING_CONSUMER);
+		memory_copy(h->words, a->batch[0].iov_base,
+			    h->size < sizeof(h->words) ? h->size
+						       : sizeof(h->words));
+		h->peeked = 1;
+		return a->o->n & 1 ? 1 : do_release(a);
+	}
+	for (int i = 0; i < got; i++)
+		message_heard(h, a->words[i], a->batch[i].iov_len,
+			      i == 0 && a->o->wait ? a->begun : 0);
+	return got < 0 && (got != -EMSGSIZE || a->o->kind != O_SMALL)
+		       ? refused(a, SHMRING__READ, got)
+		       : got;
+}
+
+static ssize_t
+do_seek(struct actor *a)
+{
+	struct handle *h = a->h;
+	int exact = a->o->n & 2 && h->place, newest = a->o->n & 1, error;
+	int early = stream_early(h->file, sim.steps);
+
+	if (!oracle.broadcast || h->peeked)
+		return 0;
+	error = shmring_seek(&h->ring, exact    ? h->place
+				       : newest ? SHMRING_NEWEST
+						: SHMRING_OLDEST);
+	trace("  = %d, %" PRIu64 " lost", error, shmring_lost(&h->ring));
+	if (error && error != -EAGAIN && !(exact && error == -ERANGE))
+		fail("error", "seek says %d", error);
+	if (error && shmring_lost(&h->ring) != h->told)
+		fail("lost", "a seek in vain");
+	if (!error && exact && h->number >= h->from &&
+	    (h->lost == h->told || shmring_lost(&h->ring) != h->told))
+		stream_passed(h, h->number);
+	if (!error && exact)
+		h->from = h->to = h->number;
+	if (!error)
+		h->early = newest && !exact ? early : 0;
+	if (!error && !exact && !newest &&
+	    shmring_lost(&h->ring) == h->told) { /* back, if at all */
+		h->from = 0;
+		h->to = h->lost == h->told ? h->to : oracle.messages;
+		h->lost = h->told;
+	}
+	h->told = shmring_lost(&h->ring);
+	h->sought = sim.steps;
+	if (exact && !error)
+		h->lost = h->told;
+	return error;
+}
+
 static ssize_t
 do_take(struct actor *a)
 {
@@ -290,11 +408,15 @@ do_take(struct actor *a)
 
 	if (a->o->kind == O_SEVERAL && plan.mode)
 		return 0;
-	do_release(a); /* one at a time */
+	got = do_release(a); /* one at a time */
+	if (got)
+		return got;
 	sim.me->copies = 0;
 	do
 		got = (peeks ? call_peek : call_pop)(a, count);
 	while (again(a, got));
+	if (oracle.broadcast)
+		return hear(a, got);
 	for (int i = 0; i < got; i++) {
 		int last = i == got - 1; /* the mark is its */
 		uint64_t words[LARGEST / 8];
@@ -335,7 +457,8 @@ configuration(unsigned roles)
 					.slots = plan.slots,
 					.slot_size = large(),
 					.participants = plan.participants,
-					.flags = SHMRING_REPLACE,
+					.flags = SHMRING_REPLACE | plan.flags,
+					.demote_ms = plan.demote,
 					.roles = roles };
 }
 
@@ -376,13 +499,15 @@ do_open(struct actor *a)
 				       -ESTALE,	   -EEXIST, -EOWNERDEAD,
 				       -ETIMEDOUT, -ENOSPC, 0 };
 	struct handle *h = a->h;
+	uint64_t begun;
 	int error, i = 0;
 
 	if (h->open || (a->o->kind == O_DUP && !a->handle[0].open))
 		return 0;
-	do
+	do {
+		begun = sim.steps;
 		error = open_once(a);
-	while (error == -EBUSY && once_more(a));
+	} while (error == -EBUSY && once_more(a));
 	while (answers[i] && error != answers[i])
 		i++;
 	if (error != answers[i])
@@ -398,6 +523,11 @@ do_open(struct actor *a)
 	memset(h->last, 0, sizeof(h->last));
 	if (oracle.lives == LIVES)
 		fail("simulator", "too many lives");
+	h->early = stream_early(h->file, begun);
+	h->from = 0;
+	h->to = oracle.messages;
+	h->lost = h->told = h->place = h->sought = 0;
+	h->peeked = 0;
 	oracle_attach(h);
 	shmring_set_spin(&h->ring, plan.spin == 2   ? -1
 				   : plan.spin == 1 ? SHMRING_SPIN_NS
@@ -457,6 +587,7 @@ static const struct kind kinds[KINDS] = {
 	[O_SEVERAL] = { "several", SHMRING_CONSUMER, 1, do_take },
 	[O_PEEK] = { "peek", SHMRING_CONSUMER, 2, do_take },
 	[O_RELEASE] = { "release", SHMRING_CONSUMER, 0, do_release },
+	[O_SEEK] = { "seek", SHMRING_CONSUMER, 0, do_seek },
 	[O_RECOVER] = { "recover", SHMRING_BOTH, 4, do_other },
 	[O_STAT] = { "stat", SHMRING_BOTH, 1, do_other },
 	[O_NAP] = { "nap", 0, 1, do_other },
@@ -593,11 +724,12 @@ static void
 visit_others(void)
 {
 	static const struct operation pop = { O_POP, 0, 0, W_LONG },
-				      push = { O_PUSH, 0, 1, W_LONG };
+				      push = { O_PUSH, 0, 1, W_LONG },
+				      close = { O_CLOSE, 0, 0, 0 };
 	struct actor *a = &actors[TASKS - 1];
 	const struct operation open = {
-		O_OPEN, 0, plan.mode ? SHMRING_BOTH : SHMRING_CONSUMER, W_POLL
-	};
+		O_OPEN, 0, oracle.mpmc ? SHMRING_BOTH : SHMRING_CONSUMER, W_POLL
+	}, writer = { O_OPEN, 0, SHMRING_PRODUCER, W_POLL };
 	int room = oracle.slots - 2 * (int)(sim.kills + sim.stops);
 
 	operation_begins(0);
@@ -607,13 +739,19 @@ visit_others(void)
 		shmring_set_spin(&a->h->ring, 0);
 		while (act(a, &pop) > 0)
 			;
-		for (int i = 0; i < oracle.slots && room > 0 && plan.mode;
+		for (int i = 0; i < oracle.slots && room > 0 && oracle.mpmc;
 		     i++) {
 			int64_t begun = sim_now();
 			act(a, &push);
 			oracle_late(begun, "room came");
 			act(a, &pop);
 		}
+	}
+	act(a, &close);
+	if (oracle.broadcast && !act(a, &writer)) {
+		shmring_set_spin(&a->h->ring, 0);
+		for (int i = 0; i < 2 * oracle.slots; i++)
+			act(a, &push);
 	}
 	actor_ends(a);
 }
@@ -641,18 +779,19 @@ visit_end(void)
 	while (act(a, &pop) > 0)
 		;
 	EACH_MESSAGE (m)
-		if (m->file == a->h->file && m->state == M_COMPLETE &&
-		    !m->final && !m->grave)
+		if (!oracle.broadcast && m->file == a->h->file &&
+		    m->state == M_COMPLETE && !m->final && !m->grave)
 			fail("lost", "message %d was sent and never came",
 			     message_number(m));
 	/* Past what is still void; then full, and empty. */
-	for (int i = 0; plan.mode && i < 2 * oracle.slots; i++)
+	for (int i = 0; plan.mode && i < 4 * oracle.slots; i++)
 		if (act(a, &push) <= 0 || act(a, &pop) <= 0)
 			fail("slot", "one cannot be used");
 	for (int laps = plan.mode ? 2 : 1; laps; laps--) {
-		for (room = 0; act(a, &push) > 0; room++)
+		for (room = 0; room < oracle.slots && act(a, &push) > 0; room++)
 			;
-		if (room != oracle.slots)
+		if (room != oracle.slots ||
+		    (!oracle.broadcast && act(a, &push) > 0))
 			fail("slot", "room for %d of %d", room, oracle.slots);
 		while (act(a, &pop) > 0)
 			room--;
@@ -664,7 +803,8 @@ visit_end(void)
 		fail("attn", "%" PRIx64 " at the end", a->h->ring.notice->attn);
 	act(a, &close);
 	error = (int)act(a, &consumer);
-	if (error || shmring_pop(&a->h->ring, a->words[0], LARGEST) != -EPIPE)
+	if (error || shmring_pop(&a->h->ring, a->words[0], LARGEST) !=
+			     (oracle.endless ? -EAGAIN : -EPIPE))
 		fail("no-end", "at the end, open says %d, or pop not -EPIPE",
 		     error);
 	actor_ends(a);
@@ -711,6 +851,9 @@ plan_life(uint32_t i, unsigned roles, int storm, int brief)
 {
 	uint32_t most = pick(10) ? 1 + pick(brief ? 2 : 5) : 0;
 
+	if (plan.mode == SHMRING_BROADCAST) /* once round, or more */
+		most *= 2;
+
 	if (pick(3) == 0)
 		plan_add(i, O_NAP, 1 + pick(40), 0);
 	plan_add(i, O_OPEN, roles, pick(4) < 1u + (unsigned)brief);
@@ -729,6 +872,9 @@ plan_life(uint32_t i, unsigned roles, int storm, int brief)
 		struct operation *o;
 		if (wait && plan.spin != 2 && pick(3) == 0)
 			wait = W_LONG;
+		if (plan.mode == SHMRING_BROADCAST && role == SHMRING_CONSUMER &&
+		    pick(8) == 0)
+			kind = O_SEEK;
 		o = plan_add(i, kind, n, wait);
 		if (kind == O_PEEK && pick(3) == 0) { /* and hold it */
 			o->n = 1;
@@ -745,20 +891,29 @@ plan_life(uint32_t i, unsigned roles, int storm, int brief)
 static void
 plan_draw(uint64_t seed, int tso)
 {
-	int storm, create, brief;
+	static const uint8_t plan_modes[] = { 0, 0, 1, 1, 1, 1, 1, 1, 2, 2 };
+	int storm, create, brief, broadcast;
 
 	plan_random = mix(seed ^ UINT64_C(0x51a));
 	storm = pick(40) == 0; /* of aborts, with fewer tries than those */
 	create = pick(12) == 0;
 	brief = pick(3) == 0; /* many short lives */
 	memset(&plan, 0, sizeof(plan));
-	plan.mode = storm || pick(4) ? SHMRING_MPMC : SHMRING_SPSC;
-	plan.slots = 2u << pick(brief ? 2 : 3);
-	if (storm || (plan.mode && !brief && pick(3) == 0))
+	plan.mode = storm ? SHMRING_MPMC : plan_modes[pick(10)];
+	broadcast = plan.mode == SHMRING_BROADCAST;
+	plan.slots = 2u << pick(brief || broadcast ? 2 : 3);
+	if (storm || (plan.mode == SHMRING_MPMC && !brief && pick(3) == 0))
 		plan.slots = 16;
 	plan.actors = storm ? 2 : 2 + pick(plan.mode ? ACTORS - 1 : 3);
-	plan.participants = plan.slots / 2 < plan.actors + 1 ? plan.slots / 2
-							     : plan.actors + 1;
+	if (broadcast && pick(2))
+		plan.flags |= SHMRING_LOSSY;
+	else if (broadcast && pick(2))
+		plan.demote = 1 + pick(4) * pick(4);
+	if (pick(8) == 0)
+		plan.flags |= SHMRING_PERSISTENT;
+	plan.participants = plan.actors + 1;
+	if (!broadcast && plan.participants > plan.slots / 2)
+		plan.participants = plan.slots / 2;
 	plan.tso = (uint32_t)tso;
 	plan.limit = tso ? 1 + pick(BUFFER - 1) : 0;
 	plan.tries = storm ? 3 : 4096;
@@ -773,12 +928,14 @@ plan_draw(uint64_t seed, int tso)
 		if (create && pick(3) == 0)
 			plan_add(i, O_CREATE, pick(4), 0);
 		for (uint32_t lives = storm ? 1 : 1 + pick(brief ? 4 : 2);
-		     lives && plan.count[i] + 14 < OPERATIONS; lives--) {
+		     lives && plan.count[i] + 18 < OPERATIONS; lives--) {
 			unsigned roles = 1 + pick(3);
 			if (i < 2 && pick(3)) /* both are there */
 				roles = 1 + i;
 			if (!plan.mode && roles == SHMRING_BOTH && pick(4))
 				roles = 1 + pick(2);
+			if (broadcast && i > 1) /* one writer at a time */
+				roles = pick(4) ? SHMRING_CONSUMER : roles;
 			plan_life(i, roles, storm, brief);
 		}
 	}

@@ -46,12 +46,14 @@ static struct {
 	} canary[TASKS][CANARIES];
 	int unfenced; /* membarrier is refused */
 	unsigned cpus;
+	unsigned shift; /* BROADCAST: its bytes stand where SPSC's do */
 } kernel;
 
 static unsigned char *
 kernel_memory(unsigned file)
 {
-	return (unsigned char *)sim.arena + (size_t)file * FILE_ROOM;
+	return (unsigned char *)sim.arena + (size_t)file * FILE_ROOM +
+	       kernel.shift;
 }
 
 static struct task *
@@ -546,6 +548,8 @@ kernel_malloc(size_t size)
 #define SHMRING_PAUSE() sim_pause()
 #define SHMRING_COPY(to, from, size) memory_copy(to, from, size)
 #define SHMRING_SPIN_NS 3000
+#define SHMRING__MARKS 16
+#define SHMRING__PARTS 8
 #define SHMRING__TRIES sim_tries
 static int sim_tries; /* of every loop in the header */
 

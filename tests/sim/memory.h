@@ -148,7 +148,10 @@ memory_load(const void *place, size_t size, unsigned line)
 static inline void
 memory_store(void *place, uint64_t value, size_t size, int order, unsigned line)
 {
-	sim_step(memory_class(place), line);
+	unsigned class = memory_class(place);
+
+	sim_step(class, line);
+	sim.clock[C_STATE] += class == C_STATE; /* BROADCAST's bound */
 	if (SIM_RARELY(sim.slow) && memory_is_shared(place))
 		memory_store_slowly(place, value, size, order);
 	else

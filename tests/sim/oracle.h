@@ -26,6 +26,7 @@ struct message {
 	int grave; /* a consumer that was killed may have it */
 	int seen; /* a consumer that went had it in hands: to be marked */
 	int held; /* a consumer peeks at it, or is about to release it */
+	int heard; /* BROADCAST: some reader has had it */
 };
 
 struct handle {
@@ -35,6 +36,13 @@ struct handle {
 	struct message *held[BATCH + 1]; /* in place, up to NULL */
 	int several; /* they came by peek_n */
 	unsigned last[LIVES]; /* order of the last message of each life */
+	/* BROADCAST, a reader, see stream_count() */
+	int from, to, early;
+	uint64_t lost, told;
+	int peeked; /* it has this in place, at this position */
+	uint64_t words[COPY_WORDS], size, position;
+	uint64_t place, sought; /* of a message that it had once; when, last */
+	int number;
 };
 
 static struct oracle {
@@ -51,12 +59,15 @@ static struct oracle {
 	int64_t killed; /* when somebody was, last */
 	int64_t changed; /* anything came, went, or was taken */
 	int64_t patience; /* of a long wait: what must happen, has */
-	int slots, mpmc;
+	int64_t held_since, held; /* BROADCAST: the writer waits; longest */
+	int64_t demote; /* who holds it for so long may lose something */
+	int slots, mpmc, broadcast, lossy, endless, tso;
 	struct message message[MESSAGES];
 } oracle;
 static int64_t oracle_worst; /* lateness of all runs without a victim */
 
 static int task_takes(const struct task *t); /* actors.h */
+static int stream_holds(unsigned file);
 
 #define EACH_MESSAGE(m)                          \
 	for (struct message *m = oracle.message; \
@@ -88,7 +99,8 @@ message_new(struct handle *h, unsigned size, uint64_t words[COPY_WORDS])
 
 	if (oracle.messages == MESSAGES)
 		fail("simulator", "too many messages");
-	*m = (struct message){ .size = size,
+	*m = (struct message){ .complete_step = NEVER,
+			       .size = size,
 			       .life = h->life,
 			       .order = ++h->order,
 			       .actor = number_of(sim.me),
@@ -146,20 +158,29 @@ oracle_late(int64_t since, const char *what)
 		     what, (double)late / 1e6, sim.kills, sim.stops);
 }
 
+static struct message *
+message_read(const uint64_t *words, size_t size, int marked)
+{
+	struct message *m = message_known(words, size);
+
+	if (!m)
+		fail("torn", "%zu bytes: %" PRIx64 " %" PRIx64, size, words[0],
+		     words[1]);
+	trace("message %d has come%s", message_number(m),
+	      marked ? ", marked" : "");
+	if (m->state == M_FAILED || m->state == M_GONE)
+		fail("phantom", "message %d was never sent", message_number(m));
+	return m;
+}
+
 /* A message has been brought to a consumer, who waits since then, if so. */
 static struct message *
 message_came(struct handle *h, const uint64_t *words, size_t size, int marked,
 	     int64_t waits)
 {
-	struct message *m = message_known(words, size);
-	int number = m ? message_number(m) : 0;
+	struct message *m = message_read(words, size, marked);
+	int number = message_number(m);
 
-	if (!m)
-		fail("torn", "%zu bytes: %" PRIx64 " %" PRIx64, size, words[0],
-		     words[1]);
-	trace("message %d has come%s", number, marked ? ", marked" : "");
-	if (m->state == M_FAILED || m->state == M_GONE)
-		fail("phantom", "message %d was never sent", number);
 	if (m->final || m->held)
 		fail("twice", "message %d", number);
 	if (m->seen && !marked)
@@ -190,6 +211,124 @@ messages_left(struct handle *h)
 	}
 	h->held[0] = NULL;
 	return count;
+}
+
+/* ---- BROADCAST ----
+ *
+ * There is one writer at a time, so numbers tell the order of the stream. What
+ * a reader gets next is one of from..to: after a message, exactly the next;
+ * after open, at the latest the first whose push begins then, and none before
+ * `early`, whose push had returned when open began. All that it passes must
+ * have been told as lost: so many, exactly, but for those of which nobody knows
+ * whether they are in the stream: their writer was killed. */
+
+/* Messages from one number to another: for certain in the stream by a step, or
+ * all that may be. */
+static uint64_t
+stream_count(unsigned file, int from, int to, int certain, uint64_t step)
+{
+	uint64_t count = 0;
+
+	for (int i = from; i < to; i++) {
+		struct message *m = &oracle.message[i];
+		count += m->file == file && m->state != M_FAILED &&
+			 (!certain || ((m->state != M_UNKNOWN || m->heard) &&
+				       m->complete_step <= step));
+	}
+	return count;
+}
+
+/* Behind all whose push had returned at a step; in TSO, the tail may be on its
+ * way yet. */
+static int
+stream_early(unsigned file, uint64_t step)
+{
+	int i = oracle.tso ? 0 : oracle.messages;
+
+	while (i && (oracle.message[i - 1].file != file ||
+		     oracle.message[i - 1].state != M_COMPLETE ||
+		     oracle.message[i - 1].complete_step > step))
+		i--;
+	return i;
+}
+
+/* A reader stands before this message. */
+static void
+stream_passed(struct handle *h, int number)
+{
+	uint64_t lost = shmring_lost(&h->ring);
+	uint64_t least = stream_count(h->file, h->to, number, 1, NEVER),
+		 most = stream_count(h->file, h->from, number, 0, NEVER);
+
+	if (lost - h->lost < least || lost - h->lost > most)
+		fail("lost", "%" PRIu64 " of %" PRIu64 " to %" PRIu64
+		     " are told, before message %d",
+		     lost - h->lost, least, most, number);
+	h->from = h->to = number;
+	h->lost = lost;
+}
+
+static void
+message_heard(struct handle *h, const uint64_t *words, size_t size,
+	      int64_t waits)
+{
+	struct message *m = message_read(words, size, 0);
+	int number = message_number(m);
+
+	if (m->file != h->file || number < h->from || number < h->early)
+		fail("order", "message %d, before %d or %d", number, h->from,
+		     h->early);
+	if (shmring_lost(&h->ring) != h->told)
+		fail("untold", "a loss before message %d", number);
+	stream_passed(h, number);
+	h->from = h->to = number + 1;
+	m->heard = 1;
+	oracle.changed = sim_now();
+	if (waits && m->state == M_COMPLETE)
+		oracle_late(m->complete > waits ? m->complete : waits,
+			    "a message came");
+}
+
+/* There was nothing more for this reader, when its call began. */
+static void
+stream_ended(struct handle *h)
+{
+	uint64_t lost = shmring_lost(&h->ring) - h->lost;
+
+	if (stream_count(h->file, h->to, oracle.messages, 1, sim.me->begun) >
+	    lost)
+		fail("lost", "all read, but %" PRIu64 " of those from %d on",
+		     lost, h->to);
+}
+
+/* A loss was told: are there any? A reader may be demoted when it has held the
+ * writer for long enough. */
+static void
+stream_lost(struct handle *h)
+{
+	uint64_t lost = shmring_lost(&h->ring);
+	int64_t held = oracle.held_since ? sim_now() - oracle.held_since : 0;
+
+	held = held > oracle.held ? held : oracle.held;
+	if (lost == h->told || !(oracle.lossy || oracle.demote))
+		fail("lost", "nothing, it says, or a gated reader");
+	if (!oracle.lossy && held < oracle.demote)
+		fail("demoted", "after %.1f ms", (double)held / 1e6);
+	h->told = lost;
+}
+
+/* The writer waits since then, or (0) does not any more. */
+static void
+stream_held(int64_t since)
+{
+	if (since) {
+		oracle.held_since = oracle.held_since ? oracle.held_since
+						      : since;
+		return;
+	}
+	if (oracle.held_since && sim_now() - oracle.held_since > oracle.held)
+		oracle.held = sim_now() - oracle.held_since;
+	oracle.held_since = 0;
 }
 
 /* ---- Who is there ---- */
@@ -268,10 +407,14 @@ oracle_end(struct handle *h, int side)
 	if (!oracle.file[h->file].ever[peer] &&
 	    !oracle.file[h->file].maybe[peer] && !oracle.opening[peer])
 		fail("epipe", "nobody was ever there");
+	if (oracle.endless || (oracle.broadcast && side == SHMRING__WRITE))
+		fail("epipe", "here nobody says so");
 	if (oracle.file[h->file].attached[peer] &&
 	    oracle.file[h->file].none_step[peer] < begun)
 		fail("epipe", "somebody is there all the time");
-	if (side == SHMRING__READ &&
+	if (oracle.broadcast)
+		stream_ended(h);
+	else if (side == SHMRING__READ &&
 	    oracle_left(h->file, INT64_MAX, begun, oracle.mpmc) >
 		    oracle_in_hands(0))
 		fail("epipe", "messages are left");
@@ -282,12 +425,20 @@ static void
 oracle_in_vain(struct handle *h, int side, int64_t begun)
 {
 	int64_t before = sim_now() - oracle.patience;
-	int left = oracle_left(h->file, before, UINT64_MAX, 0);
+	int left = oracle.broadcast ? 0 : oracle_left(h->file, before, NEVER, 0);
 	int stopped = 0, used, held = 0;
 
 	EACH_TASK (t) /* or was until lately */
 		stopped += t->stopped || (t->resumed && t->resumed > before);
 	if (sim.me->resumed > begun)
+		return;
+	if (oracle.broadcast && side == SHMRING__READ)
+		stream_ended(h);
+	else if (oracle.broadcast && (oracle.lossy || oracle.demote ||
+				      (oracle.changed <= before &&
+				       !stream_holds(h->file))))
+		fail("wedge", "nobody may hold the writer");
+	if (oracle.broadcast && side == SHMRING__WRITE)
 		return;
 	/* What the dead had may wait for those who stand, or is being freed. */
 	left -= oracle_in_hands(1);
@@ -309,10 +460,10 @@ oracle_in_vain(struct handle *h, int side, int64_t begun)
 		fail("wedge", "no room, %d of %d slots used", used,
 		     oracle.slots);
 	if (!oracle.file[h->file].attached[!side] &&
-	    oracle.file[h->file].ever[!side] &&
+	    !oracle.endless && oracle.file[h->file].ever[!side] &&
 	    oracle.file[h->file].none_since[!side] <= before && !stopped &&
 	    !oracle.opening[!side] && !held &&
-	    !oracle_left(h->file, INT64_MAX, UINT64_MAX, 1))
+	    (oracle.broadcast || !oracle_left(h->file, INT64_MAX, NEVER, 1)))
 		fail("no-end", "the other side is gone, nobody says so");
 }
 
