@@ -6192,13 +6192,12 @@ shmring_seek(struct shmring *ring, uint64_t position)
 	uint64_t before = shmring__sequence(ring);
 	struct shmring__mark here = { 0, before };
 	here.position = SHMRING__LOAD(ring->head, RELAXED); /* own */
-	/* The writer may not have told yet of what we have read. hint */
-	if (position == SHMRING_NEWEST &&
-	    shmring__distance(SHMRING__LOAD(ring->tail, RELAXED),
-			      here.position) < 0)
-		position = here.position;
 	int error = shmring__take_place(ring, position);
-	if (error) /* which we may have left already */
+	/* In vain, but we may have left already; or tail did not tell yet of
+	 * all that we have read. own */
+	if (error || (position == SHMRING_NEWEST &&
+		      shmring__distance(SHMRING__LOAD(ring->head, RELAXED),
+					here.position) < 0))
 		shmring__jump(ring, &here);
 	uint64_t now = shmring__sequence(ring);
 	if (shmring__distance(now, before) > 0)
