@@ -6095,11 +6095,19 @@ shmring__await_peers(struct shmring *r, uint32_t roles, int there,
 				       : INT64_MAX;
 	if (shmring__own_line(r)) /* else it may not be written */
 		SHMRING__STORE(&r->sleeps_on, word, SEQ_CST); /* F6 */
-	int result = 0;
+	int result = 0, tries = 0;
 	for (;;) {
 		uint32_t seen = SHMRING__LOAD(word, ACQUIRE); /* A10 */
-		if (result || shmring__peer_is_there(r, roles) == there)
+		if (result)
 			break;
+		if (shmring__peer_is_there(r, roles) == there) {
+			/* One may have come where we had looked already, before
+			 * the other left where we had not. A10 */
+			if (there || SHMRING__LOAD(word, ACQUIRE) == seen ||
+			    ++tries == SHMRING__STEP_TRIES)
+				break;
+			continue;
+		}
 		int64_t now = SHMRING_NOW();
 		int64_t until = shmring__after(now, SHMRING_SLICE_NS);
 		if (timeout == 0)
