@@ -37,6 +37,10 @@ enum { /* n: */
        O_SEEK, /* oldest, newest, or (2) what it once had */
        O_RECOVER,
        O_STAT,
+       O_INTERRUPT, /* whom; as another thread of it */
+       O_SIGNAL, /* whom; 8: whose handler interrupts */
+       O_EINTR, /* on, off */
+       O_PEER, /* role; 4: is to be gone */
        O_NAP, /* so many tenths of a millisecond */
        KINDS
 };
@@ -49,8 +53,7 @@ struct operation {
 
 static struct plan {
 	uint32_t mode, slots, participants, actors, tso, limit, tries, cpus,
-		unfenced, pids, zombies, victims, spin, memfd, flags,
-		demote;
+		unfenced, pids, zombies, victims, spin, memfd, flags, demote;
 	struct operation todo[ACTORS][OPERATIONS];
 	uint32_t count[ACTORS];
 } plan;
@@ -60,6 +63,8 @@ static struct actor {
 	const struct operation *o; /* the same */
 	struct handle handle[2], *h; /* h: the operation's */
 	int64_t begun;
+	uint64_t signalled; /* the last step */
+	unsigned opening; /* in these roles */
 	int tries;
 	uint64_t words[BATCH][LARGEST / 8]; /* what is sent, or comes */
 	struct iovec batch[BATCH];
@@ -89,7 +94,8 @@ stream_holds(unsigned file)
 		for (struct handle *h = a->handle; h < a->handle + 2; h++)
 			if ((h->open || h->closing) && h->file == file &&
 			    h->roles & SHMRING_CONSUMER &&
-			    stream_count(file, h->to, oracle.messages, 1, NEVER))
+			    stream_count(file, h->to, oracle.messages, 1,
+					 NEVER))
 				return 1;
 	return oracle.opening[SHMRING__READ];
 }
@@ -130,6 +136,14 @@ refused(struct actor *a, int side, ssize_t error)
 	int poll = a->o->wait == W_POLL || a->o->kind == O_SEVERAL;
 
 	trace("  = %zd (%s)", error, strerror((int)-error));
+	if (error == -ECANCELED)
+		return oracle_cancelled(a->h, a->begun), error;
+	if (error == -EINTR && a->h->eintr && a->signalled >= sim.me->begun)
+		return error;
+	if (error == -ETIMEDOUT && a->h->armed &&
+	    a->h->armed > sim.me->resumed &&
+	    sim_now() - a->h->armed > MS + sim.paused)
+		fail("deaf", "to an interrupt");
 	if (error == -ENOBUFS && oracle.broadcast && side == SHMRING__READ)
 		return stream_lost(a->h), error;
 	if (oracle.broadcast && side == SHMRING__READ &&
@@ -171,10 +185,9 @@ do_push(struct actor *a)
 	ssize_t done;
 
 	for (int i = 0; i < count; i++) {
-		sent[i] = message_new(a->h,
-				      many && !oracle.broadcast ? 16
-								: size_of(a->o),
-				      a->words[i]);
+		sent[i] = message_new(
+			a->h, many && !oracle.broadcast ? 16 : size_of(a->o),
+			a->words[i]);
 		a->batch[i].iov_base = a->words[i];
 		a->batch[i].iov_len = sent[i]->size;
 	}
@@ -250,8 +263,9 @@ do_flush(struct actor *a)
 
 	if (!error && oracle.broadcast && !oracle.lossy && !oracle.demote)
 		stream_flushed(a->h->file);
-	return error && error != -ETIMEDOUT ? refused(a, SHMRING__WRITE, error)
-					    : 0;
+	return error && (error != -ETIMEDOUT || a->h->armed)
+		       ? refused(a, SHMRING__WRITE, error)
+		       : 0;
 }
 
 /* ---- Consumers ---- */
@@ -368,7 +382,7 @@ do_seek(struct actor *a)
 
 	if (!oracle.broadcast || h->peeked)
 		return 0;
-	error = shmring_seek(&h->ring, exact    ? h->place
+	error = shmring_seek(&h->ring, exact	? h->place
 				       : newest ? SHMRING_NEWEST
 						: SHMRING_OLDEST);
 	trace("  = %d, %" PRIu64 " lost", error, shmring_lost(&h->ring));
@@ -480,6 +494,7 @@ open_once(struct actor *a)
 	struct shmring *ring = &a->h->ring;
 	int error;
 
+	a->opening = c.roles;
 	EACH_ROLE (side, c.roles)
 		oracle.opening[side]++;
 	error = a->o->kind == O_CREATE ? shmring_create(ring, "/sim", &c)
@@ -489,6 +504,8 @@ open_once(struct actor *a)
 			     : shmring_open(ring, "/sim", c.roles, time_out(a));
 	EACH_ROLE (side, c.roles)
 		oracle.opening[side]--;
+	a->opening = 0;
+	oracle.vague = sim.steps;
 	return error;
 }
 
@@ -526,8 +543,10 @@ do_open(struct actor *a)
 	h->early = stream_early(h->file, begun);
 	h->from = 0;
 	h->to = oracle.messages;
-	h->lost = h->told = h->place = h->sought = 0;
-	h->peeked = 0;
+	h->lost = h->told = h->place = 0;
+	h->sought = sim.steps;
+	h->asked = h->inside = h->cancelled = h->eintr = h->peeked = 0;
+	h->armed = 0;
 	oracle_attach(h);
 	shmring_set_spin(&h->ring, plan.spin == 2   ? -1
 				   : plan.spin == 1 ? SHMRING_SPIN_NS
@@ -544,11 +563,90 @@ do_close(struct actor *a)
 
 	oracle_detach(h);
 	h->closing = 1;
+	oracle.closing++;
 	sim.me->copies += messages_left(h); /* until others can have them */
 	shmring_close(&h->ring);
 	h->closing = 0;
+	oracle.closing--;
 	oracle.changed = sim_now();
+	oracle.vague = sim.steps;
 	return 0;
+}
+
+/* From another thread of its process, or in a handler. */
+static void
+interrupt(struct handle *h)
+{
+	int told = h->cancelled, life = (int)h->life;
+
+	if (!h->open && !h->closing)
+		return;
+	h->asked++;
+	h->recent++;
+	h->inside++;
+	trace("  interrupts");
+	if (shmring_interrupt(&h->ring) && h->open)
+		fail("error", "interrupt");
+	h->inside--;
+	if (h->cancelled == told && !h->armed && (int)h->life == life)
+		h->armed = sim_now();
+}
+
+static void
+task_signalled(struct task *t)
+{
+	struct actor *a = &actors[number_of(t)];
+	int interrupts = t->signals > 1;
+
+	trace("  handles a signal");
+	t->signals = 0;
+	a->signalled = sim.steps;
+	for (int i = 0; interrupts && i < 2; i++)
+		interrupt(&a->handle[i]);
+}
+
+static ssize_t
+do_interrupt(struct actor *a)
+{
+	struct actor *b = &actors[a->o->n % plan.actors];
+	struct task *t = &sim.task[b - actors];
+
+	if (a->o->kind == O_EINTR) {
+		a->h->eintr = a->o->n & 1;
+		return shmring_set_eintr(&a->h->ring, a->h->eintr);
+	}
+	sim_step(C_SYSTEM, __LINE__);
+	if (a == b || !t->pid || t->partner || !b->handle[0].open)
+		return 0;
+	if (a->o->kind == O_INTERRUPT) {
+		sim.me->partner = t;
+		sim.firm = 1; /* until it has begun */
+		interrupt(&b->handle[0]);
+		sim.me->partner = NULL;
+		return 0;
+	}
+	t->signals = a->o->n & 8 ? 2 : 1;
+	if (t->state == T_ASLEEP) {
+		t->signalled = 1;
+		task_is(t, T_READY, t->stopped);
+	}
+	return 0;
+}
+
+static ssize_t
+do_peer(struct actor *a)
+{
+	unsigned roles = 1 + a->o->n % 3;
+	int there = !(a->o->n & 4);
+	int error = (there ? shmring_wait_peer : shmring_wait_gone)(
+		&a->h->ring, roles, time_out(a));
+
+	if (error == -ECANCELED || error == -EINTR ||
+	    (error == -ETIMEDOUT && a->h->armed))
+		refused(a, SHMRING__WRITE, error);
+	trace("  = %d", error);
+	oracle_peers(a->h, roles, there, error, a->begun);
+	return error;
 }
 
 static ssize_t
@@ -590,6 +688,10 @@ static const struct kind kinds[KINDS] = {
 	[O_SEEK] = { "seek", SHMRING_CONSUMER, 0, do_seek },
 	[O_RECOVER] = { "recover", SHMRING_BOTH, 4, do_other },
 	[O_STAT] = { "stat", SHMRING_BOTH, 1, do_other },
+	[O_INTERRUPT] = { "interrupt", 0, 0, do_interrupt },
+	[O_SIGNAL] = { "signal", 0, 0, do_interrupt },
+	[O_EINTR] = { "eintr", SHMRING_BOTH, 0, do_interrupt },
+	[O_PEER] = { "peer", SHMRING_BOTH, 0, do_peer },
 	[O_NAP] = { "nap", 0, 1, do_other },
 };
 
@@ -603,6 +705,7 @@ act(struct actor *a, const struct operation *o)
 	a->o = o;
 	a->h = &a->handle[o->kind == O_DUP || o->handle];
 	a->begun = sim_now();
+	a->h->recent = 0;
 	a->tries = 0;
 	if (!k->run || (k->needs && !(a->h->open && a->h->roles & k->needs)))
 		return 0;
@@ -682,7 +785,7 @@ static void
 task_killed(struct task *t)
 {
 	struct actor *a = &actors[number_of(t)];
-	uint32_t pid = t->pid, kind = a->o ? a->o->kind : O_NOTHING;
+	uint32_t pid = t->pid;
 
 	for (struct handle *h = a->handle; h < a->handle + 2; h++) {
 		if ((h->open || h->closing) && h->roles & SHMRING_CONSUMER)
@@ -690,15 +793,17 @@ task_killed(struct task *t)
 		messages_left(h); /* in a release, it may be gone besides */
 		if (h->open)
 			oracle_detach(h);
+		oracle.closing -= h->closing;
 		h->closing = 0;
 	}
-	if (kind == O_OPEN || kind == O_CREATE || kind == O_DUP)
-		EACH_ROLE (side, roles_of(a->o)) {
-			for (int i = 0; i < FILES; i++)
-				oracle.file[i].maybe[side] = 1;
-			oracle.opening[side] -= oracle.opening[side] > 0;
-			oracle.consumers_killed |= side == SHMRING__READ;
-		}
+	EACH_ROLE (side, a->opening) {
+		for (int i = 0; i < FILES; i++)
+			oracle.file[i].maybe[side] = 1;
+		oracle.opening[side]--;
+		oracle.consumers_killed |= side == SHMRING__READ;
+	}
+	a->opening = 0;
+	oracle.vague = sim.steps;
 	for (int i = 0; i < BATCH && task_takes(t); i++) {
 		struct message *m = message_known(
 			a->words[i],
@@ -712,7 +817,7 @@ task_killed(struct task *t)
 	oracle.changed = oracle.killed = sim_now();
 	kernel_exit(t);
 	t->zombie = plan.zombies ? pid : 0;
-	t->stores = 0;
+	t->stores = t->signals = 0;
 	actor_restarts(t, pid);
 }
 
@@ -727,9 +832,11 @@ visit_others(void)
 				      push = { O_PUSH, 0, 1, W_LONG },
 				      close = { O_CLOSE, 0, 0, 0 };
 	struct actor *a = &actors[TASKS - 1];
-	const struct operation open = {
-		O_OPEN, 0, oracle.mpmc ? SHMRING_BOTH : SHMRING_CONSUMER, W_POLL
-	}, writer = { O_OPEN, 0, SHMRING_PRODUCER, W_POLL };
+	const struct operation open = { O_OPEN, 0,
+					oracle.mpmc ? SHMRING_BOTH
+						    : SHMRING_CONSUMER,
+					W_POLL },
+			       writer = { O_OPEN, 0, SHMRING_PRODUCER, W_POLL };
 	int room = oracle.slots - 2 * (int)(sim.kills + sim.stops);
 
 	operation_begins(0);
@@ -847,8 +954,11 @@ plan_kind(unsigned needs)
 
 /* What one life of an actor is made of. */
 static void
-plan_life(uint32_t i, unsigned roles, int storm, int brief)
+plan_life(uint32_t i, unsigned roles, int storm, int brief, int calls)
 {
+	static const uint8_t seldom[] = { O_INTERRUPT, O_INTERRUPT, O_SIGNAL,
+					  O_SIGNAL,    O_EINTR,	    O_PEER,
+					  O_PEER,      O_PEER };
 	uint32_t most = pick(10) ? 1 + pick(brief ? 2 : 5) : 0;
 
 	if (plan.mode == SHMRING_BROADCAST) /* once round, or more */
@@ -868,12 +978,14 @@ plan_life(uint32_t i, unsigned roles, int storm, int brief)
 		uint32_t role = roles == SHMRING_BOTH ? 1 + pick(2) : roles;
 		uint32_t kind = plan_kind(rare < (brief ? 12 : 6) ? SHMRING_BOTH
 								  : role);
-		uint32_t n = pick(8), wait = pick(3) ? W_SHORT : W_POLL;
+		uint32_t n = pick(16), wait = pick(3) ? W_SHORT : W_POLL;
 		struct operation *o;
 		if (wait && plan.spin != 2 && pick(3) == 0)
 			wait = W_LONG;
-		if (plan.mode == SHMRING_BROADCAST && role == SHMRING_CONSUMER &&
-		    pick(8) == 0)
+		if (calls && pick(3) == 0)
+			kind = seldom[pick(sizeof(seldom))];
+		if (plan.mode == SHMRING_BROADCAST &&
+		    role == SHMRING_CONSUMER && pick(8) == 0)
 			kind = O_SEEK;
 		o = plan_add(i, kind, n, wait);
 		if (kind == O_PEEK && pick(3) == 0) { /* and hold it */
@@ -892,12 +1004,13 @@ static void
 plan_draw(uint64_t seed, int tso)
 {
 	static const uint8_t plan_modes[] = { 0, 0, 1, 1, 1, 1, 1, 1, 2, 2 };
-	int storm, create, brief, broadcast;
+	int storm, create, brief, broadcast, calls;
 
 	plan_random = mix(seed ^ UINT64_C(0x51a));
 	storm = pick(40) == 0; /* of aborts, with fewer tries than those */
 	create = pick(12) == 0;
 	brief = pick(3) == 0; /* many short lives */
+	calls = pick(6) == 0; /* those that are seldom used, too */
 	memset(&plan, 0, sizeof(plan));
 	plan.mode = storm ? SHMRING_MPMC : plan_modes[pick(10)];
 	broadcast = plan.mode == SHMRING_BROADCAST;
@@ -936,7 +1049,7 @@ plan_draw(uint64_t seed, int tso)
 				roles = 1 + pick(2);
 			if (broadcast && i > 1) /* one writer at a time */
 				roles = pick(4) ? SHMRING_CONSUMER : roles;
-			plan_life(i, roles, storm, brief);
+			plan_life(i, roles, storm, brief, calls);
 		}
 	}
 }

@@ -414,7 +414,7 @@ kernel_futex(uint32_t *word, long what, long value, long time)
 	      (double)(kernel_time(time) - 1000 * MS) / 1e6);
 	sim_sleep(word, kernel_time(time));
 	trace("  %s", sim.me->timed_out ? "wakes by itself" : "is woken");
-	return sim.me->timed_out ? -ETIMEDOUT : 0;
+	return sim.me->signalled ? -EINTR : sim.me->timed_out ? -ETIMEDOUT : 0;
 }
 
 /* ---- The calls ---- */

@@ -43,6 +43,10 @@ struct handle {
 	uint64_t words[COPY_WORDS], size, position;
 	uint64_t place, sought; /* of a message that it had once; when, last */
 	int number;
+	/* interrupts of which it may be told yet; in this operation; under way;
+	 * told; since when it should have been */
+	int asked, recent, inside, cancelled, eintr;
+	int64_t armed;
 };
 
 static struct oracle {
@@ -51,10 +55,13 @@ static struct oracle {
 	struct {
 		int attached[2]; /* for certain, as consumer, as producer */
 		int ever[2], maybe[2]; /* attached once, or perhaps */
-		uint64_t none_step[2]; /* when there was none, last */
-		int64_t none_since[2];
+		/* when there were none, or (1) one at most, last; since when
+		 * that is so, or is not */
+		uint64_t few_step[2][2];
+		int64_t few_since[2][2], more_since[2][2];
 	} file[FILES];
-	int opening[2];
+	int opening[2], closing;
+	uint64_t vague; /* who opens, closes: until this step, at least */
 	int aborted; /* positions that wait for a consumer, at most */
 	int64_t killed; /* when somebody was, last */
 	int64_t changed; /* anything came, went, or was taken */
@@ -261,7 +268,8 @@ stream_passed(struct handle *h, int number)
 		 most = stream_count(h->file, h->from, number, 0, NEVER);
 
 	if (lost - h->lost < least || lost - h->lost > most)
-		fail("lost", "%" PRIu64 " of %" PRIu64 " to %" PRIu64
+		fail("lost",
+		     "%" PRIu64 " of %" PRIu64 " to %" PRIu64
 		     " are told, before message %d",
 		     lost - h->lost, least, most, number);
 	h->from = h->to = number;
@@ -322,8 +330,8 @@ static void
 stream_held(int64_t since)
 {
 	if (since) {
-		oracle.held_since = oracle.held_since ? oracle.held_since
-						      : since;
+		oracle.held_since =
+			oracle.held_since ? oracle.held_since : since;
 		return;
 	}
 	if (oracle.held_since && sim_now() - oracle.held_since > oracle.held)
@@ -337,8 +345,12 @@ static void
 oracle_attach(struct handle *h)
 {
 	EACH_ROLE (side, h->roles) {
-		if (!oracle.file[h->file].attached[side]++)
-			oracle.file[h->file].none_step[side] = sim.steps;
+		int before = oracle.file[h->file].attached[side]++;
+		if (before < 2) {
+			oracle.file[h->file].few_step[side][before] = sim.steps;
+			oracle.file[h->file].more_since[side][before] =
+				sim_now();
+		}
 		oracle.file[h->file].ever[side] = 1;
 	}
 	oracle.changed = sim_now();
@@ -348,9 +360,11 @@ oracle_attach(struct handle *h)
 static void
 oracle_detach(struct handle *h)
 {
-	EACH_ROLE (side, h->roles)
-		if (!--oracle.file[h->file].attached[side])
-			oracle.file[h->file].none_since[side] = sim_now();
+	EACH_ROLE (side, h->roles) {
+		int after = --oracle.file[h->file].attached[side];
+		if (after < 2)
+			oracle.file[h->file].few_since[side][after] = sim_now();
+	}
 	oracle.changed = sim_now();
 	h->open = 0;
 }
@@ -410,14 +424,72 @@ oracle_end(struct handle *h, int side)
 	if (oracle.endless || (oracle.broadcast && side == SHMRING__WRITE))
 		fail("epipe", "here nobody says so");
 	if (oracle.file[h->file].attached[peer] &&
-	    oracle.file[h->file].none_step[peer] < begun)
+	    oracle.file[h->file].few_step[peer][0] < begun)
 		fail("epipe", "somebody is there all the time");
 	if (oracle.broadcast)
 		stream_ended(h);
 	else if (side == SHMRING__READ &&
-	    oracle_left(h->file, INT64_MAX, begun, oracle.mpmc) >
-		    oracle_in_hands(0))
+		 oracle_left(h->file, INT64_MAX, begun, oracle.mpmc) >
+			 oracle_in_hands(0))
 		fail("epipe", "messages are left");
+}
+
+/* An interrupt ended this wait: one that is to be told of, and at once; of those
+ * that began meanwhile, each may end one. */
+static void
+oracle_cancelled(struct handle *h, int64_t begun)
+{
+	if (!h->asked)
+		fail("cancelled", "nobody has interrupted");
+	if (h->armed)
+		oracle_late(h->armed > begun ? h->armed : begun,
+			    "an interrupt came");
+	h->asked = h->recent - (h->asked == h->recent);
+	h->asked = h->asked > h->inside ? h->asked : h->inside;
+	h->cancelled++;
+	h->armed = 0;
+}
+
+/* Of a wait for peers: whether others of this role are there now; in a call,
+ * all the time; and since when it is as it is. */
+static int
+oracle_others(struct handle *h, int side, int *always, int64_t *since)
+{
+	int mine =
+		(h->roles & (side ? SHMRING_PRODUCER : SHMRING_CONSUMER)) != 0;
+	int many = oracle.file[h->file].attached[side] > mine;
+
+	*since = many ? oracle.file[h->file].more_since[side][mine]
+		      : oracle.file[h->file].few_since[side][mine];
+	*always = many &&
+		  oracle.file[h->file].few_step[side][mine] < sim.me->begun;
+	return many;
+}
+
+/* A wait for peers of these roles to be there, or not, is over. */
+static void
+oracle_peers(struct handle *h, unsigned roles, int there, int error,
+	     int64_t begun)
+{
+	int64_t before = sim_now() - oracle.patience, since, latest = begun;
+	int many = 0, always = 0, all, vague;
+
+	vague = oracle.closing || oracle.vague >= sim.me->begun;
+	EACH_ROLE (side, roles) {
+		many |= oracle_others(h, side, &all, &since);
+		always |= all;
+		latest = since > latest ? since : latest;
+		vague |= oracle.opening[side];
+	}
+	if (!error && !there && always)
+		fail("peers", "somebody was there all the time");
+	if (!error && there && !many && latest == begun && !vague)
+		fail("peers", "nobody was there at any time");
+	if (!error && many == there && roles != SHMRING_BOTH && !vague)
+		oracle_late(latest, there ? "a peer came" : "peers left");
+	if (error == -ETIMEDOUT && latest <= before && begun <= before &&
+	    many == there && !vague && oracle.changed <= before)
+		fail("peers", "it is so for long");
 }
 
 /* A long wait was in vain: should it have been? */
@@ -425,7 +497,8 @@ static void
 oracle_in_vain(struct handle *h, int side, int64_t begun)
 {
 	int64_t before = sim_now() - oracle.patience;
-	int left = oracle.broadcast ? 0 : oracle_left(h->file, before, NEVER, 0);
+	int left =
+		oracle.broadcast ? 0 : oracle_left(h->file, before, NEVER, 0);
 	int stopped = 0, used, held = 0;
 
 	EACH_TASK (t) /* or was until lately */
@@ -434,9 +507,9 @@ oracle_in_vain(struct handle *h, int side, int64_t begun)
 		return;
 	if (oracle.broadcast && side == SHMRING__READ)
 		stream_ended(h);
-	else if (oracle.broadcast && (oracle.lossy || oracle.demote ||
-				      (oracle.changed <= before &&
-				       !stream_holds(h->file))))
+	else if (oracle.broadcast &&
+		 (oracle.lossy || oracle.demote ||
+		  (oracle.changed <= before && !stream_holds(h->file))))
 		fail("wedge", "nobody may hold the writer");
 	if (oracle.broadcast && side == SHMRING__WRITE)
 		return;
@@ -459,9 +532,9 @@ oracle_in_vain(struct handle *h, int side, int64_t begun)
 	if (side == SHMRING__WRITE && used < oracle.slots)
 		fail("wedge", "no room, %d of %d slots used", used,
 		     oracle.slots);
-	if (!oracle.file[h->file].attached[!side] &&
-	    !oracle.endless && oracle.file[h->file].ever[!side] &&
-	    oracle.file[h->file].none_since[!side] <= before && !stopped &&
+	if (!oracle.file[h->file].attached[!side] && !oracle.endless &&
+	    oracle.file[h->file].ever[!side] &&
+	    oracle.file[h->file].few_since[!side][0] <= before && !stopped &&
 	    !oracle.opening[!side] && !held &&
 	    (oracle.broadcast || !oracle_left(h->file, INT64_MAX, NEVER, 1)))
 		fail("no-end", "the other side is gone, nobody says so");

@@ -77,6 +77,8 @@ struct task {
 	uint32_t pid, start, zombie;
 	int stirred; /* has changed a word of waiters in this operation */
 	int copies; /* of messages, made in this operation */
+	int signals, signalled; /* on their way; one has ended the sleep */
+	struct task *partner; /* I act as a thread of its process */
 	struct store { /* under way: part of a word of 8 bytes */
 		uint64_t *word, value, mask;
 	} buffer[BUFFER];
@@ -86,7 +88,7 @@ struct task {
 static struct {
 	/* what every step needs */
 	uint64_t steps;
-	uintptr_t arena;
+	uintptr_t arena, handles, handles_size;
 	int32_t quantum, slow; /* slow: TSO, or traced */
 	uint32_t salt, density; /* some lines, by chance, are armed: */
 	unsigned armed_class; /* the next victim is caught there, or here */
@@ -110,6 +112,8 @@ static struct {
 	unsigned stirred; /* stops of those who might have woken others */
 	int by_fresh; /* caught where nobody has been */
 	uint32_t nth; /* the next is caught when it comes there so often */
+	int firm; /* no decision at the next step */
+	struct task *next; /* who has just gone on shall run at once */
 	struct task *caught; /* the next victim, in so many steps of its own */
 	uint32_t delay;
 	uint64_t armed_until; /* then elsewhere */
@@ -217,6 +221,7 @@ fail(const char *kind, const char *format, ...)
 
 static void memory_drain(struct task *t, int stores); /* memory.h */
 static void task_killed(struct task *t); /* actors.h */
+static void task_signalled(struct task *t);
 
 static void
 memory_drain_all(void)
@@ -271,6 +276,8 @@ sim_go(struct task *t)
 	if (me)
 		me->ran = sim.steps - me->base;
 	sim_enter(me ? &me->stack_pointer : &sim.main_pointer, t);
+	if (me && me->signals)
+		task_signalled(me);
 }
 
 /* A function of time alone, so that it does not matter when we look. */
@@ -430,7 +437,7 @@ sim_sleep(const void *futex, int64_t until)
 	memory_drain(me, BUFFER);
 	me->futex = futex;
 	me->until = until;
-	me->timed_out = 0;
+	me->timed_out = me->signalled = 0;
 	task_is(me, T_ASLEEP, 0);
 	sim_go(sim_next());
 	if (me->timed_out)
@@ -473,6 +480,34 @@ sim_arm(void)
 	}
 }
 
+static struct task *
+task_partner(struct task *t)
+{
+	EACH_TASK (x)
+		if (x->partner == t)
+			return x;
+	return t->partner;
+}
+
+/* A new one comes in its place, or none. */
+static void
+sim_kill(struct task *t)
+{
+	struct task *partner = task_partner(t), *me = sim.me;
+
+	t->partner = NULL;
+	if (partner)
+		partner->partner = NULL;
+	sim.kills++;
+	task_killed(t);
+	if (partner) { /* threads die together */
+		trace("actor %u, too", number_of(partner));
+		sim_kill(partner);
+	}
+	if (t == me)
+		sim_end();
+}
+
 static void
 sim_apply(uint32_t kind, struct task *t, uint32_t n)
 {
@@ -485,11 +520,12 @@ sim_apply(uint32_t kind, struct task *t, uint32_t n)
 	trace("actor %u is %s (%u)", number_of(t),
 	      kind == D_KILL ? "KILLED" : "STOPPED", n);
 	if (kind == D_KILL) {
-		sim.kills++;
-		task_killed(t); /* a new one in its place, or none */
-		if (t == sim.me)
-			sim_end();
+		sim_kill(t);
 		return;
+	}
+	if (task_partner(t)) { /* one thread alone goes on some day */
+		kind = D_STOP;
+		n = 1000;
 	}
 	sim.stops++;
 	sim.stirred += t->stirred || t->state == T_ASLEEP;
@@ -595,6 +631,10 @@ sim_point(unsigned class, unsigned site, uint32_t hash)
 		fail("outside", "an access outside the segment");
 	if (sim.steps > STEPS_MOST)
 		fail("endless", "%d steps", STEPS_MOST);
+	if (sim.firm) {
+		sim.firm = 0;
+		return;
+	}
 	if (sim.replay || sim.quiet) {
 		sim.quantum = sim.quiet ? 2000 : 0; /* at the next step */
 		if (!sim.quiet)

@@ -68,6 +68,8 @@ prepare_arena(void)
 			 (off_t)(at + g.data)) == MAP_FAILED)
 			bail("no second mapping");
 	sim.arena = (uintptr_t)base;
+	sim.handles = (uintptr_t)actors;
+	sim.handles_size = sizeof(actors);
 }
 
 static void
@@ -167,9 +169,11 @@ run_begins(uint64_t seed)
 		kernel_exit(&sim.task[a - actors]);
 		a->at = 0;
 		a->o = NULL;
+		a->opening = 0;
 		for (int i = 0; i < 2; i++) {
 			a->handle[i].open = a->handle[i].closing = 0;
 			a->handle[i].held[0] = NULL;
+			a->handle[i].inside = 0;
 		}
 	}
 	kernel.unfenced = plan.unfenced != 0;
@@ -187,6 +191,8 @@ run_begins(uint64_t seed)
 	places.alias = FILE_ROOM;
 	sim_tries = (int)plan.tries;
 	sim.failure = NULL;
+	sim.firm = 0;
+	sim.next = NULL;
 	sim.me = NULL;
 	sim.steps = sim.due = 0;
 	sim.jumped = 1000 * MS;
