@@ -94,7 +94,7 @@ stream_holds(unsigned file)
 		for (struct handle *h = a->handle; h < a->handle + 2; h++)
 			if ((h->open || h->closing) && h->file == file &&
 			    h->roles & SHMRING_CONSUMER &&
-			    stream_count(file, h->to, oracle.messages, 1,
+			    stream_count(file, h->from, oracle.messages, 0,
 					 NEVER))
 				return 1;
 	return oracle.opening[SHMRING__READ];
@@ -541,7 +541,7 @@ do_open(struct actor *a)
 	if (oracle.lives == LIVES)
 		fail("simulator", "too many lives");
 	h->early = stream_early(h->file, begun);
-	h->from = 0;
+	h->from = h->early;
 	h->to = oracle.messages;
 	h->lost = h->told = h->place = 0;
 	h->sought = sim.steps;

@@ -91,6 +91,7 @@ static struct {
 	uintptr_t arena, handles, handles_size;
 	int32_t quantum, slow; /* slow: TSO, or traced */
 	uint32_t salt, density; /* some lines, by chance, are armed: */
+	unsigned awaited; /* classes whose change lets somebody go on */
 	unsigned armed_class; /* the next victim is caught there, or here */
 	int32_t weight[CLASSES]; /* of a step: how soon another may go on */
 	uint8_t fresh[SITES]; /* nobody has been there in this run */
@@ -280,6 +281,21 @@ sim_go(struct task *t)
 		task_signalled(me);
 }
 
+/* What it waited for has just been changed, which is when it does most harm: let
+ * it go on at once, and be caught again soon. */
+static void
+sim_pursue(struct task *t)
+{
+	if (sim.replay || sim.quiet || chance(4) == 0)
+		return;
+	sim.next = t;
+	if (sim.count < sim.victims && chance(2)) {
+		sim.caught = t;
+		sim.delay = chance(6);
+		sim.density = UINT32_MAX;
+	}
+}
+
 /* A function of time alone, so that it does not matter when we look. */
 static void
 sim_timers(void)
@@ -292,6 +308,8 @@ sim_timers(void)
 	EACH_TASK (t) {
 		if (t->stopped && *t->clock >= t->resume_at) {
 			task_is(t, t->state, 0);
+			if (t->clock != &sim.steps)
+				sim_pursue(t);
 			trace("actor %u goes on", number_of(t));
 		}
 		if (t->state == T_ASLEEP && t->until <= now) {
@@ -359,6 +377,13 @@ sim_choose(void)
 						     ready >> after << after) %
 					     TASKS]
 				 : NULL;
+	}
+	if (sim.next) {
+		best = sim.next;
+		sim.next = NULL;
+		if (ready & 1u << number_of(best))
+			return best;
+		best = NULL;
 	}
 	if (sim.ranked) {
 		for (; ready; ready &= ready - 1) {
@@ -531,6 +556,8 @@ sim_apply(uint32_t kind, struct task *t, uint32_t n)
 	sim.stirred += t->stirred || t->state == T_ASLEEP;
 	t->clock = kind == D_STOP ? &sim.steps : &sim.clock[n / 100 % CLASSES];
 	t->resume_at = !n ? NEVER : *t->clock + (kind == D_STOP ? n : n % 100);
+	if (kind == D_HOLD)
+		sim.awaited |= 1u << n / 100 % CLASSES;
 	task_is(t, t->state, 1);
 	if (t == sim.me)
 		sim_go(sim_next());
@@ -541,6 +568,7 @@ sim_apply(uint32_t kind, struct task *t, uint32_t n)
 static void
 sim_strike(struct task *t, unsigned class)
 {
+	static const uint8_t rare[] = { C_STATE, C_STATUS, C_ATTN };
 	unsigned n = 0, kind = D_KILL, length = chance(8);
 
 	/* three of each at most */
@@ -557,7 +585,9 @@ sim_strike(struct task *t, unsigned class)
 		n = 20 + chance(64u << chance(7));
 	if (kind == D_HOLD)
 		n = 1 + chance(4) +
-		    100u * (is_rare(class) ? class : (unsigned)C_SYSTEM);
+		    100u * (!is_rare(class)  ? (unsigned)C_SYSTEM
+			    : chance(2) == 0 ? class
+					     : rare[chance(3)]);
 	sim_note(kind, t, n);
 	sim_apply(kind, t, n);
 }

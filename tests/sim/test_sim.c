@@ -192,6 +192,7 @@ run_begins(uint64_t seed)
 	sim_tries = (int)plan.tries;
 	sim.failure = NULL;
 	sim.firm = 0;
+	sim.awaited = 0;
 	sim.next = NULL;
 	sim.me = NULL;
 	sim.steps = sim.due = 0;
