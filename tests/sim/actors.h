@@ -31,6 +31,8 @@ enum { /* n: */
        O_POP,
        O_POP_N, /* messages */
        O_SMALL, /* pop into 8 bytes */
+       O_POLL, /* pop, when the descriptor says so */
+       O_EITHER, /* pop, once there is something in either handle */
        O_SEVERAL, /* messages in place, of which some are kept (SPSC) */
        O_PEEK, /* 1: and keep it until release or close */
        O_RELEASE,
@@ -133,14 +135,17 @@ again(struct actor *a, ssize_t result)
 static ssize_t
 refused(struct actor *a, int side, ssize_t error)
 {
-	int poll = a->o->wait == W_POLL || a->o->kind == O_SEVERAL;
+	uint32_t kind = a->o->kind;
+	int in_vain = kind == O_FLUSH || kind == O_PEER; /* as it may be */
+	int empty =
+		a->o->wait == W_POLL || kind == O_SEVERAL || kind == O_EITHER;
 
 	trace("  = %zd (%s)", error, strerror((int)-error));
 	if (error == -ECANCELED)
 		return oracle_cancelled(a->h, a->begun), error;
 	if (error == -EINTR && a->h->eintr && a->signalled >= sim.me->begun)
 		return error;
-	if (error == -ETIMEDOUT && a->h->armed &&
+	if (error == -ETIMEDOUT && a->h->armed && kind != O_POLL &&
 	    a->h->armed > sim.me->resumed &&
 	    sim_now() - a->h->armed > MS + sim.paused)
 		fail("deaf", "to an interrupt");
@@ -151,10 +156,10 @@ refused(struct actor *a, int side, ssize_t error)
 		stream_ended(a->h);
 	if (error == -EPIPE)
 		oracle_end(a->h, side);
-	else if (error == -ETIMEDOUT && a->o->wait == W_LONG)
+	else if (error == -ETIMEDOUT && a->o->wait == W_LONG && !in_vain)
 		oracle_in_vain(a->h, side, a->begun);
-	else if (error != (poll ? -EAGAIN : -ETIMEDOUT))
-		fail("error", "%s says %zd", kinds[a->o->kind].name, error);
+	else if (error != -ETIMEDOUT && !(error == -EAGAIN && empty))
+		fail("error", "%s says %zd", kinds[kind].name, error);
 	return error;
 }
 
@@ -263,9 +268,7 @@ do_flush(struct actor *a)
 
 	if (!error && oracle.broadcast && !oracle.lossy && !oracle.demote)
 		stream_flushed(a->h->file);
-	return error && (error != -ETIMEDOUT || a->h->armed)
-		       ? refused(a, SHMRING__WRITE, error)
-		       : 0;
+	return error ? refused(a, SHMRING__WRITE, error) : 0;
 }
 
 /* ---- Consumers ---- */
@@ -315,6 +318,51 @@ do_release(struct actor *a)
 	return 0;
 }
 
+/* Take all, arm, sleep, as its contract says. */
+static ssize_t
+pop_polled(struct actor *a)
+{
+	struct shmring *ring = &a->h->ring;
+	struct shmring_poll *poll = &a->h->poll;
+	int64_t until = a->begun + time_out(a);
+	ssize_t got;
+	int armed = 0;
+
+	if (!poll->ring && shmring_poll_open(poll, ring, SHMRING_CONSUMER))
+		fail("error", "poll_open");
+	for (;;) {
+		got = shmring_pop(ring, a->words[0], LARGEST);
+		if (got != -EAGAIN || a->o->wait == W_POLL)
+			return got;
+		if (sim_now() >= until)
+			return -ETIMEDOUT;
+		armed = shmring_poll_arm(poll);
+		if (armed < 0)
+			return armed;
+		if (armed != kernel_readable(poll->inotify, poll->timer,
+					     armed ? 0 : until) &&
+		    armed)
+			fail("poll", "something is there, but not readable");
+	}
+}
+
+static ssize_t
+pop_either(struct actor *a)
+{
+	struct shmring_item items[2] = { { &a->h->ring, SHMRING_CONSUMER, 0 } };
+	struct handle *other = &a->handle[a->h == a->handle];
+	size_t count = 1;
+	int ready;
+
+	if (other->open && other->roles & SHMRING_CONSUMER && !other->peeked &&
+	    !other->held[0])
+		items[count++] = (struct shmring_item){ &other->ring,
+							SHMRING_CONSUMER, 0 };
+	ready = shmring_wait_several(items, count, time_out(a));
+	return ready > 0 ? shmring_pop(&a->h->ring, a->words[0], LARGEST)
+			 : ready;
+}
+
 static ssize_t
 call_pop(struct actor *a, size_t count)
 {
@@ -329,8 +377,13 @@ call_pop(struct actor *a, size_t count)
 	if (a->o->kind == O_POP_N)
 		return shmring_pop_n_wait(&a->h->ring, first, count,
 					  time_out(a));
-	got = shmring_pop_wait(&a->h->ring, a->words[0], first->iov_len,
-			       time_out(a));
+	if (a->o->kind == O_POLL)
+		got = pop_polled(a);
+	else if (a->o->kind == O_EITHER)
+		got = pop_either(a);
+	else
+		got = shmring_pop_wait(&a->h->ring, a->words[0], first->iov_len,
+				       time_out(a));
 	if (got < 0)
 		return got;
 	first->iov_len = (size_t)got;
@@ -545,6 +598,7 @@ do_open(struct actor *a)
 	h->to = oracle.messages;
 	h->lost = h->told = h->place = 0;
 	h->sought = sim.steps;
+	h->poll.ring = NULL;
 	h->asked = h->inside = h->cancelled = h->eintr = h->peeked = 0;
 	h->armed = 0;
 	oracle_attach(h);
@@ -562,6 +616,8 @@ do_close(struct actor *a)
 	struct handle *h = a->h;
 
 	oracle_detach(h);
+	if (h->poll.ring)
+		shmring_poll_close(&h->poll);
 	h->closing = 1;
 	oracle.closing++;
 	sim.me->copies += messages_left(h); /* until others can have them */
@@ -641,10 +697,8 @@ do_peer(struct actor *a)
 	int error = (there ? shmring_wait_peer : shmring_wait_gone)(
 		&a->h->ring, roles, time_out(a));
 
-	if (error == -ECANCELED || error == -EINTR ||
-	    (error == -ETIMEDOUT && a->h->armed))
+	if (error)
 		refused(a, SHMRING__WRITE, error);
-	trace("  = %d", error);
 	oracle_peers(a->h, roles, there, error, a->begun);
 	return error;
 }
@@ -682,6 +736,8 @@ static const struct kind kinds[KINDS] = {
 	[O_POP] = { "pop", SHMRING_CONSUMER, 3, do_take },
 	[O_POP_N] = { "pop_n", SHMRING_CONSUMER, 2, do_take },
 	[O_SMALL] = { "small", SHMRING_CONSUMER, 1, do_take },
+	[O_POLL] = { "poll", SHMRING_CONSUMER, 0, do_take },
+	[O_EITHER] = { "either", SHMRING_CONSUMER, 0, do_take },
 	[O_SEVERAL] = { "several", SHMRING_CONSUMER, 1, do_take },
 	[O_PEEK] = { "peek", SHMRING_CONSUMER, 2, do_take },
 	[O_RELEASE] = { "release", SHMRING_CONSUMER, 0, do_release },
@@ -958,7 +1014,8 @@ plan_life(uint32_t i, unsigned roles, int storm, int brief, int calls)
 {
 	static const uint8_t seldom[] = { O_INTERRUPT, O_INTERRUPT, O_SIGNAL,
 					  O_SIGNAL,    O_EINTR,	    O_PEER,
-					  O_PEER,      O_PEER };
+					  O_PEER,      O_PEER,	    O_POLL,
+					  O_POLL,      O_EITHER,    O_EITHER };
 	uint32_t most = pick(10) ? 1 + pick(brief ? 2 : 5) : 0;
 
 	if (plan.mode == SHMRING_BROADCAST) /* once round, or more */

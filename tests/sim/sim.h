@@ -22,6 +22,7 @@ enum {
 	STEPS_MOST = 200000, /* of a run: who needs more, loops for ever */
 	DECISIONS_MOST = 16384,
 	BUFFER = 8, /* stores under way, TSO */
+	FUTEXES = 3,
 	SITES = 8192, /* pairs of lines that access something */
 	LOOK = 1 << 30, /* weight of a step at which we have to look */
 };
@@ -65,7 +66,7 @@ struct task {
 	void *stack_pointer;
 	int state, stopped, timed_out;
 	int64_t until; /* asleep: when the timer fires */
-	const void *futex; /* asleep on it */
+	const void *futex[FUTEXES]; /* asleep on any of them */
 	const uint64_t *clock; /* stopped: until this comes to that */
 	uint64_t resume_at;
 	int64_t resumed; /* when it last went on */
@@ -460,11 +461,12 @@ sim_sleep(const void *futex, int64_t until)
 	struct task *me = sim.me;
 
 	memory_drain(me, BUFFER);
-	me->futex = futex;
+	me->futex[0] = futex;
 	me->until = until;
 	me->timed_out = me->signalled = 0;
 	task_is(me, T_ASLEEP, 0);
 	sim_go(sim_next());
+	memset(me->futex, 0, sizeof(me->futex));
 	if (me->timed_out)
 		memory_drain_all();
 }

@@ -23,6 +23,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <stddef.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -39,7 +40,7 @@ main(void)
 #include "sim.h"
 #include "memory.h"
 #include "kernel.h"
-#include "shmring.h"
+#include "shmring_poll.h"
 #include "oracle.h"
 #include "actors.h"
 #undef mmap
