@@ -11,7 +11,7 @@
  * calls, again while again() says so, and tells the oracle what was sent
  * (message_new before, message_sent after), what has come (message_came), or
  * by refused() the error. Who takes messages stands between O_POP and
- * O_RELEASE. A system call that is new belongs into kernel.h, a word that is
+ * O_SEEK. A system call that is new belongs into kernel.h, a word that is
  * rare into places_learn().
  */
 #ifndef ACTORS_H
@@ -616,10 +616,9 @@ do_close(struct actor *a)
 	struct handle *h = a->h;
 
 	oracle_detach(h);
-	if (h->poll.ring)
-		shmring_poll_close(&h->poll);
 	h->closing = 1;
 	oracle.closing++;
+	shmring_poll_close(&h->poll);
 	sim.me->copies += messages_left(h); /* until others can have them */
 	shmring_close(&h->ring);
 	h->closing = 0;
@@ -1039,7 +1038,7 @@ plan_life(uint32_t i, unsigned roles, int storm, int brief, int calls)
 		struct operation *o;
 		if (wait && plan.spin != 2 && pick(3) == 0)
 			wait = W_LONG;
-		if (calls && pick(3) == 0)
+		if (calls && plan.spin != 2 && pick(3) == 0)
 			kind = seldom[pick(sizeof(seldom))];
 		if (plan.mode == SHMRING_BROADCAST &&
 		    role == SHMRING_CONSUMER && pick(8) == 0)
