@@ -359,6 +359,9 @@ pop_either(struct actor *a)
 		items[count++] = (struct shmring_item){ &other->ring,
 							SHMRING_CONSUMER, 0 };
 	ready = shmring_wait_several(items, count, time_out(a));
+	if (count == 2 && ((ready == -ECANCELED && !a->h->asked) ||
+			   (ready == -EINTR && !a->h->eintr)))
+		a->h = other; /* it was that one's */
 	return ready > 0 ? shmring_pop(&a->h->ring, a->words[0], LARGEST)
 			 : ready;
 }
@@ -760,7 +763,7 @@ act(struct actor *a, const struct operation *o)
 	a->o = o;
 	a->h = &a->handle[o->kind == O_DUP || o->handle];
 	a->begun = sim_now();
-	a->h->recent = 0;
+	a->handle[0].recent = a->handle[1].recent = 0;
 	a->tries = 0;
 	if (!k->run || (k->needs && !(a->h->open && a->h->roles & k->needs)))
 		return 0;
