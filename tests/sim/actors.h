@@ -626,7 +626,7 @@ do_close(struct actor *a)
 	shmring_close(&h->ring);
 	h->closing = 0;
 	oracle.closing--;
-	oracle.changed = sim_now();
+	oracle.changed = oracle.left = sim_now();
 	oracle.vague = sim.steps;
 	return 0;
 }

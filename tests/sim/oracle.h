@@ -62,6 +62,7 @@ static struct oracle {
 		int64_t few_since[2][2], more_since[2][2];
 	} file[FILES];
 	int opening[2], closing;
+	int64_t left; /* when a close returned, last */
 	uint64_t vague; /* who opens, closes: until this step, at least */
 	int aborted; /* positions that wait for a consumer, at most */
 	int64_t killed; /* when somebody was, last */
@@ -486,8 +487,10 @@ oracle_peers(struct handle *h, unsigned roles, int there, int error,
 		fail("peers", "somebody was there all the time");
 	if (!error && there && !many && latest == begun && !vague)
 		fail("peers", "nobody was there at any time");
-	if (!error && many == there && roles != SHMRING_BOTH && !vague)
-		oracle_late(latest, there ? "a peer came" : "peers left");
+	if (!error && many == there && roles != SHMRING_BOTH && !oracle.closing)
+		oracle_late(there || latest > oracle.left ? latest
+							  : oracle.left,
+			    there ? "a peer came" : "peers left");
 	if (error == -ETIMEDOUT && latest <= before && begun <= before &&
 	    many == there && !vague && oracle.changed <= before)
 		fail("peers", "it is so for long");
