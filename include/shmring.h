@@ -5911,7 +5911,8 @@ shmring__sleep_length(const struct shmring__waiter *w, int64_t now)
 		int64_t doubt = shmring__patient_until(r, w->side);
 		until = doubt > now ? shmring__earlier(until, doubt) : until;
 	}
-	if (r->demote && w->side == SHMRING__WRITE && r->idle[w->side].since)
+	if (r->demote && w->side == SHMRING__WRITE &&
+	    !(w->bits & SHMRING__WATCHES) && r->idle[w->side].since)
 		until = shmring__earlier(
 			until,
 			shmring__after(r->idle[w->side].since, r->demote));
@@ -6258,11 +6259,19 @@ shmring__await_peers(struct shmring *r, uint32_t roles, int there,
 				       : INT64_MAX;
 	if (shmring__own_line(r)) /* else it may not be written */
 		SHMRING__STORE(&r->sleeps_on, word, SEQ_CST); /* F6 */
-	int result = 0;
+	int result = 0, tries = 0;
 	for (;;) {
 		uint32_t seen = SHMRING__LOAD(word, ACQUIRE); /* A10 */
-		if (result || shmring__peer_is_there(r, roles) == there)
+		if (result)
 			break;
+		if (shmring__peer_is_there(r, roles) == there) {
+			/* One may have come where we had looked already, before
+			 * the other left where we had not. A10 */
+			if (there || SHMRING__LOAD(word, ACQUIRE) == seen ||
+			    ++tries == SHMRING__STEP_TRIES)
+				break;
+			continue;
+		}
 		int64_t now = SHMRING_NOW();
 		int64_t until = shmring__after(now, SHMRING_SLICE_NS);
 		if (timeout == 0)
@@ -6357,7 +6366,11 @@ shmring_seek(struct shmring *ring, uint64_t position)
 	struct shmring__mark here = { 0, before };
 	here.position = SHMRING__LOAD(ring->head, RELAXED); /* own */
 	int error = shmring__take_place(ring, position);
-	if (error) /* which we may have left already */
+	/* In vain, but we may have left already; or tail did not tell yet of
+	 * all that we have read. own */
+	if (error || (position == SHMRING_NEWEST &&
+		      shmring__distance(SHMRING__LOAD(ring->head, RELAXED),
+					here.position) < 0))
 		shmring__jump(ring, &here);
 	uint64_t now = shmring__sequence(ring);
 	if (shmring__distance(now, before) > 0)

@@ -411,6 +411,8 @@ shmring__wait_on_all(struct shmring__waiter *w, struct shmring_item *items,
 	int64_t deadline = timeout > 0 ? shmring__after(SHMRING_NOW(), timeout)
 				       : INT64_MAX;
 	int ready = 0, over = 0;
+	for (size_t i = 0; i < count; i++)
+		w[i].deadline = deadline; /* else it is past: no sleep */
 	while (!ready && w->spins && (w->spins = shmring__spin(w)) != 0)
 		ready = shmring__mark_ready(items, count, 0);
 	w->ring->missed = ready ? 0 : w->ring->missed + 1;

@@ -11,7 +11,7 @@
  * calls, again while again() says so, and tells the oracle what was sent
  * (message_new before, message_sent after), what has come (message_came), or
  * by refused() the error. Who takes messages stands between O_POP and
- * O_RELEASE. A system call that is new belongs into kernel.h, a word that is
+ * O_SEEK. A system call that is new belongs into kernel.h, a word that is
  * rare into places_learn().
  */
 #ifndef ACTORS_H
@@ -31,11 +31,18 @@ enum { /* n: */
        O_POP,
        O_POP_N, /* messages */
        O_SMALL, /* pop into 8 bytes */
+       O_POLL, /* pop, when the descriptor says so */
+       O_EITHER, /* pop, once there is something in either handle */
        O_SEVERAL, /* messages in place, of which some are kept (SPSC) */
        O_PEEK, /* 1: and keep it until release or close */
        O_RELEASE,
+       O_SEEK, /* oldest, newest, or (2) what it once had */
        O_RECOVER,
        O_STAT,
+       O_INTERRUPT, /* whom; as another thread of it */
+       O_SIGNAL, /* whom; 8: whose handler interrupts */
+       O_EINTR, /* on, off */
+       O_PEER, /* role; 4: is to be gone */
        O_NAP, /* so many tenths of a millisecond */
        KINDS
 };
@@ -48,7 +55,7 @@ struct operation {
 
 static struct plan {
 	uint32_t mode, slots, participants, actors, tso, limit, tries, cpus,
-		unfenced, pids, zombies, victims, spin, memfd;
+		unfenced, pids, zombies, victims, spin, memfd, flags, demote;
 	struct operation todo[ACTORS][OPERATIONS];
 	uint32_t count[ACTORS];
 } plan;
@@ -58,6 +65,8 @@ static struct actor {
 	const struct operation *o; /* the same */
 	struct handle handle[2], *h; /* h: the operation's */
 	int64_t begun;
+	uint64_t signalled; /* the last step */
+	unsigned opening; /* in these roles */
 	int tries;
 	uint64_t words[BATCH][LARGEST / 8]; /* what is sent, or comes */
 	struct iovec batch[BATCH];
@@ -75,8 +84,22 @@ task_takes(const struct task *t)
 {
 	const struct actor *a = &actors[number_of(t)];
 
-	return (a->o && a->o->kind >= O_POP && a->o->kind <= O_RELEASE) ||
+	return (a->o && a->o->kind >= O_POP && a->o->kind <= O_SEEK) ||
 	       a->handle[0].closing || a->handle[1].closing;
+}
+
+/* BROADCAST: whether a reader has not read all, and so may hold the writer. */
+static int
+stream_holds(unsigned file)
+{
+	for (struct actor *a = actors; a < actors + TASKS; a++)
+		for (struct handle *h = a->handle; h < a->handle + 2; h++)
+			if ((h->open || h->closing) && h->file == file &&
+			    h->roles & SHMRING_CONSUMER &&
+			    stream_count(file, h->from, oracle.messages, 0,
+					 NEVER))
+				return 1;
+	return oracle.opening[SHMRING__READ];
 }
 
 /* ---- Waiting ---- */
@@ -112,15 +135,31 @@ again(struct actor *a, ssize_t result)
 static ssize_t
 refused(struct actor *a, int side, ssize_t error)
 {
-	int poll = a->o->wait == W_POLL || a->o->kind == O_SEVERAL;
+	uint32_t kind = a->o->kind;
+	int in_vain = kind == O_FLUSH || kind == O_PEER; /* as it may be */
+	int empty =
+		a->o->wait == W_POLL || kind == O_SEVERAL || kind == O_EITHER;
 
 	trace("  = %zd (%s)", error, strerror((int)-error));
+	if (error == -ECANCELED)
+		return oracle_cancelled(a->h, a->begun), error;
+	if (error == -EINTR && a->h->eintr && a->signalled >= sim.me->begun)
+		return error;
+	if (error == -ETIMEDOUT && a->h->armed && kind != O_POLL &&
+	    a->h->armed > sim.me->resumed &&
+	    sim_now() - a->h->armed > MS + sim.paused)
+		fail("deaf", "to an interrupt");
+	if (error == -ENOBUFS && oracle.broadcast && side == SHMRING__READ)
+		return stream_lost(a->h), error;
+	if (oracle.broadcast && side == SHMRING__READ &&
+	    (!plan.tso || a->o->wait == W_LONG))
+		stream_ended(a->h);
 	if (error == -EPIPE)
 		oracle_end(a->h, side);
-	else if (error == -ETIMEDOUT && a->o->wait == W_LONG)
+	else if (error == -ETIMEDOUT && a->o->wait == W_LONG && !in_vain)
 		oracle_in_vain(a->h, side, a->begun);
-	else if (error != (poll ? -EAGAIN : -ETIMEDOUT))
-		fail("error", "%s says %zd", kinds[a->o->kind].name, error);
+	else if (error != -ETIMEDOUT && !(error == -EAGAIN && empty))
+		fail("error", "%s says %zd", kinds[kind].name, error);
 	return error;
 }
 
@@ -129,12 +168,16 @@ refused(struct actor *a, int side, ssize_t error)
 static unsigned
 large(void)
 {
+	if (oracle.broadcast)
+		return PAGE * 3 / 4 / (plan.slots + 2) / 8 * 8 - 24;
 	return plan.mode ? 24 : PAGE / plan.slots - 16;
 }
 
 static unsigned
 size_of(const struct operation *o)
 {
+	if (oracle.broadcast) /* mostly long, so as to come round */
+		return o->n % 8 < 5 ? large() - 8 * (o->n % 8) : 8;
 	return o->n % 4 == 3 && !plan.mode ? large() : 8 + 8 * (o->n % 3);
 }
 
@@ -147,11 +190,13 @@ do_push(struct actor *a)
 	ssize_t done;
 
 	for (int i = 0; i < count; i++) {
-		sent[i] = message_new(a->h, many ? 16 : size_of(a->o),
-				      a->words[i]);
+		sent[i] = message_new(
+			a->h, many && !oracle.broadcast ? 16 : size_of(a->o),
+			a->words[i]);
 		a->batch[i].iov_base = a->words[i];
 		a->batch[i].iov_len = sent[i]->size;
 	}
+	stream_held(a->begun);
 	do
 		done = many ? shmring_push_n_wait(&a->h->ring, a->batch,
 						  (size_t)count, time_out(a))
@@ -159,6 +204,8 @@ do_push(struct actor *a)
 						sent[0]->size, time_out(a));
 	while (again(a, done));
 	done += !many && done == 0;
+	if (done > 0)
+		stream_held(0);
 	for (int i = 0; i < count; i++)
 		message_sent(sent[i], i < done);
 	return done < 0 ? refused(a, SHMRING__WRITE, done) : done;
@@ -173,11 +220,13 @@ do_reserve(struct actor *a)
 	uint64_t *place;
 	int error = -EAGAIN;
 
+	stream_held(a->begun);
 	do
 		place = shmring_reserve_wait(ring, size, time_out(a));
 	while (!place && again(a, shmring_error(ring)));
 	if (!place)
 		return refused(a, SHMRING__WRITE, shmring_error(ring));
+	stream_held(0);
 	size = a->o->n & 4 ? 8 : size; /* it may become smaller */
 	m = message_new(a->h, size, a->words[0]);
 	memory_copy(place, a->words[0], size);
@@ -197,13 +246,29 @@ do_reserve(struct actor *a)
 	return !error;
 }
 
+/* All have read what was sent before this call, as far as is known of those who
+ * are about to take something. */
+static void
+stream_flushed(unsigned file)
+{
+	EACH_TASK (t) {
+		struct handle *all = actors[number_of(t)].handle;
+		for (struct handle *h = all; h < all + 2; h++)
+			if (h->open && h->file == file && !task_takes(t) &&
+			    h->roles & SHMRING_CONSUMER &&
+			    h->sought < sim.me->begun)
+				stream_ended(h);
+	}
+}
+
 static ssize_t
 do_flush(struct actor *a)
 {
 	int error = shmring_flush(&a->h->ring, time_out(a));
 
-	return error && error != -ETIMEDOUT ? refused(a, SHMRING__WRITE, error)
-					    : 0;
+	if (!error && oracle.broadcast && !oracle.lossy && !oracle.demote)
+		stream_flushed(a->h->file);
+	return error ? refused(a, SHMRING__WRITE, error) : 0;
 }
 
 /* ---- Consumers ---- */
@@ -235,12 +300,70 @@ release(struct handle *h, int count)
 static ssize_t
 do_release(struct actor *a)
 {
-	int count = 0;
+	struct handle *h = a->h;
+	int count = 0, error;
 
-	while (a->h->held[count])
+	if (h->peeked) {
+		h->peeked = 0;
+		error = shmring_release(&h->ring);
+		if (error)
+			return refused(a, SHMRING__READ, error);
+		message_heard(h, h->words, h->size, 0);
+		h->place = h->position;
+		h->number = h->to - 1;
+	}
+	while (h->held[count])
 		count++;
-	release(a->h, count);
+	release(h, count);
 	return 0;
+}
+
+/* Take all, arm, sleep, as its contract says. */
+static ssize_t
+pop_polled(struct actor *a)
+{
+	struct shmring *ring = &a->h->ring;
+	struct shmring_poll *poll = &a->h->poll;
+	int64_t until = a->begun + time_out(a);
+	ssize_t got;
+	int armed = 0;
+
+	if (!poll->ring && shmring_poll_open(poll, ring, SHMRING_CONSUMER))
+		fail("error", "poll_open");
+	for (;;) {
+		got = shmring_pop(ring, a->words[0], LARGEST);
+		if (got != -EAGAIN || a->o->wait == W_POLL)
+			return got;
+		if (sim_now() >= until)
+			return -ETIMEDOUT;
+		armed = shmring_poll_arm(poll);
+		if (armed < 0)
+			return armed;
+		if (armed != kernel_readable(poll->inotify, poll->timer,
+					     armed ? 0 : until) &&
+		    armed)
+			fail("poll", "something is there, but not readable");
+	}
+}
+
+static ssize_t
+pop_either(struct actor *a)
+{
+	struct shmring_item items[2] = { { &a->h->ring, SHMRING_CONSUMER, 0 } };
+	struct handle *other = &a->handle[a->h == a->handle];
+	size_t count = 1;
+	int ready;
+
+	if (other->open && other->roles & SHMRING_CONSUMER && !other->peeked &&
+	    !other->held[0])
+		items[count++] = (struct shmring_item){ &other->ring,
+							SHMRING_CONSUMER, 0 };
+	ready = shmring_wait_several(items, count, time_out(a));
+	if (count == 2 && ((ready == -ECANCELED && !a->h->asked) ||
+			   (ready == -EINTR && !a->h->eintr)))
+		a->h = other; /* it was that one's */
+	return ready > 0 ? shmring_pop(&a->h->ring, a->words[0], LARGEST)
+			 : ready;
 }
 
 static ssize_t
@@ -257,8 +380,13 @@ call_pop(struct actor *a, size_t count)
 	if (a->o->kind == O_POP_N)
 		return shmring_pop_n_wait(&a->h->ring, first, count,
 					  time_out(a));
-	got = shmring_pop_wait(&a->h->ring, a->words[0], first->iov_len,
-			       time_out(a));
+	if (a->o->kind == O_POLL)
+		got = pop_polled(a);
+	else if (a->o->kind == O_EITHER)
+		got = pop_either(a);
+	else
+		got = shmring_pop_wait(&a->h->ring, a->words[0], first->iov_len,
+				       time_out(a));
 	if (got < 0)
 		return got;
 	first->iov_len = (size_t)got;
@@ -278,6 +406,66 @@ call_peek(struct actor *a, size_t count)
 	return first->iov_base ? 1 : shmring_error(&a->h->ring);
 }
 
+/* BROADCAST: what is in place counts once release says that it was whole. */
+static ssize_t
+hear(struct actor *a, ssize_t got)
+{
+	struct handle *h = a->h;
+
+	if (a->o->kind == O_PEEK && got > 0) {
+		h->size = a->batch[0].iov_len;
+		h->position = shmring_position(&h->ring, SHMRING_CONSUMER);
+		memory_copy(h->words, a->batch[0].iov_base,
+			    h->size < sizeof(h->words) ? h->size
+						       : sizeof(h->words));
+		h->peeked = 1;
+		return a->o->n & 1 ? 1 : do_release(a);
+	}
+	for (int i = 0; i < got; i++)
+		message_heard(h, a->words[i], a->batch[i].iov_len,
+			      i == 0 && a->o->wait ? a->begun : 0);
+	return got < 0 && (got != -EMSGSIZE || a->o->kind != O_SMALL)
+		       ? refused(a, SHMRING__READ, got)
+		       : got;
+}
+
+static ssize_t
+do_seek(struct actor *a)
+{
+	struct handle *h = a->h;
+	int exact = a->o->n & 2 && h->place, newest = a->o->n & 1, error;
+	int early = stream_early(h->file, sim.steps);
+
+	if (!oracle.broadcast || h->peeked)
+		return 0;
+	error = shmring_seek(&h->ring, exact	? h->place
+				       : newest ? SHMRING_NEWEST
+						: SHMRING_OLDEST);
+	trace("  = %d, %" PRIu64 " lost", error, shmring_lost(&h->ring));
+	if (error && error != -EAGAIN && !(exact && error == -ERANGE))
+		fail("error", "seek says %d", error);
+	if (error && shmring_lost(&h->ring) != h->told)
+		fail("lost", "a seek in vain");
+	if (!error && exact && h->number >= h->from &&
+	    (h->lost == h->told || shmring_lost(&h->ring) != h->told))
+		stream_passed(h, h->number);
+	if (!error && exact)
+		h->from = h->to = h->number;
+	if (!error)
+		h->early = newest && !exact ? early : 0;
+	if (!error && !exact && !newest &&
+	    shmring_lost(&h->ring) == h->told) { /* back, if at all */
+		h->from = 0;
+		h->to = h->lost == h->told ? h->to : oracle.messages;
+		h->lost = h->told;
+	}
+	h->told = shmring_lost(&h->ring);
+	h->sought = sim.steps;
+	if (exact && !error)
+		h->lost = h->told;
+	return error;
+}
+
 static ssize_t
 do_take(struct actor *a)
 {
@@ -290,11 +478,15 @@ do_take(struct actor *a)
 
 	if (a->o->kind == O_SEVERAL && plan.mode)
 		return 0;
-	do_release(a); /* one at a time */
+	got = do_release(a); /* one at a time */
+	if (got)
+		return got;
 	sim.me->copies = 0;
 	do
 		got = (peeks ? call_peek : call_pop)(a, count);
 	while (again(a, got));
+	if (oracle.broadcast)
+		return hear(a, got);
 	for (int i = 0; i < got; i++) {
 		int last = i == got - 1; /* the mark is its */
 		uint64_t words[LARGEST / 8];
@@ -335,7 +527,8 @@ configuration(unsigned roles)
 					.slots = plan.slots,
 					.slot_size = large(),
 					.participants = plan.participants,
-					.flags = SHMRING_REPLACE,
+					.flags = SHMRING_REPLACE | plan.flags,
+					.demote_ms = plan.demote,
 					.roles = roles };
 }
 
@@ -357,6 +550,7 @@ open_once(struct actor *a)
 	struct shmring *ring = &a->h->ring;
 	int error;
 
+	a->opening = c.roles;
 	EACH_ROLE (side, c.roles)
 		oracle.opening[side]++;
 	error = a->o->kind == O_CREATE ? shmring_create(ring, "/sim", &c)
@@ -366,6 +560,8 @@ open_once(struct actor *a)
 			     : shmring_open(ring, "/sim", c.roles, time_out(a));
 	EACH_ROLE (side, c.roles)
 		oracle.opening[side]--;
+	a->opening = 0;
+	oracle.vague = sim.steps;
 	return error;
 }
 
@@ -376,13 +572,15 @@ do_open(struct actor *a)
 				       -ESTALE,	   -EEXIST, -EOWNERDEAD,
 				       -ETIMEDOUT, -ENOSPC, 0 };
 	struct handle *h = a->h;
+	uint64_t begun;
 	int error, i = 0;
 
 	if (h->open || (a->o->kind == O_DUP && !a->handle[0].open))
 		return 0;
-	do
+	do {
+		begun = sim.steps;
 		error = open_once(a);
-	while (error == -EBUSY && once_more(a));
+	} while (error == -EBUSY && once_more(a));
 	while (answers[i] && error != answers[i])
 		i++;
 	if (error != answers[i])
@@ -398,6 +596,14 @@ do_open(struct actor *a)
 	memset(h->last, 0, sizeof(h->last));
 	if (oracle.lives == LIVES)
 		fail("simulator", "too many lives");
+	h->early = stream_early(h->file, begun);
+	h->from = h->early;
+	h->to = oracle.messages;
+	h->lost = h->told = h->place = 0;
+	h->sought = sim.steps;
+	h->poll.ring = NULL;
+	h->asked = h->inside = h->cancelled = h->eintr = h->peeked = 0;
+	h->armed = 0;
 	oracle_attach(h);
 	shmring_set_spin(&h->ring, plan.spin == 2   ? -1
 				   : plan.spin == 1 ? SHMRING_SPIN_NS
@@ -414,11 +620,89 @@ do_close(struct actor *a)
 
 	oracle_detach(h);
 	h->closing = 1;
+	oracle.closing++;
+	shmring_poll_close(&h->poll);
 	sim.me->copies += messages_left(h); /* until others can have them */
 	shmring_close(&h->ring);
 	h->closing = 0;
-	oracle.changed = sim_now();
+	oracle.closing--;
+	oracle.changed = oracle.left = sim_now();
+	oracle.vague = sim.steps;
 	return 0;
+}
+
+/* From another thread of its process, or in a handler. */
+static void
+interrupt(struct handle *h)
+{
+	int told = h->cancelled, life = (int)h->life;
+
+	if (!h->open && !h->closing)
+		return;
+	h->asked++;
+	h->recent++;
+	h->inside++;
+	trace("  interrupts");
+	if (shmring_interrupt(&h->ring) && h->open)
+		fail("error", "interrupt");
+	h->inside--;
+	if (h->cancelled == told && !h->armed && (int)h->life == life)
+		h->armed = sim_now();
+}
+
+static void
+task_signalled(struct task *t)
+{
+	struct actor *a = &actors[number_of(t)];
+	int interrupts = t->signals > 1;
+
+	trace("  handles a signal");
+	t->signals = 0;
+	a->signalled = sim.steps;
+	for (int i = 0; interrupts && i < 2; i++)
+		interrupt(&a->handle[i]);
+}
+
+static ssize_t
+do_interrupt(struct actor *a)
+{
+	struct actor *b = &actors[a->o->n % plan.actors];
+	struct task *t = &sim.task[b - actors];
+
+	if (a->o->kind == O_EINTR) {
+		a->h->eintr = a->o->n & 1;
+		return shmring_set_eintr(&a->h->ring, a->h->eintr);
+	}
+	sim_step(C_SYSTEM, __LINE__);
+	if (a == b || !t->pid || t->partner || !b->handle[0].open)
+		return 0;
+	if (a->o->kind == O_INTERRUPT) {
+		sim.me->partner = t;
+		sim.firm = 1; /* until it has begun */
+		interrupt(&b->handle[0]);
+		sim.me->partner = NULL;
+		return 0;
+	}
+	t->signals = a->o->n & 8 ? 2 : 1;
+	if (t->state == T_ASLEEP) {
+		t->signalled = 1;
+		task_is(t, T_READY, t->stopped);
+	}
+	return 0;
+}
+
+static ssize_t
+do_peer(struct actor *a)
+{
+	unsigned roles = 1 + a->o->n % 3;
+	int there = !(a->o->n & 4);
+	int error = (there ? shmring_wait_peer : shmring_wait_gone)(
+		&a->h->ring, roles, time_out(a));
+
+	if (error)
+		refused(a, SHMRING__WRITE, error);
+	oracle_peers(a->h, roles, there, error, a->begun);
+	return error;
 }
 
 static ssize_t
@@ -454,11 +738,18 @@ static const struct kind kinds[KINDS] = {
 	[O_POP] = { "pop", SHMRING_CONSUMER, 3, do_take },
 	[O_POP_N] = { "pop_n", SHMRING_CONSUMER, 2, do_take },
 	[O_SMALL] = { "small", SHMRING_CONSUMER, 1, do_take },
+	[O_POLL] = { "poll", SHMRING_CONSUMER, 0, do_take },
+	[O_EITHER] = { "either", SHMRING_CONSUMER, 0, do_take },
 	[O_SEVERAL] = { "several", SHMRING_CONSUMER, 1, do_take },
 	[O_PEEK] = { "peek", SHMRING_CONSUMER, 2, do_take },
 	[O_RELEASE] = { "release", SHMRING_CONSUMER, 0, do_release },
+	[O_SEEK] = { "seek", SHMRING_CONSUMER, 0, do_seek },
 	[O_RECOVER] = { "recover", SHMRING_BOTH, 4, do_other },
 	[O_STAT] = { "stat", SHMRING_BOTH, 1, do_other },
+	[O_INTERRUPT] = { "interrupt", 0, 0, do_interrupt },
+	[O_SIGNAL] = { "signal", 0, 0, do_interrupt },
+	[O_EINTR] = { "eintr", SHMRING_BOTH, 0, do_interrupt },
+	[O_PEER] = { "peer", SHMRING_BOTH, 0, do_peer },
 	[O_NAP] = { "nap", 0, 1, do_other },
 };
 
@@ -472,6 +763,7 @@ act(struct actor *a, const struct operation *o)
 	a->o = o;
 	a->h = &a->handle[o->kind == O_DUP || o->handle];
 	a->begun = sim_now();
+	a->handle[0].recent = a->handle[1].recent = 0;
 	a->tries = 0;
 	if (!k->run || (k->needs && !(a->h->open && a->h->roles & k->needs)))
 		return 0;
@@ -551,7 +843,7 @@ static void
 task_killed(struct task *t)
 {
 	struct actor *a = &actors[number_of(t)];
-	uint32_t pid = t->pid, kind = a->o ? a->o->kind : O_NOTHING;
+	uint32_t pid = t->pid;
 
 	for (struct handle *h = a->handle; h < a->handle + 2; h++) {
 		if ((h->open || h->closing) && h->roles & SHMRING_CONSUMER)
@@ -559,15 +851,17 @@ task_killed(struct task *t)
 		messages_left(h); /* in a release, it may be gone besides */
 		if (h->open)
 			oracle_detach(h);
+		oracle.closing -= h->closing;
 		h->closing = 0;
 	}
-	if (kind == O_OPEN || kind == O_CREATE || kind == O_DUP)
-		EACH_ROLE (side, roles_of(a->o)) {
-			for (int i = 0; i < FILES; i++)
-				oracle.file[i].maybe[side] = 1;
-			oracle.opening[side] -= oracle.opening[side] > 0;
-			oracle.consumers_killed |= side == SHMRING__READ;
-		}
+	EACH_ROLE (side, a->opening) {
+		for (int i = 0; i < FILES; i++)
+			oracle.file[i].maybe[side] = 1;
+		oracle.opening[side]--;
+		oracle.consumers_killed |= side == SHMRING__READ;
+	}
+	a->opening = 0;
+	oracle.vague = sim.steps;
 	for (int i = 0; i < BATCH && task_takes(t); i++) {
 		struct message *m = message_known(
 			a->words[i],
@@ -581,7 +875,7 @@ task_killed(struct task *t)
 	oracle.changed = oracle.killed = sim_now();
 	kernel_exit(t);
 	t->zombie = plan.zombies ? pid : 0;
-	t->stores = 0;
+	t->stores = t->signals = 0;
 	actor_restarts(t, pid);
 }
 
@@ -593,11 +887,14 @@ static void
 visit_others(void)
 {
 	static const struct operation pop = { O_POP, 0, 0, W_LONG },
-				      push = { O_PUSH, 0, 1, W_LONG };
+				      push = { O_PUSH, 0, 1, W_LONG },
+				      close = { O_CLOSE, 0, 0, 0 };
 	struct actor *a = &actors[TASKS - 1];
-	const struct operation open = {
-		O_OPEN, 0, plan.mode ? SHMRING_BOTH : SHMRING_CONSUMER, W_POLL
-	};
+	const struct operation open = { O_OPEN, 0,
+					oracle.mpmc ? SHMRING_BOTH
+						    : SHMRING_CONSUMER,
+					W_POLL },
+			       writer = { O_OPEN, 0, SHMRING_PRODUCER, W_POLL };
 	int room = oracle.slots - 2 * (int)(sim.kills + sim.stops);
 
 	operation_begins(0);
@@ -607,13 +904,19 @@ visit_others(void)
 		shmring_set_spin(&a->h->ring, 0);
 		while (act(a, &pop) > 0)
 			;
-		for (int i = 0; i < oracle.slots && room > 0 && plan.mode;
+		for (int i = 0; i < oracle.slots && room > 0 && oracle.mpmc;
 		     i++) {
 			int64_t begun = sim_now();
 			act(a, &push);
 			oracle_late(begun, "room came");
 			act(a, &pop);
 		}
+	}
+	act(a, &close);
+	if (oracle.broadcast && !act(a, &writer)) {
+		shmring_set_spin(&a->h->ring, 0);
+		for (int i = 0; i < 2 * oracle.slots; i++)
+			act(a, &push);
 	}
 	actor_ends(a);
 }
@@ -641,18 +944,19 @@ visit_end(void)
 	while (act(a, &pop) > 0)
 		;
 	EACH_MESSAGE (m)
-		if (m->file == a->h->file && m->state == M_COMPLETE &&
-		    !m->final && !m->grave)
+		if (!oracle.broadcast && m->file == a->h->file &&
+		    m->state == M_COMPLETE && !m->final && !m->grave)
 			fail("lost", "message %d was sent and never came",
 			     message_number(m));
 	/* Past what is still void; then full, and empty. */
-	for (int i = 0; plan.mode && i < 2 * oracle.slots; i++)
+	for (int i = 0; plan.mode && i < 4 * oracle.slots; i++)
 		if (act(a, &push) <= 0 || act(a, &pop) <= 0)
 			fail("slot", "one cannot be used");
 	for (int laps = plan.mode ? 2 : 1; laps; laps--) {
-		for (room = 0; act(a, &push) > 0; room++)
+		for (room = 0; room < oracle.slots && act(a, &push) > 0; room++)
 			;
-		if (room != oracle.slots)
+		if (room != oracle.slots ||
+		    (!oracle.broadcast && act(a, &push) > 0))
 			fail("slot", "room for %d of %d", room, oracle.slots);
 		while (act(a, &pop) > 0)
 			room--;
@@ -664,7 +968,8 @@ visit_end(void)
 		fail("attn", "%" PRIx64 " at the end", a->h->ring.notice->attn);
 	act(a, &close);
 	error = (int)act(a, &consumer);
-	if (error || shmring_pop(&a->h->ring, a->words[0], LARGEST) != -EPIPE)
+	if (error || shmring_pop(&a->h->ring, a->words[0], LARGEST) !=
+			     (oracle.endless ? -EAGAIN : -EPIPE))
 		fail("no-end", "at the end, open says %d, or pop not -EPIPE",
 		     error);
 	actor_ends(a);
@@ -707,9 +1012,16 @@ plan_kind(unsigned needs)
 
 /* What one life of an actor is made of. */
 static void
-plan_life(uint32_t i, unsigned roles, int storm, int brief)
+plan_life(uint32_t i, unsigned roles, int storm, int brief, int calls)
 {
+	static const uint8_t seldom[] = { O_INTERRUPT, O_INTERRUPT, O_SIGNAL,
+					  O_SIGNAL,    O_EINTR,	    O_PEER,
+					  O_PEER,      O_PEER,	    O_POLL,
+					  O_POLL,      O_EITHER,    O_EITHER };
 	uint32_t most = pick(10) ? 1 + pick(brief ? 2 : 5) : 0;
+
+	if (plan.mode == SHMRING_BROADCAST) /* once round, or more */
+		most *= 2;
 
 	if (pick(3) == 0)
 		plan_add(i, O_NAP, 1 + pick(40), 0);
@@ -725,10 +1037,15 @@ plan_life(uint32_t i, unsigned roles, int storm, int brief)
 		uint32_t role = roles == SHMRING_BOTH ? 1 + pick(2) : roles;
 		uint32_t kind = plan_kind(rare < (brief ? 12 : 6) ? SHMRING_BOTH
 								  : role);
-		uint32_t n = pick(8), wait = pick(3) ? W_SHORT : W_POLL;
+		uint32_t n = pick(16), wait = pick(3) ? W_SHORT : W_POLL;
 		struct operation *o;
 		if (wait && plan.spin != 2 && pick(3) == 0)
 			wait = W_LONG;
+		if (calls && plan.spin != 2 && pick(3) == 0)
+			kind = seldom[pick(sizeof(seldom))];
+		if (plan.mode == SHMRING_BROADCAST &&
+		    role == SHMRING_CONSUMER && pick(8) == 0)
+			kind = O_SEEK;
 		o = plan_add(i, kind, n, wait);
 		if (kind == O_PEEK && pick(3) == 0) { /* and hold it */
 			o->n = 1;
@@ -745,20 +1062,30 @@ plan_life(uint32_t i, unsigned roles, int storm, int brief)
 static void
 plan_draw(uint64_t seed, int tso)
 {
-	int storm, create, brief;
+	static const uint8_t plan_modes[] = { 0, 0, 1, 1, 1, 1, 1, 1, 2, 2 };
+	int storm, create, brief, broadcast, calls;
 
 	plan_random = mix(seed ^ UINT64_C(0x51a));
 	storm = pick(40) == 0; /* of aborts, with fewer tries than those */
 	create = pick(12) == 0;
 	brief = pick(3) == 0; /* many short lives */
+	calls = pick(6) == 0; /* those that are seldom used, too */
 	memset(&plan, 0, sizeof(plan));
-	plan.mode = storm || pick(4) ? SHMRING_MPMC : SHMRING_SPSC;
-	plan.slots = 2u << pick(brief ? 2 : 3);
-	if (storm || (plan.mode && !brief && pick(3) == 0))
+	plan.mode = storm ? SHMRING_MPMC : plan_modes[pick(10)];
+	broadcast = plan.mode == SHMRING_BROADCAST;
+	plan.slots = 2u << pick(brief || broadcast ? 2 : 3);
+	if (storm || (plan.mode == SHMRING_MPMC && !brief && pick(3) == 0))
 		plan.slots = 16;
 	plan.actors = storm ? 2 : 2 + pick(plan.mode ? ACTORS - 1 : 3);
-	plan.participants = plan.slots / 2 < plan.actors + 1 ? plan.slots / 2
-							     : plan.actors + 1;
+	if (broadcast && pick(2))
+		plan.flags |= SHMRING_LOSSY;
+	else if (broadcast && pick(2))
+		plan.demote = 1 + pick(4) * pick(4);
+	if (pick(8) == 0)
+		plan.flags |= SHMRING_PERSISTENT;
+	plan.participants = plan.actors + 1;
+	if (!broadcast && plan.participants > plan.slots / 2)
+		plan.participants = plan.slots / 2;
 	plan.tso = (uint32_t)tso;
 	plan.limit = tso ? 1 + pick(BUFFER - 1) : 0;
 	plan.tries = storm ? 3 : 4096;
@@ -773,13 +1100,15 @@ plan_draw(uint64_t seed, int tso)
 		if (create && pick(3) == 0)
 			plan_add(i, O_CREATE, pick(4), 0);
 		for (uint32_t lives = storm ? 1 : 1 + pick(brief ? 4 : 2);
-		     lives && plan.count[i] + 14 < OPERATIONS; lives--) {
+		     lives && plan.count[i] + 18 < OPERATIONS; lives--) {
 			unsigned roles = 1 + pick(3);
 			if (i < 2 && pick(3)) /* both are there */
 				roles = 1 + i;
 			if (!plan.mode && roles == SHMRING_BOTH && pick(4))
 				roles = 1 + pick(2);
-			plan_life(i, roles, storm, brief);
+			if (broadcast && i > 1) /* one writer at a time */
+				roles = pick(4) ? SHMRING_CONSUMER : roles;
+			plan_life(i, roles, storm, brief, calls);
 		}
 	}
 }

@@ -16,14 +16,17 @@ enum {
 	LOCKS = 64,
 	CANARIES = 8, /* private mappings of a task */
 };
-enum { F_NONE, F_FILE, F_BOOT, F_PROCESS, F_PID };
+enum { F_NONE, F_FILE, F_BOOT, F_PROCESS, F_PID, F_EVENTS, F_TIMER, F_EPOLL };
 
 static struct {
 	struct descriptor {
 		int kind;
 		unsigned file;
 		uint32_t open; /* which open file: locks belong to it */
-		uint32_t value; /* F_PROCESS: start time, F_PID: pid */
+		uint32_t value; /* F_PROCESS: start time, F_PID: pid,
+				   F_EVENTS: of which events */
+		int told; /* F_EVENTS: there were some */
+		int64_t until; /* F_TIMER */
 	} fd[TASKS][DESCRIPTORS];
 	struct {
 		uint32_t mode, links, seals;
@@ -46,12 +49,14 @@ static struct {
 	} canary[TASKS][CANARIES];
 	int unfenced; /* membarrier is refused */
 	unsigned cpus;
+	unsigned shift; /* BROADCAST: its bytes stand where SPSC's do */
 } kernel;
 
 static unsigned char *
 kernel_memory(unsigned file)
 {
-	return (unsigned char *)sim.arena + (size_t)file * FILE_ROOM;
+	return (unsigned char *)sim.arena + (size_t)file * FILE_ROOM +
+	       kernel.shift;
 }
 
 static struct task *
@@ -81,8 +86,8 @@ kernel_new(int kind, unsigned file, uint32_t value)
 
 	for (int i = 3; i < DESCRIPTORS; i++)
 		if (d[i].kind == F_NONE) {
-			d[i] = (struct descriptor){ kind, file, ++kernel.opens,
-						    value };
+			d[i] = (struct descriptor){ kind,  file, ++kernel.opens,
+						    value, 0,	 INT64_MAX };
 			return i;
 		}
 	return -EMFILE;
@@ -387,9 +392,11 @@ kernel_wake(const uint32_t *word, long count)
 	for (sim_timers(); woken < count; woken++) {
 		first = NULL; /* whose timer ends first */
 		EACH_TASK (t)
-			if (t->state == T_ASLEEP && t->futex == word &&
-			    (!first || t->until < first->until))
-				first = t;
+			for (int i = 0; i < FUTEXES; i++)
+				if (t->state == T_ASLEEP &&
+				    t->futex[i] == word &&
+				    (!first || t->until < first->until))
+					first = t;
 		if (!first)
 			break;
 		task_is(first, T_READY, first->stopped);
@@ -412,7 +419,60 @@ kernel_futex(uint32_t *word, long what, long value, long time)
 	      (double)(kernel_time(time) - 1000 * MS) / 1e6);
 	sim_sleep(word, kernel_time(time));
 	trace("  %s", sim.me->timed_out ? "wakes by itself" : "is woken");
-	return sim.me->timed_out ? -ETIMEDOUT : 0;
+	return sim.me->signalled ? -EINTR : sim.me->timed_out ? -ETIMEDOUT : 0;
+}
+
+/* Any of several words: as struct futex_waitv, 24 bytes each. */
+static long
+kernel_futex_waitv(const uint64_t *all, long count, long time)
+{
+	for (long i = 0; i < count; i++) {
+		uint32_t *word = (uint32_t *)(uintptr_t)all[3 * i + 1];
+		if (*word != (uint32_t)all[3 * i])
+			return -EAGAIN;
+		sim.me->futex[i % FUTEXES] = word;
+	}
+	sim_sleep(sim.me->futex[0], kernel_time(time));
+	return sim.me->signalled ? -EINTR : sim.me->timed_out ? -ETIMEDOUT : 0;
+}
+
+/* ---- Descriptors to wait for ---- */
+
+/* Something was done with a file. */
+static void
+kernel_tell(unsigned file, uint32_t event)
+{
+	for (struct descriptor *d = kernel.fd[0]; d < kernel.fd[TASKS]; d++)
+		if (d->kind == F_EVENTS && d->file == file &&
+		    d->value & event) {
+			d->told = 1;
+			kernel_wake((uint32_t *)&d->told, TASKS);
+		}
+}
+
+static long
+kernel_watch(struct descriptor *d, const char *path, uint32_t events)
+{
+	struct descriptor *of = kernel_fd(
+		strncmp(path, "/proc/self/fd/", 14) ? -1 : atol(path + 14));
+
+	if (!of)
+		return -ENOSYS; /* which open can do without */
+	d->file = of->file;
+	d->value = events;
+	return 1;
+}
+
+/* What epoll would tell of these two; waits for it. */
+static int
+kernel_readable(int notify, int timer, int64_t until)
+{
+	struct descriptor *n = kernel_fd(notify), *t = kernel_fd(timer);
+
+	sim_step(C_SYSTEM, __LINE__);
+	while (!n->told && sim_now() < t->until && sim_now() < until)
+		sim_sleep(&n->told, t->until < until ? t->until : until);
+	return n->told || sim_now() >= t->until;
 }
 
 /* ---- The calls ---- */
@@ -429,6 +489,10 @@ kernel_call(long number, long a, long b, long c, long d, long e)
 		return snprintf((char *)c, (size_t)d, "%u", sim.me->pid);
 	case SYS_read:
 	case SYS_pread64:
+		if (fd && fd->kind == F_EVENTS)
+			return fd->told = 0;
+		if (fd && fd->kind == F_FILE)
+			kernel_tell(fd->file, IN_ACCESS);
 		return !fd ? -EBADF
 			   : kernel_read(fd, (char *)b, (size_t)c,
 					 number == SYS_read ? 0 : d);
@@ -471,6 +535,10 @@ kernel_call(long number, long a, long b, long c, long d, long e)
 		return kernel.unfenced ? -EPERM : 0;
 	case SYS_futex:
 		return kernel_futex((uint32_t *)a, b, c, d);
+	case 449: /* futex_waitv */
+		return kernel.unfenced
+			       ? -ENOSYS
+			       : kernel_futex_waitv((uint64_t *)a, b, d);
 	case SYS_nanosleep:
 		sim_sleep(NULL, sim_now() + kernel_time(a));
 		return 0;
@@ -478,8 +546,25 @@ kernel_call(long number, long a, long b, long c, long d, long e)
 	case SYS_fstatfs:
 	case SYS_sysinfo:
 	case SYS_prlimit64:
-	case SYS_inotify_init1:
 		return -ENOSYS;
+	case SYS_inotify_init1:
+		return kernel_new(F_EVENTS, 0, 0);
+	case SYS_inotify_add_watch:
+		return kernel_watch(fd, (const char *)b, (uint32_t)c);
+	case SYS_epoll_create1:
+		return kernel_new(F_EPOLL, 0, 0);
+	case SYS_epoll_ctl:
+		return 0;
+	case SYS_timerfd_create:
+		return kernel_new(F_TIMER, 0, 0);
+	case SYS_timerfd_settime:
+		fd->until = kernel_time(
+			(long)&((const struct itimerspec *)c)->it_value);
+		return 0;
+	case SYS_utimensat:
+		if (fd)
+			kernel_tell(fd->file, IN_ATTRIB);
+		return fd ? 0 : -EBADF;
 	default:
 		printf("Bail out! system call %ld is not simulated\n", number);
 		exit(1);
@@ -547,6 +632,8 @@ kernel_malloc(size_t size)
 #define SHMRING_PAUSE() sim_pause()
 #define SHMRING_COPY(to, from, size) memory_copy(to, from, size)
 #define SHMRING_SPIN_NS 3000
+#define SHMRING__MARKS 16
+#define SHMRING__PARTS 8
 #define SHMRING__TRIES sim_tries
 static int sim_tries; /* of every loop in the header */
 

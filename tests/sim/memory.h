@@ -36,6 +36,14 @@ memory_is_shared(const void *place)
 	return (uintptr_t)place - sim.arena < ARENA;
 }
 
+/* Other threads look into a handle, too. */
+static inline int
+memory_is_buffered(const void *place)
+{
+	return memory_is_shared(place) ||
+	       (uintptr_t)place - sim.handles < sim.handles_size;
+}
+
 static inline unsigned
 memory_class(const void *place)
 {
@@ -56,6 +64,8 @@ place_name(const void *place)
 		 unit = places.unit[class] | !places.unit[class];
 	size_t in = place_in_file(place) - places.from[class];
 
+	if (!memory_is_shared(place))
+		return "its handle";
 	snprintf(text[turn = !turn], 64, "%s[%zu]+%zu%s", names[class],
 		 in / unit, in % unit,
 		 ((uintptr_t)place - sim.arena) / FILE_ROOM > 1
@@ -101,7 +111,8 @@ memory_word(const void *place, uint64_t value, size_t size)
 	uintptr_t at = (uintptr_t)place;
 	unsigned shift = (unsigned)(at & 7) * 8;
 
-	at -= place_in_file(place) >= places.alias ? PAGE : 0;
+	if (memory_is_shared(place) && place_in_file(place) >= places.alias)
+		at -= PAGE;
 	return (struct store){ (uint64_t *)(at & ~(uintptr_t)7), value << shift,
 			       size == 8 ? UINT64_MAX
 					 : UINT64_C(0xffffffff) << shift };
@@ -140,7 +151,7 @@ static inline uint64_t
 memory_load(const void *place, size_t size, unsigned line)
 {
 	sim_step(memory_class(place), line);
-	return SIM_RARELY(sim.slow) && memory_is_shared(place)
+	return SIM_RARELY(sim.slow) && memory_is_buffered(place)
 		       ? memory_load_slowly(place, size)
 		       : memory_get(place, size);
 }
@@ -148,8 +159,11 @@ memory_load(const void *place, size_t size, unsigned line)
 static inline void
 memory_store(void *place, uint64_t value, size_t size, int order, unsigned line)
 {
-	sim_step(memory_class(place), line);
-	if (SIM_RARELY(sim.slow) && memory_is_shared(place))
+	unsigned class = memory_class(place);
+
+	sim_step(class, line);
+	sim.clock[C_STATE] += class == C_STATE; /* BROADCAST's bound */
+	if (SIM_RARELY(sim.slow) && memory_is_buffered(place))
 		memory_store_slowly(place, value, size, order);
 	else
 		memory_put(place, value, size);
@@ -177,6 +191,8 @@ memory_modify(void *place, enum arithmetic what, uint64_t with, size_t size,
 	if (expected && *expected != old)
 		value = old;
 	sim.clock[class] += value != old;
+	if (value != old && sim.awaited & 1u << class)
+		sim.quantum = 0; /* at the next step, somebody may go on */
 	memory_put(place, value, size);
 	trace("  change %s from %" PRIx64 " to %" PRIx64 "%s",
 	      place_name(place), old, value,
@@ -215,8 +231,10 @@ memory_copy(void *to, const void *from, size_t size)
 				     __LINE__);
 		else
 			t[i] = f[i];
-	if (size > 8 * COPY_WORDS)
+	if (size > 8 * COPY_WORDS) {
+		memory_drain(sim.me, BUFFER); /* the rest overtakes no store */
 		memcpy(t + COPY_WORDS, f + COPY_WORDS, size - 8 * COPY_WORDS);
+	}
 	sim.me->copies += shared_from;
 }
 

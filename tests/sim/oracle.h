@@ -26,15 +26,28 @@ struct message {
 	int grave; /* a consumer that was killed may have it */
 	int seen; /* a consumer that went had it in hands: to be marked */
 	int held; /* a consumer peeks at it, or is about to release it */
+	int heard; /* BROADCAST: some reader has had it */
 };
 
 struct handle {
 	struct shmring ring;
+	struct shmring_poll poll; /* open if its ring is not NULL */
 	int open, closing;
 	unsigned roles, file, life, order;
 	struct message *held[BATCH + 1]; /* in place, up to NULL */
 	int several; /* they came by peek_n */
 	unsigned last[LIVES]; /* order of the last message of each life */
+	/* BROADCAST, a reader, see stream_count() */
+	int from, to, early;
+	uint64_t lost, told;
+	int peeked; /* it has this in place, at this position */
+	uint64_t words[COPY_WORDS], size, position;
+	uint64_t place, sought; /* of a message that it had once; when, last */
+	int number;
+	/* interrupts of which it may be told yet; in this operation; under way;
+	 * told; since when it should have been */
+	int asked, recent, inside, cancelled, eintr;
+	int64_t armed;
 };
 
 static struct oracle {
@@ -43,20 +56,27 @@ static struct oracle {
 	struct {
 		int attached[2]; /* for certain, as consumer, as producer */
 		int ever[2], maybe[2]; /* attached once, or perhaps */
-		uint64_t none_step[2]; /* when there was none, last */
-		int64_t none_since[2];
+		/* when there were none, or (1) one at most, last; since when
+		 * that is so, or is not */
+		uint64_t few_step[2][2];
+		int64_t few_since[2][2], more_since[2][2];
 	} file[FILES];
-	int opening[2];
+	int opening[2], closing;
+	int64_t left; /* when a close returned, last */
+	uint64_t vague; /* who opens, closes: until this step, at least */
 	int aborted; /* positions that wait for a consumer, at most */
 	int64_t killed; /* when somebody was, last */
 	int64_t changed; /* anything came, went, or was taken */
 	int64_t patience; /* of a long wait: what must happen, has */
-	int slots, mpmc;
+	int64_t held_since, held; /* BROADCAST: the writer waits; longest */
+	int64_t demote; /* who holds it for so long may lose something */
+	int slots, mpmc, broadcast, lossy, endless, tso;
 	struct message message[MESSAGES];
 } oracle;
 static int64_t oracle_worst; /* lateness of all runs without a victim */
 
 static int task_takes(const struct task *t); /* actors.h */
+static int stream_holds(unsigned file);
 
 #define EACH_MESSAGE(m)                          \
 	for (struct message *m = oracle.message; \
@@ -88,7 +108,8 @@ message_new(struct handle *h, unsigned size, uint64_t words[COPY_WORDS])
 
 	if (oracle.messages == MESSAGES)
 		fail("simulator", "too many messages");
-	*m = (struct message){ .size = size,
+	*m = (struct message){ .complete_step = NEVER,
+			       .size = size,
 			       .life = h->life,
 			       .order = ++h->order,
 			       .actor = number_of(sim.me),
@@ -146,20 +167,29 @@ oracle_late(int64_t since, const char *what)
 		     what, (double)late / 1e6, sim.kills, sim.stops);
 }
 
+static struct message *
+message_read(const uint64_t *words, size_t size, int marked)
+{
+	struct message *m = message_known(words, size);
+
+	if (!m)
+		fail("torn", "%zu bytes: %" PRIx64 " %" PRIx64, size, words[0],
+		     words[1]);
+	trace("message %d has come%s", message_number(m),
+	      marked ? ", marked" : "");
+	if (m->state == M_FAILED || m->state == M_GONE)
+		fail("phantom", "message %d was never sent", message_number(m));
+	return m;
+}
+
 /* A message has been brought to a consumer, who waits since then, if so. */
 static struct message *
 message_came(struct handle *h, const uint64_t *words, size_t size, int marked,
 	     int64_t waits)
 {
-	struct message *m = message_known(words, size);
-	int number = m ? message_number(m) : 0;
+	struct message *m = message_read(words, size, marked);
+	int number = message_number(m);
 
-	if (!m)
-		fail("torn", "%zu bytes: %" PRIx64 " %" PRIx64, size, words[0],
-		     words[1]);
-	trace("message %d has come%s", number, marked ? ", marked" : "");
-	if (m->state == M_FAILED || m->state == M_GONE)
-		fail("phantom", "message %d was never sent", number);
 	if (m->final || m->held)
 		fail("twice", "message %d", number);
 	if (m->seen && !marked)
@@ -192,14 +222,137 @@ messages_left(struct handle *h)
 	return count;
 }
 
+/* ---- BROADCAST ----
+ *
+ * There is one writer at a time, so numbers tell the order of the stream. What
+ * a reader gets next is one of from..to: after a message, exactly the next;
+ * after open, at the latest the first whose push begins then, and none before
+ * `early`, whose push had returned when open began. All that it passes must
+ * have been told as lost: so many, exactly, but for those of which nobody knows
+ * whether they are in the stream: their writer was killed. */
+
+/* Messages from one number to another: for certain in the stream by a step, or
+ * all that may be. */
+static uint64_t
+stream_count(unsigned file, int from, int to, int certain, uint64_t step)
+{
+	uint64_t count = 0;
+
+	for (int i = from; i < to; i++) {
+		struct message *m = &oracle.message[i];
+		count += m->file == file && m->state != M_FAILED &&
+			 (!certain || ((m->state != M_UNKNOWN || m->heard) &&
+				       m->complete_step <= step));
+	}
+	return count;
+}
+
+/* Behind all whose push had returned at a step; in TSO, the tail may be on its
+ * way yet. */
+static int
+stream_early(unsigned file, uint64_t step)
+{
+	int i = oracle.tso ? 0 : oracle.messages;
+
+	while (i && (oracle.message[i - 1].file != file ||
+		     oracle.message[i - 1].state != M_COMPLETE ||
+		     oracle.message[i - 1].complete_step > step))
+		i--;
+	return i;
+}
+
+/* A reader stands before this message. */
+static void
+stream_passed(struct handle *h, int number)
+{
+	uint64_t lost = shmring_lost(&h->ring);
+	uint64_t least = stream_count(h->file, h->to, number, 1, NEVER),
+		 most = stream_count(h->file, h->from, number, 0, NEVER);
+
+	if (lost - h->lost < least || lost - h->lost > most)
+		fail("lost",
+		     "%" PRIu64 " of %" PRIu64 " to %" PRIu64
+		     " are told, before message %d",
+		     lost - h->lost, least, most, number);
+	h->from = h->to = number;
+	h->lost = lost;
+}
+
+static void
+message_heard(struct handle *h, const uint64_t *words, size_t size,
+	      int64_t waits)
+{
+	struct message *m = message_read(words, size, 0);
+	int number = message_number(m);
+
+	if (m->file != h->file || number < h->from || number < h->early)
+		fail("order", "message %d, before %d or %d", number, h->from,
+		     h->early);
+	if (shmring_lost(&h->ring) != h->told)
+		fail("untold", "a loss before message %d", number);
+	stream_passed(h, number);
+	h->from = h->to = number + 1;
+	m->heard = 1;
+	oracle.changed = sim_now();
+	if (waits && m->state == M_COMPLETE)
+		oracle_late(m->complete > waits ? m->complete : waits,
+			    "a message came");
+}
+
+/* There was nothing more for this reader, when its call began. */
+static void
+stream_ended(struct handle *h)
+{
+	uint64_t lost = shmring_lost(&h->ring) - h->lost;
+
+	if (stream_count(h->file, h->to, oracle.messages, 1, sim.me->begun) >
+	    lost)
+		fail("lost", "all read, but %" PRIu64 " of those from %d on",
+		     lost, h->to);
+}
+
+/* A loss was told: are there any? A reader may be demoted when it has held the
+ * writer for long enough. */
+static void
+stream_lost(struct handle *h)
+{
+	uint64_t lost = shmring_lost(&h->ring);
+	int64_t held = oracle.held_since ? sim_now() - oracle.held_since : 0;
+
+	held = held > oracle.held ? held : oracle.held;
+	if (lost == h->told || !(oracle.lossy || oracle.demote))
+		fail("lost", "nothing, it says, or a gated reader");
+	if (!oracle.lossy && held < oracle.demote)
+		fail("demoted", "after %.1f ms", (double)held / 1e6);
+	h->told = lost;
+}
+
+/* The writer waits since then, or (0) does not any more. */
+static void
+stream_held(int64_t since)
+{
+	if (since) {
+		oracle.held_since =
+			oracle.held_since ? oracle.held_since : since;
+		return;
+	}
+	if (oracle.held_since && sim_now() - oracle.held_since > oracle.held)
+		oracle.held = sim_now() - oracle.held_since;
+	oracle.held_since = 0;
+}
+
 /* ---- Who is there ---- */
 
 static void
 oracle_attach(struct handle *h)
 {
 	EACH_ROLE (side, h->roles) {
-		if (!oracle.file[h->file].attached[side]++)
-			oracle.file[h->file].none_step[side] = sim.steps;
+		int before = oracle.file[h->file].attached[side]++;
+		if (before < 2) {
+			oracle.file[h->file].few_step[side][before] = sim.steps;
+			oracle.file[h->file].more_since[side][before] =
+				sim_now();
+		}
 		oracle.file[h->file].ever[side] = 1;
 	}
 	oracle.changed = sim_now();
@@ -209,9 +362,11 @@ oracle_attach(struct handle *h)
 static void
 oracle_detach(struct handle *h)
 {
-	EACH_ROLE (side, h->roles)
-		if (!--oracle.file[h->file].attached[side])
-			oracle.file[h->file].none_since[side] = sim_now();
+	EACH_ROLE (side, h->roles) {
+		int after = --oracle.file[h->file].attached[side];
+		if (after < 2)
+			oracle.file[h->file].few_since[side][after] = sim_now();
+	}
 	oracle.changed = sim_now();
 	h->open = 0;
 }
@@ -268,13 +423,77 @@ oracle_end(struct handle *h, int side)
 	if (!oracle.file[h->file].ever[peer] &&
 	    !oracle.file[h->file].maybe[peer] && !oracle.opening[peer])
 		fail("epipe", "nobody was ever there");
+	if (oracle.endless || (oracle.broadcast && side == SHMRING__WRITE))
+		fail("epipe", "here nobody says so");
 	if (oracle.file[h->file].attached[peer] &&
-	    oracle.file[h->file].none_step[peer] < begun)
+	    oracle.file[h->file].few_step[peer][0] < begun)
 		fail("epipe", "somebody is there all the time");
-	if (side == SHMRING__READ &&
-	    oracle_left(h->file, INT64_MAX, begun, oracle.mpmc) >
-		    oracle_in_hands(0))
+	if (oracle.broadcast)
+		stream_ended(h);
+	else if (side == SHMRING__READ &&
+		 oracle_left(h->file, INT64_MAX, begun, oracle.mpmc) >
+			 oracle_in_hands(0))
 		fail("epipe", "messages are left");
+}
+
+/* An interrupt ended this wait: one that is to be told of, and at once; of those
+ * that began meanwhile, each may end one. */
+static void
+oracle_cancelled(struct handle *h, int64_t begun)
+{
+	if (!h->asked)
+		fail("cancelled", "nobody has interrupted");
+	if (h->armed)
+		oracle_late(h->armed > begun ? h->armed : begun,
+			    "an interrupt came");
+	h->asked = h->recent - (h->asked == h->recent);
+	h->asked = h->asked > h->inside ? h->asked : h->inside;
+	h->cancelled++;
+	h->armed = 0;
+}
+
+/* Of a wait for peers: whether others of this role are there now; in a call,
+ * all the time; and since when it is as it is. */
+static int
+oracle_others(struct handle *h, int side, int *always, int64_t *since)
+{
+	int mine =
+		(h->roles & (side ? SHMRING_PRODUCER : SHMRING_CONSUMER)) != 0;
+	int many = oracle.file[h->file].attached[side] > mine;
+
+	*since = many ? oracle.file[h->file].more_since[side][mine]
+		      : oracle.file[h->file].few_since[side][mine];
+	*always = many &&
+		  oracle.file[h->file].few_step[side][mine] < sim.me->begun;
+	return many;
+}
+
+/* A wait for peers of these roles to be there, or not, is over. */
+static void
+oracle_peers(struct handle *h, unsigned roles, int there, int error,
+	     int64_t begun)
+{
+	int64_t before = sim_now() - oracle.patience, since, latest = begun;
+	int many = 0, always = 0, all, vague;
+
+	vague = oracle.closing || oracle.vague >= sim.me->begun;
+	EACH_ROLE (side, roles) {
+		many |= oracle_others(h, side, &all, &since);
+		always |= all;
+		latest = since > latest ? since : latest;
+		vague |= oracle.opening[side];
+	}
+	if (!error && !there && always)
+		fail("peers", "somebody was there all the time");
+	if (!error && there && !many && latest == begun && !vague)
+		fail("peers", "nobody was there at any time");
+	if (!error && many == there && roles != SHMRING_BOTH && !oracle.closing)
+		oracle_late(there || latest > oracle.left ? latest
+							  : oracle.left,
+			    there ? "a peer came" : "peers left");
+	if (error == -ETIMEDOUT && latest <= before && begun <= before &&
+	    many == there && !vague && oracle.changed <= before)
+		fail("peers", "it is so for long");
 }
 
 /* A long wait was in vain: should it have been? */
@@ -282,12 +501,21 @@ static void
 oracle_in_vain(struct handle *h, int side, int64_t begun)
 {
 	int64_t before = sim_now() - oracle.patience;
-	int left = oracle_left(h->file, before, UINT64_MAX, 0);
+	int left =
+		oracle.broadcast ? 0 : oracle_left(h->file, before, NEVER, 0);
 	int stopped = 0, used, held = 0;
 
 	EACH_TASK (t) /* or was until lately */
 		stopped += t->stopped || (t->resumed && t->resumed > before);
 	if (sim.me->resumed > begun)
+		return;
+	if (oracle.broadcast && side == SHMRING__READ)
+		stream_ended(h);
+	else if (oracle.broadcast &&
+		 (oracle.lossy || oracle.demote ||
+		  (oracle.changed <= before && !stream_holds(h->file))))
+		fail("wedge", "nobody may hold the writer");
+	if (oracle.broadcast && side == SHMRING__WRITE)
 		return;
 	/* What the dead had may wait for those who stand, or is being freed. */
 	left -= oracle_in_hands(1);
@@ -308,11 +536,11 @@ oracle_in_vain(struct handle *h, int side, int64_t begun)
 	if (side == SHMRING__WRITE && used < oracle.slots)
 		fail("wedge", "no room, %d of %d slots used", used,
 		     oracle.slots);
-	if (!oracle.file[h->file].attached[!side] &&
+	if (!oracle.file[h->file].attached[!side] && !oracle.endless &&
 	    oracle.file[h->file].ever[!side] &&
-	    oracle.file[h->file].none_since[!side] <= before && !stopped &&
+	    oracle.file[h->file].few_since[!side][0] <= before && !stopped &&
 	    !oracle.opening[!side] && !held &&
-	    !oracle_left(h->file, INT64_MAX, UINT64_MAX, 1))
+	    (oracle.broadcast || !oracle_left(h->file, INT64_MAX, NEVER, 1)))
 		fail("no-end", "the other side is gone, nobody says so");
 }
 

@@ -22,6 +22,7 @@ enum {
 	STEPS_MOST = 200000, /* of a run: who needs more, loops for ever */
 	DECISIONS_MOST = 16384,
 	BUFFER = 8, /* stores under way, TSO */
+	FUTEXES = 3,
 	SITES = 8192, /* pairs of lines that access something */
 	LOOK = 1 << 30, /* weight of a step at which we have to look */
 };
@@ -65,7 +66,7 @@ struct task {
 	void *stack_pointer;
 	int state, stopped, timed_out;
 	int64_t until; /* asleep: when the timer fires */
-	const void *futex; /* asleep on it */
+	const void *futex[FUTEXES]; /* asleep on any of them */
 	const uint64_t *clock; /* stopped: until this comes to that */
 	uint64_t resume_at;
 	int64_t resumed; /* when it last went on */
@@ -77,6 +78,8 @@ struct task {
 	uint32_t pid, start, zombie;
 	int stirred; /* has changed a word of waiters in this operation */
 	int copies; /* of messages, made in this operation */
+	int signals, signalled; /* on their way; one has ended the sleep */
+	struct task *partner; /* I act as a thread of its process */
 	struct store { /* under way: part of a word of 8 bytes */
 		uint64_t *word, value, mask;
 	} buffer[BUFFER];
@@ -86,9 +89,10 @@ struct task {
 static struct {
 	/* what every step needs */
 	uint64_t steps;
-	uintptr_t arena;
+	uintptr_t arena, handles, handles_size;
 	int32_t quantum, slow; /* slow: TSO, or traced */
 	uint32_t salt, density; /* some lines, by chance, are armed: */
+	unsigned awaited; /* classes whose change lets somebody go on */
 	unsigned armed_class; /* the next victim is caught there, or here */
 	int32_t weight[CLASSES]; /* of a step: how soon another may go on */
 	uint8_t fresh[SITES]; /* nobody has been there in this run */
@@ -110,6 +114,8 @@ static struct {
 	unsigned stirred; /* stops of those who might have woken others */
 	int by_fresh; /* caught where nobody has been */
 	uint32_t nth; /* the next is caught when it comes there so often */
+	int firm; /* no decision at the next step */
+	struct task *next; /* who has just gone on shall run at once */
 	struct task *caught; /* the next victim, in so many steps of its own */
 	uint32_t delay;
 	uint64_t armed_until; /* then elsewhere */
@@ -217,6 +223,7 @@ fail(const char *kind, const char *format, ...)
 
 static void memory_drain(struct task *t, int stores); /* memory.h */
 static void task_killed(struct task *t); /* actors.h */
+static void task_signalled(struct task *t);
 
 static void
 memory_drain_all(void)
@@ -271,6 +278,23 @@ sim_go(struct task *t)
 	if (me)
 		me->ran = sim.steps - me->base;
 	sim_enter(me ? &me->stack_pointer : &sim.main_pointer, t);
+	if (me && me->signals)
+		task_signalled(me);
+}
+
+/* What it waited for has just been changed, which is when it does most harm: let
+ * it go on at once, and be caught again soon. */
+static void
+sim_pursue(struct task *t)
+{
+	if (sim.replay || sim.quiet || chance(4) == 0)
+		return;
+	sim.next = t;
+	if (sim.count < sim.victims && chance(2)) {
+		sim.caught = t;
+		sim.delay = chance(6);
+		sim.density = UINT32_MAX;
+	}
 }
 
 /* A function of time alone, so that it does not matter when we look. */
@@ -285,6 +309,8 @@ sim_timers(void)
 	EACH_TASK (t) {
 		if (t->stopped && *t->clock >= t->resume_at) {
 			task_is(t, t->state, 0);
+			if (t->clock != &sim.steps)
+				sim_pursue(t);
 			trace("actor %u goes on", number_of(t));
 		}
 		if (t->state == T_ASLEEP && t->until <= now) {
@@ -352,6 +378,13 @@ sim_choose(void)
 						     ready >> after << after) %
 					     TASKS]
 				 : NULL;
+	}
+	if (sim.next) {
+		best = sim.next;
+		sim.next = NULL;
+		if (ready & 1u << number_of(best))
+			return best;
+		best = NULL;
 	}
 	if (sim.ranked) {
 		for (; ready; ready &= ready - 1) {
@@ -428,11 +461,12 @@ sim_sleep(const void *futex, int64_t until)
 	struct task *me = sim.me;
 
 	memory_drain(me, BUFFER);
-	me->futex = futex;
+	me->futex[0] = futex;
 	me->until = until;
-	me->timed_out = 0;
+	me->timed_out = me->signalled = 0;
 	task_is(me, T_ASLEEP, 0);
 	sim_go(sim_next());
+	memset(me->futex, 0, sizeof(me->futex));
 	if (me->timed_out)
 		memory_drain_all();
 }
@@ -473,6 +507,34 @@ sim_arm(void)
 	}
 }
 
+static struct task *
+task_partner(struct task *t)
+{
+	EACH_TASK (x)
+		if (x->partner == t)
+			return x;
+	return t->partner;
+}
+
+/* A new one comes in its place, or none. */
+static void
+sim_kill(struct task *t)
+{
+	struct task *partner = task_partner(t), *me = sim.me;
+
+	t->partner = NULL;
+	if (partner)
+		partner->partner = NULL;
+	sim.kills++;
+	task_killed(t);
+	if (partner) { /* threads die together */
+		trace("actor %u, too", number_of(partner));
+		sim_kill(partner);
+	}
+	if (t == me)
+		sim_end();
+}
+
 static void
 sim_apply(uint32_t kind, struct task *t, uint32_t n)
 {
@@ -485,16 +547,19 @@ sim_apply(uint32_t kind, struct task *t, uint32_t n)
 	trace("actor %u is %s (%u)", number_of(t),
 	      kind == D_KILL ? "KILLED" : "STOPPED", n);
 	if (kind == D_KILL) {
-		sim.kills++;
-		task_killed(t); /* a new one in its place, or none */
-		if (t == sim.me)
-			sim_end();
+		sim_kill(t);
 		return;
+	}
+	if (task_partner(t)) { /* one thread alone goes on some day */
+		kind = D_STOP;
+		n = 1000;
 	}
 	sim.stops++;
 	sim.stirred += t->stirred || t->state == T_ASLEEP;
 	t->clock = kind == D_STOP ? &sim.steps : &sim.clock[n / 100 % CLASSES];
 	t->resume_at = !n ? NEVER : *t->clock + (kind == D_STOP ? n : n % 100);
+	if (kind == D_HOLD)
+		sim.awaited |= 1u << n / 100 % CLASSES;
 	task_is(t, t->state, 1);
 	if (t == sim.me)
 		sim_go(sim_next());
@@ -505,6 +570,7 @@ sim_apply(uint32_t kind, struct task *t, uint32_t n)
 static void
 sim_strike(struct task *t, unsigned class)
 {
+	static const uint8_t rare[] = { C_STATE, C_STATUS, C_ATTN };
 	unsigned n = 0, kind = D_KILL, length = chance(8);
 
 	/* three of each at most */
@@ -521,7 +587,9 @@ sim_strike(struct task *t, unsigned class)
 		n = 20 + chance(64u << chance(7));
 	if (kind == D_HOLD)
 		n = 1 + chance(4) +
-		    100u * (is_rare(class) ? class : (unsigned)C_SYSTEM);
+		    100u * (!is_rare(class)  ? (unsigned)C_SYSTEM
+			    : chance(2) == 0 ? class
+					     : rare[chance(3)]);
 	sim_note(kind, t, n);
 	sim_apply(kind, t, n);
 }
@@ -595,6 +663,10 @@ sim_point(unsigned class, unsigned site, uint32_t hash)
 		fail("outside", "an access outside the segment");
 	if (sim.steps > STEPS_MOST)
 		fail("endless", "%d steps", STEPS_MOST);
+	if (sim.firm) {
+		sim.firm = 0;
+		return;
+	}
 	if (sim.replay || sim.quiet) {
 		sim.quantum = sim.quiet ? 2000 : 0; /* at the next step */
 		if (!sim.quiet)

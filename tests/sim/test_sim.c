@@ -23,6 +23,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <stddef.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -39,7 +40,7 @@ main(void)
 #include "sim.h"
 #include "memory.h"
 #include "kernel.h"
-#include "shmring.h"
+#include "shmring_poll.h"
 #include "oracle.h"
 #include "actors.h"
 #undef mmap
@@ -68,6 +69,8 @@ prepare_arena(void)
 			 (off_t)(at + g.data)) == MAP_FAILED)
 			bail("no second mapping");
 	sim.arena = (uintptr_t)base;
+	sim.handles = (uintptr_t)actors;
+	sim.handles_size = sizeof(actors);
 }
 
 static void
@@ -96,14 +99,21 @@ places_learn(const struct shmring *look)
 		place_is(&look->lines[i].intent, 24, line, C_INTENT);
 	}
 	place_is(look->head, 8, SHMRING__LINE, C_INDEX);
-	if (!plan.mode) {
+	if (plan.mode != SHMRING_MPMC) {
 		place_is(look->taken, 8, SHMRING__LINE, C_INDEX);
 		size = 2 * g->capacity;
 		places.alias = place_in_file(look->data) + PAGE;
 	}
 	place_is(look->tail, 8, SHMRING__LINE, C_INDEX);
-	place_is(look->data, size, plan.mode ? g->stride : 8, C_DATA);
-	for (uint64_t i = g->slots; i-- > 0 && plan.mode;) {
+	place_is(look->data, size, oracle.mpmc ? g->stride : 8, C_DATA);
+	if (plan.mode == SHMRING_BROADCAST) {
+		struct shmring__writer_page *page = shmring__page_of(look);
+		place_is(&page->bound, 16, 8, C_STATE);
+		place_is(&page->marks, sizeof(*page) - 144, 8, C_PHASE);
+		for (uint32_t i = g->participants; i-- > 0;)
+			place_is(&look->lines[i].head, 8, line, C_INDEX);
+	}
+	for (uint64_t i = g->slots; i-- > 0 && oracle.mpmc;) {
 		place_is(&look->states[i], 8, 8, C_STATE);
 		place_is(shmring__phase_word(look, i), 8, g->stride, C_PHASE);
 	}
@@ -160,20 +170,31 @@ run_begins(uint64_t seed)
 		kernel_exit(&sim.task[a - actors]);
 		a->at = 0;
 		a->o = NULL;
+		a->opening = 0;
 		for (int i = 0; i < 2; i++) {
 			a->handle[i].open = a->handle[i].closing = 0;
 			a->handle[i].held[0] = NULL;
+			a->handle[i].inside = 0;
 		}
 	}
 	kernel.unfenced = plan.unfenced != 0;
 	kernel.cpus = plan.cpus;
+	kernel.shift = plan.mode == SHMRING_BROADCAST ? PAGE : 0;
 	oracle.slots = (int)plan.slots;
 	oracle.mpmc = plan.mode == SHMRING_MPMC;
+	oracle.broadcast = plan.mode == SHMRING_BROADCAST;
+	oracle.lossy = (plan.flags & SHMRING_LOSSY) != 0;
+	oracle.endless = (plan.flags & SHMRING_PERSISTENT) != 0;
+	oracle.demote = plan.demote * MS;
+	oracle.tso = plan.tso != 0;
 	oracle.patience = (300 + 150 * (int)plan.victims) * MS;
 	memset(places.class, C_HEADER, sizeof(places.class));
 	places.alias = FILE_ROOM;
 	sim_tries = (int)plan.tries;
 	sim.failure = NULL;
+	sim.firm = 0;
+	sim.awaited = 0;
+	sim.next = NULL;
 	sim.me = NULL;
 	sim.steps = sim.due = 0;
 	sim.jumped = 1000 * MS;
@@ -259,7 +280,7 @@ static void
 kept_write(FILE *to)
 {
 	fprintf(to, "# %s: %s\nplan", sim.failure, sim.detail);
-	for (uint32_t *p = &plan.mode; p <= &plan.memfd; p++)
+	for (uint32_t *p = &plan.mode; p < &plan.todo[0][0].kind; p++)
 		fprintf(to, " %u", *p);
 	fprintf(to, "\n# do: actor operation kind handle n wait\n");
 	for (uint32_t i = 0; i < plan.actors; i++)
@@ -303,7 +324,7 @@ kept_read_line(char *line)
 		sim.decision[sim.decisions++] =
 			(struct decision){ a, b, c, kind, d, e, 0 };
 	} else if (!strncmp(line, "plan ", 5)) {
-		for (uint32_t *p = &plan.mode; p <= &plan.memfd; p++)
+		for (uint32_t *p = &plan.mode; p < &plan.todo[0][0].kind; p++)
 			*p = (uint32_t)strtoul(rest, &rest, 10);
 	} else {
 		known = line[0] == '#';
