@@ -6192,9 +6192,14 @@ shmring_seek(struct shmring *ring, uint64_t position)
 	struct shmring__mark here = { 0, before };
 	here.position = SHMRING__LOAD(ring->head, RELAXED); /* own */
 	int error = shmring__take_place(ring, position);
-	if (error) /* which we may have left already */
-		shmring__jump(ring, &here);
 	uint64_t now = shmring__sequence(ring);
+	/* Which we may have left already; and what we had last may be published
+	 * where the writer has not told its tail yet: that is not the newest. */
+	if (error || (position == SHMRING_NEWEST &&
+		      shmring__distance(now, before) < 0)) {
+		shmring__jump(ring, &here);
+		now = before;
+	}
 	if (shmring__distance(now, before) > 0)
 		shmring__lose(ring, now - before);
 	return error;
