@@ -2540,16 +2540,16 @@ shmring__nearest_mark(const struct shmring *r, uint64_t where, uint64_t floor,
 	uint64_t i = newest;
 	for (;; i--) {
 		struct shmring__mark *mark = &page->mark[i % SHMRING__MARKS];
-		struct shmring__mark m;
 		/* carried: A13 */
-		m.position = SHMRING__LOAD(&mark->position, RELAXED);
-		m.sequence = SHMRING__LOAD(&mark->sequence, RELAXED);
-		if (i != newest && shmring__distance(m.position, floor) < 0)
+		uint64_t position = SHMRING__LOAD(&mark->position, RELAXED);
+		uint64_t sequence = SHMRING__LOAD(&mark->sequence, RELAXED);
+		if (i != newest && shmring__distance(position, floor) < 0)
 			break;
-		*at = m;
+		at->position = position;
+		at->sequence = sequence;
 		if (where != SHMRING_OLDEST &&
 		    (where == SHMRING_NEWEST ||
-		     shmring__distance(m.position, where) <= 0))
+		     shmring__distance(position, where) <= 0))
 			break;
 		if (!i || newest - i == SHMRING__MARKS - 3)
 			break;
