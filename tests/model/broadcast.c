@@ -29,6 +29,9 @@
 #ifndef BEFORE
 #define BEFORE 4 /* messages before the threads start */
 #endif
+#ifndef POPPED
+#define POPPED 0 /* of these, by each reader */
+#endif
 #ifndef RECORDS
 #define RECORDS 2
 #endif
@@ -161,6 +164,8 @@ prepare(void)
 				  SHMRING_PRODUCER);
 	for (int i = 0; i < BEFORE; i++)
 		push_one(writer);
+	for (int i = 0; i < READERS * POPPED; i++)
+		pop_one(reader[i % READERS]);
 }
 
 /* Who lives has got all, or knows how much not; who died holds nobody. */
