@@ -55,6 +55,7 @@ struct side {
 enum sense {
 	FASTER, /* at least so many times their rate */
 	SLOWER, /* at most so many times their time */
+	LATER, /* at most so many ns more than theirs */
 	COMPARED, /* how many times their rate; nothing is promised */
 	PORTION, /* at most this part of a CPU; there is no other side */
 };
@@ -68,7 +69,7 @@ static const struct bar {
 	size_t sizes[8]; /* a line of the table each */
 	struct side ours, theirs;
 	enum metric metric; /* that is compared */
-	unsigned batch, pairs; /* 0: one */
+	unsigned batch, pairs, readers; /* 0: one; readers: of MODE_BROADCAST */
 	uint64_t rate;
 	bool one_cpu; /* both sides on it */
 	enum verify_level verify; /* NONE: the usual */
@@ -200,6 +201,51 @@ static const struct bar {
 		GROWN(name, kind, 1 << 20, "1 Mi")
 	ENGINE("shmring-spsc", MODE_THROUGHPUT),
 	ENGINE("shmring-mpmc", MODE_MANY_TO_MANY),
+#define BESIDE_SPSC(name, ours_, least)                                   \
+	{                                                                 \
+		.figure = "BROADCAST throughput, one reader, " name,      \
+		.mode = MODE_THROUGHPUT, .sense = FASTER, .limit = least, \
+		.than = "SPSC", .metric = METRIC_NS, SIZES(8, 64, 1024),  \
+		.ours = WHO(ours_, BEST), THEIRS("shmring-spsc", BEST)    \
+	}
+	BESIDE_SPSC("gated", "shmring-broadcast", 0.95),
+	BESIDE_SPSC("lossy", "shmring-lossy", 0.9),
+	{ .figure = "BROADCAST, lossy: the writer's own rate, 8 readers, 7 of "
+		    "them stopped",
+	  .mode = MODE_THROUGHPUT,
+	  .sense = FASTER,
+	  .limit = 0.98,
+	  .than = "with one reader",
+	  .metric = METRIC_SEND,
+	  SIZES(8, 64),
+	  .ours = { "shmring-lossy", SPIN, .idle = 7 },
+	  THEIRS("shmring-lossy", SPIN) },
+	{ .figure = "BROADCAST: what the gate costs a writer whom it does not "
+		    "stop",
+	  .mode = MODE_THROUGHPUT,
+	  .sense = LATER,
+	  .limit = 1,
+	  .than = "lossy",
+	  .metric = METRIC_SEND,
+	  SIZES(8, 64),
+	  .ours = WHO("shmring-broadcast-skim", SPIN),
+	  THEIRS("shmring-lossy-skim", SPIN) },
+#define READERS(n)                                                  \
+	{ TO_ALL(n), .than = #n " SPSC rings, one after the other", \
+	  THEIRS("shmring-spsc-each", BEST) },                      \
+	{                                                           \
+		TO_ALL(n), .than = "UDP multicast",                 \
+			   THEIRS("udp_multicast", BEST)            \
+	}
+#define TO_ALL(n)                                                     \
+	.figure = "BROADCAST throughput, readers: " #n, .readers = n, \
+	.mode = MODE_BROADCAST, .sense = FASTER, .limit = 1,          \
+	.metric = METRIC_NS, SIZES(8, 64),                            \
+	.ours = WHO("shmring-broadcast", BEST)
+	READERS(1),
+	READERS(2),
+	READERS(3),
+	READERS(4),
 };
 
 #define BARS (sizeof(bars) / sizeof(bars[0]))
@@ -218,6 +264,8 @@ job_of(const struct bar *bar, const struct side *side, size_t size)
 	job.size = side->size ? side->size : size;
 	job.batch = bar->batch ? bar->batch : 1;
 	job.senders = job.receivers = bar->pairs ? bar->pairs : 1;
+	if (bar->readers)
+		job.receivers = bar->readers;
 	job.rate = bar->rate;
 	if (bar->verify)
 		job.verify = bar->verify;
@@ -344,6 +392,9 @@ figure(const struct bar *bar, const struct row *ours, const struct row *theirs,
 	const double(*mine)[REPORT_REPEAT] = ours->value;
 	double ratio;
 
+	if (bar->sense == LATER)
+		return mine[bar->metric][repetition] -
+		       theirs->value[bar->metric][repetition];
 	if (bar->sense == PORTION)
 		return mine[METRIC_CPU_RECEIVE][repetition] *
 		       mine[METRIC_RATE][repetition] / 1e9;
@@ -403,7 +454,10 @@ static void
 print_bar(const struct bar *bar, size_t size, FILE *out)
 {
 	static const char *const words[] = {
-		[FASTER] = ">=", [SLOWER] = "<=", [PORTION] = "<="
+		[FASTER] = ">=",
+		[SLOWER] = "<=",
+		[LATER] = "<=",
+		[PORTION] = "<=",
 	};
 
 	fprintf(out, "| %s, ", bar->figure);
@@ -418,6 +472,9 @@ print_bar(const struct bar *bar, size_t size, FILE *out)
 	else if (bar->sense == PORTION)
 		fprintf(out, " | %s %g %% of %s", words[bar->sense],
 			bar->limit * 100, bar->than);
+	else if (bar->sense == LATER)
+		fprintf(out, " | %s %g ns more than %s", words[bar->sense],
+			bar->limit, bar->than);
 	else
 		fprintf(out, " | %s %g x %s", words[bar->sense], bar->limit,
 			bar->than);
@@ -433,7 +490,9 @@ print_line(const struct report *report, const struct bar *bar, size_t size,
 	const struct row *ours =
 		choose(report, bar, &bar->ours, size, &not_ours);
 	double factor = bar->sense == PORTION ? 100 : 1;
-	const char *unit = bar->sense == PORTION ? " %" : " x";
+	const char *unit = bar->sense == PORTION ? " %"
+			   : bar->sense == LATER ? " ns"
+						 : " x";
 	struct measured m;
 
 	print_bar(bar, size, out);

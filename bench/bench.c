@@ -226,6 +226,9 @@ main(int argc, char **argv)
 		bars_add(&report);
 	else
 		add_programme(&report);
+	if (!report.count)
+		refuse("none of these does what was asked for",
+		       options.names ? options.names : "all");
 	report.baseline = options.baseline;
 	report.placement = placement;
 	sigaction(SIGINT, &action, NULL);

@@ -146,6 +146,10 @@ static const struct defaults {
 				  1u << WAIT_SPIN | 1u << WAIT_YIELD |
 					  1u << WAIT_BLOCK,
 				  { { 4, 4 }, { 8, 8 } } },
+	[MODE_BROADCAST] = { { 2, { 8, 64 } },
+			     { 1, { 16 } },
+			     1u << WAIT_SPIN | 1u << WAIT_BLOCK,
+			     { { 1, 1 }, { 1, 2 }, { 1, 4 } } },
 	[MODE_SETUP_COST] = { { 1, { 64 } },
 			      { 1, { 64 } },
 			      1u << WAIT_BLOCK,
@@ -307,7 +311,7 @@ add_work(struct report *report, const struct mechanism *m, enum bench_mode mode,
 	unsigned waits = options.waits	 ? options.waits
 			 : options.quick ? 1u << WAIT_YIELD | 1u << WAIT_BLOCK
 					 : defaults[mode].waits;
-	bool crowd = mode >= MODE_FAN_IN && mode <= MODE_OVERSUBSCRIBED;
+	bool crowd = mode >= MODE_FAN_IN && mode <= MODE_BROADCAST;
 	struct job job = options.job;
 
 	if (options.n_pairs && crowd) {
@@ -344,6 +348,8 @@ fits(const struct mechanism *m, enum bench_mode mode)
 	case MODE_OVERSUBSCRIBED:
 		return (m->caps & CAP_MANY_SENDERS) &&
 		       (m->caps & CAP_MANY_RECEIVERS);
+	case MODE_BROADCAST:
+		return m->caps & CAP_BROADCAST;
 	case MODE_UNDER_LOAD:
 	case MODE_SETUP_COST:
 	case MODE_LIMITS:

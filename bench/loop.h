@@ -37,6 +37,9 @@ struct loop_ops {
 			      size_t size, size_t n);
 	ssize_t (*get_n_wait)(struct channel *ch, void *messages, size_t size,
 			      size_t n);
+	/* How many messages it has overwritten since we asked, or began: after
+	   -ENOBUFS from get and get_n. NULL: it overwrites none. */
+	uint64_t (*lost)(struct channel *ch);
 	bool in_place; /* slot is memory of the mechanism, with old content */
 	/* put may keep the rest of a message, which goes with the next; only
 	   put_wait keeps nothing. So the last of each segment is sent by it. */
@@ -180,6 +183,22 @@ loop_send_n(const struct loop_ops *ops, struct worker *w, size_t size,
 	}
 }
 
+/** A receiver met an error: empty is none, nor is it to have been late. */
+LOOP void
+loop_missed(const struct loop_ops *ops, struct worker *w,
+	    struct verify_tally *t, int error)
+{
+	uint64_t lost;
+
+	if (error != -ENOBUFS || !ops->lost) {
+		worker_fail(w, error, "receive", &w->in);
+	} else {
+		lost = ops->lost(&w->in);
+		verify_told(t, lost);
+		w->told += lost;
+	}
+}
+
 /** Receive one for a loop that goes on: false when there are no more. careful:
  * note when it came. */
 LOOP bool
@@ -194,8 +213,10 @@ loop_receive_one(const struct loop_ops *ops, struct worker *w,
 	int64_t now, stamp;
 
 	if (__builtin_expect(error, 0)) {
-		if (error != -EAGAIN)
-			worker_fail(w, error, "receive", &w->in);
+		if (error != -EAGAIN) {
+			loop_missed(ops, w, t, error);
+			return true;
+		}
 		if (!worker_idle(w, t->moved))
 			return false;
 		loop_pause(w);
@@ -226,8 +247,10 @@ loop_receive_some(const struct loop_ops *ops, struct worker *w,
 			   : ops->get_n(&w->in, w->in.in, size, batch);
 
 	if (n <= 0) {
-		if (n && n != -EAGAIN)
-			worker_fail(w, (int)n, "receive", &w->in);
+		if (n && n != -EAGAIN) {
+			loop_missed(ops, w, t, (int)n);
+			return true;
+		}
 		if (!worker_idle(w, t->moved))
 			return false;
 		loop_pause(w);
@@ -253,20 +276,19 @@ loop_receive(const struct loop_ops *ops, struct worker *w, size_t size,
 {
 	struct verify_tally t = w->tally;
 	enum verify_level level = w->level;
-	uint64_t expected = w->expected;
 	bool more = true;
 
-	while (own && more && t.moved != expected && !w->verifier.woken)
+	while (own && more && t.moved != t.until && !w->verifier.woken)
 		more = loop_receive_next(ops, w, &t, size, level, true, batch,
 					 careful);
 	/* Woken up: the end is near, look around without sleeping. */
 	if (w->verifier.woken) {
 		worker_woken(w);
-		while (more && t.moved != expected)
+		while (more && t.moved != t.until)
 			more = loop_receive_next(ops, w, &t, size, level, false,
 						 batch, true);
 	}
-	while (more && t.moved != expected)
+	while (more && t.moved != t.until)
 		more = loop_receive_next(ops, w, &t, size, level, false, batch,
 					 careful);
 	w->tally = t;

@@ -40,6 +40,7 @@ enum bench_mode {
 	MODE_FAN_OUT,
 	MODE_MANY_TO_MANY,
 	MODE_OVERSUBSCRIBED,
+	MODE_BROADCAST, /* each receiver gets all */
 	MODE_SETUP_COST,
 	MODE_LIMITS,
 	MODE_COUNT,
@@ -78,6 +79,8 @@ enum { /* of a mechanism */
        CAP_APART = 1 << 14, /* only where asked for by its own name */
        CAP_BATCH_WAIT = 1 << 15, /* put_n_wait and get_n_wait */
        CAP_HELD_UP = 1 << 16, /* whoever is stopped in mid-call stops all */
+       CAP_BROADCAST = 1 << 17, /* each message goes to all receivers */
+       CAP_OVERWRITES = 1 << 18, /* never full: who is late is told so */
 };
 
 enum bench_fault { /* put into a measurement to see it reported */
@@ -160,6 +163,7 @@ struct mechanism {
 /* Lists end with NULL. */
 extern const struct mechanism *const ring_mechanisms[];
 extern const struct mechanism *const deaf_mechanisms[];
+extern const struct mechanism ring_each; /* one of ring_mechanisms */
 extern const struct mechanism *const baseline_mechanisms[];
 extern const struct mechanism *const peer_mechanisms[];
 const struct mechanism *const *adapter_mechanisms(void);

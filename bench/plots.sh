@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# plots.sh - seven diagrams, as SVG, from the figures of one run:
+# plots.sh - eight diagrams, as SVG, from the figures of one run:
 #	bench/plots.sh [DIRECTORY]
 # Without arguments it measures first: figures.csv and latency.*.hgrm go into
 # BUILD/plots. With a DIRECTORY it draws the figures that are there. The
@@ -13,9 +13,13 @@ figures=$data/figures.csv
 
 # What is drawn, in the legend's order: name, colour, point, ways to wait. Each
 # has its colour in all diagrams; those that are never together may share it.
+# lossy: what it loses is drawn, too.
 table='
 shmring-spsc     #d62728  7 spin+block
 shmring-mpmc     #ff7f0e  5 spin+yield+block
+shmring-broadcast #d62728 7 yield+block
+shmring-lossy    #ff7f0e  5 yield+block
+shmring-spsc-each #1f77b4 9 yield+block
 cached-together  #1f77b4  9 spin
 moody-circular   #2ca02c 11 spin
 rte-spsc         #17becf 13 spin
@@ -29,12 +33,14 @@ pipe             #7f7f7f 12 block
 unix_stream      #8c564b 14 block
 posix_mq         #9467bd  8 block
 zmq              #e377c2 10 block
+udp_multicast    #7f7f7f 12 yield+block+lossy
 memcpy           #000000  1 spin
 lines-fresh      #000000  1 spin'
 pairs=shmring-spsc,shmring-mpmc,cached-together,moody-circular,rte-spsc,pipe,\
 unix_stream,posix_mq,zmq
 crowds=shmring-mpmc,vyukov,moody-concurrent,rte-mpmc,ck-mpmc,tbb-bounded,\
 posix_shm_mutex,posix_mq
+everybody=shmring-broadcast,shmring-lossy,shmring-spsc-each,udp_multicast
 
 if ! command -v gnuplot >/dev/null; then
 	echo "# SKIP plots: no gnuplot"
@@ -71,8 +77,11 @@ if [ $# = 0 ]; then
 	# More processes than CPUs: who spins there measures the scheduler.
 	measure crowds -m $crowds --mode many-to-many --wait yield,block -s 64 \
 		--pairs 1x1,2x2,4x4,8x8
+	measure readers -m $everybody --mode broadcast --wait yield,block \
+		-s 64 --pairs 1x1,1x2,1x3,1x4
 	awk '/^mode,/ && header++ { next } { print }' "$data/sizes.csv" \
-		"$data/loads.csv" "$data/crowds.csv" >"$figures"
+		"$data/loads.csv" "$data/crowds.csv" "$data/readers.csv" \
+		>"$figures"
 fi
 if ! grep -q '^mode,' "$figures"; then
 	echo "plots: no figures in $figures" >&2
@@ -134,9 +143,12 @@ choose()
 			}
 			# An error may have commas and move what is behind it.
 			wrong = get("error")
+			lost = get("lost")
+			if (index(waits[get("mechanism")], "+lossy+"))
+				lost = 0
 			if (wrong != "\"\"")
 				gsub("\"", "", wrong)
-			else if (get("lost") + get("duplicated") + \
+			else if (lost + get("duplicated") + \
 				 get("reordered") + get("corrupt") > 0)
 				wrong = "messages lost or damaged"
 			else if (get(x) <= 0 || get(y) <= 0)
@@ -256,6 +268,17 @@ set xlabel 'producers x consumers'
 set xtics ('1 x 1' 1, '2 x 2' 2, '4 x 4' 4, '8 x 8' 8)
 set xrange [0.8:10]
 set ylabel 'messages received a second'
+set format y '%.0s%c/s'"
+
+choose throughput-readers receivers items_per_second mode=broadcast
+draw throughput-readers linespoints \
+	"Throughput of one writer against readers who all get all, 64 bytes" "
+$(echo "$ways" | sed s/spinning/yielding/)
+set xlabel 'readers'
+set xtics 1, 1, 4
+unset logscale x
+set xrange [0.8:4.2]
+set ylabel 'messages received by each a second'
 set format y '%.0s%c/s'"
 
 if [ $drawn = 0 ]; then

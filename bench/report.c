@@ -9,9 +9,9 @@ const char *
 mode_name(enum bench_mode mode)
 {
 	static const char *const names[] = {
-		"ping-pong",	  "throughput", "under-load",
-		"fan-in",	  "fan-out",	"many-to-many",
-		"oversubscribed", "setup-cost", "limits",
+		"ping-pong",  "throughput",   "under-load",	"fan-in",
+		"fan-out",    "many-to-many", "oversubscribed", "broadcast",
+		"setup-cost", "limits",
 	};
 
 	return names[mode];
@@ -281,6 +281,7 @@ row_verdict(const struct row *row)
 		const char *word;
 	} kinds[] = {
 		{ METRIC_LOST, "lost" },
+		{ METRIC_TOLD, "told lost" },
 		{ METRIC_DUPLICATED, "duplicated" },
 		{ METRIC_REORDERED, "reordered" },
 		{ METRIC_CORRUPT, "corrupt" },
@@ -291,7 +292,7 @@ row_verdict(const struct row *row)
 	if (row->job.mechanism->caps & CAP_BASELINE)
 		return "-";
 	text[0] = '\0';
-	for (i = 0; i < 4; i++)
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (total(row, kinds[i].metric) > 0)
 			n += snprintf(text + n, sizeof(text) - (size_t)n,
 				      "%s%.0f %s", n ? ", " : "",

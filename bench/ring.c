@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* ring.c - shmring itself: both engines, copying and in place; and once more
+/* ring.c - shmring itself: its engines, copying and in place; and once more
  * for ring_deaf.c */
 #include "shmring.h"
 
@@ -12,6 +12,13 @@ struct hold {
 	struct shmring ring;
 	struct iovec out[BENCH_BATCH], in[BENCH_BATCH];
 	struct shmring idle[BENCH_WORKERS]; /* attached, doing nothing */
+	uint64_t lost; /* messages that we have been told of */
+	bool skipped;
+};
+
+/* What mechanism.data says. */
+struct engine {
+	uint32_t mode, flags;
 };
 
 LOOP struct shmring *
@@ -145,6 +152,44 @@ place_done(struct channel *ch)
 	shmring_release(ring_of(ch));
 }
 
+/* ----------------------------------------------------------- broadcast */
+
+LOOP uint64_t
+ring_lost(struct channel *ch)
+{
+	struct hold *hold = ch->own;
+	uint64_t before = hold->lost;
+
+	hold->lost = shmring_lost(&hold->ring);
+	return hold->lost - before;
+}
+
+#ifndef RING_DEAF
+/** Skip to the end, then take one: a reader whom no writer has to wait for. */
+LOOP int
+skim_get(struct channel *ch, size_t size, const void **message)
+{
+	struct hold *hold = ch->own;
+	int error;
+
+	hold->skipped = !hold->skipped;
+	if (!hold->skipped)
+		return ring_get(ch, size, message);
+	error = shmring_seek(&hold->ring, SHMRING_NEWEST);
+	return error					 ? error
+	       : shmring_lost(&hold->ring) != hold->lost ? -ENOBUFS
+							 : -EAGAIN;
+}
+
+static const struct loop_ops skim_ops = {
+	.slot = loop_slot_copy,
+	.put = ring_put,
+	.get = skim_get,
+	.done = loop_done_copy,
+	.lost = ring_lost,
+};
+#endif
+
 static const struct loop_ops ring_ops = {
 	.slot = loop_slot_copy,
 	.put = ring_put,
@@ -156,6 +201,7 @@ static const struct loop_ops ring_ops = {
 	.get_n = ring_get_n,
 	.put_n_wait = ring_put_n_wait,
 	.get_n_wait = ring_get_n_wait,
+	.lost = ring_lost,
 };
 
 static const struct loop_ops place_ops = {
@@ -180,9 +226,15 @@ roles(const struct channel *ch)
 static struct hold *
 new_hold(void)
 {
-	return aligned_alloc(BENCH_LINE,
-			     (sizeof(struct hold) + BENCH_LINE - 1) /
-				     BENCH_LINE * BENCH_LINE);
+	size_t size = (sizeof(struct hold) + BENCH_LINE - 1) / BENCH_LINE *
+		      BENCH_LINE;
+	struct hold *hold = aligned_alloc(BENCH_LINE, size);
+
+	if (hold) {
+		hold->lost = 0;
+		hold->skipped = false;
+	}
+	return hold;
 }
 
 #ifdef RING_DEAF
@@ -208,8 +260,10 @@ static int
 ring_create(struct channel *ch)
 {
 	const struct job *job = ch->job;
+	const struct engine *engine = job->mechanism->data;
 	struct shmring_config config = {
-		.mode = *(const uint32_t *)job->mechanism->data,
+		.mode = engine->mode,
+		.flags = engine->flags,
 		.slots = (uint32_t)bench_depth(job),
 		.slot_size = (uint32_t)job->size,
 		.roles = roles(ch),
@@ -228,6 +282,8 @@ ring_create(struct channel *ch)
 #endif
 	if (config.mode == SHMRING_MPMC)
 		config.participants = job->senders + job->receivers + job->idle;
+	else if (config.mode == SHMRING_BROADCAST)
+		config.participants = job->receivers + job->idle;
 	snprintf(name, sizeof(name), "/%s", ch->name);
 	error = shmring_create(&hold->ring, name, &config);
 	ch->own = hold;
@@ -238,6 +294,8 @@ ring_create(struct channel *ch)
 static int
 ring_join(struct channel *ch)
 {
+	const struct engine *engine = ch->job->mechanism->data;
+	bool one_sender = engine->mode == SHMRING_BROADCAST;
 	struct hold *hold = ch->creator ? ch->own : new_hold();
 	size_t i, size = ch->job->size;
 	char name[64];
@@ -260,8 +318,8 @@ ring_join(struct channel *ch)
 	}
 	for (i = 0; ch->creator && i < ch->job->idle; i++) {
 		error = shmring_dup(&hold->idle[i], &hold->ring,
-				    i % 2 ? SHMRING_PRODUCER
-					  : SHMRING_CONSUMER);
+				    i % 2 && !one_sender ? SHMRING_PRODUCER
+							 : SHMRING_CONSUMER);
 		if (error)
 			return error;
 	}
@@ -314,7 +372,8 @@ ring_syscalls(const struct channel *ch)
 LOOP_RUN(ring_run, ring_ops)
 LOOP_RUN(place_run, place_ops)
 
-static const uint32_t spsc = SHMRING_SPSC, mpmc = SHMRING_MPMC;
+static const struct engine spsc = { SHMRING_SPSC, 0 };
+static const struct engine mpmc = { SHMRING_MPMC, 0 };
 
 #ifdef RING_DEAF
 #define TITLE(title) title "-deaf"
@@ -349,5 +408,28 @@ RING(place_spsc, "shmring-spsc-zero", "the same, written and read in place",
 RING(place_mpmc, "shmring-mpmc-zero", "the same, written and read in place",
      mpmc, place, CAPS_MPMC);
 
+#ifdef RING_DEAF
 const struct mechanism *const RING_LIST[] = { &copy_spsc, &place_spsc,
 					      &copy_mpmc, &place_mpmc, NULL };
+#else
+LOOP_RUN(skim_run, skim_ops)
+
+static const struct engine gated = { SHMRING_BROADCAST, 0 };
+static const struct engine lossy = { SHMRING_BROADCAST, SHMRING_LOSSY };
+
+#define CAPS_BROADCAST (CAPS_SPSC | CAP_BROADCAST)
+#define CAPS_SKIM (CAP_SPIN | CAP_NAMED | CAP_BROADCAST | CAP_APART)
+RING(copy_gated, "shmring-broadcast", "all receivers get all", gated, ring,
+     CAPS_BROADCAST | CAP_BATCH | CAP_BATCH_WAIT);
+RING(copy_lossy, "shmring-lossy", "the same, and the sender never waits", lossy,
+     ring, CAPS_BROADCAST | CAP_BATCH | CAP_BATCH_WAIT | CAP_OVERWRITES);
+RING(skim_gated, "shmring-broadcast-skim", "receivers who skip to the end",
+     gated, skim, CAPS_SKIM);
+RING(skim_lossy, "shmring-lossy-skim", "the same, the sender never waits",
+     lossy, skim, CAPS_SKIM | CAP_OVERWRITES);
+
+const struct mechanism *const RING_LIST[] = {
+	&copy_spsc,  &place_spsc, &copy_mpmc,  &place_mpmc, &copy_gated,
+	&copy_lossy, &skim_gated, &skim_lossy, &ring_each,  NULL
+};
+#endif

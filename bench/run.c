@@ -138,12 +138,12 @@ note_measured(struct worker *w, struct outcome *o)
 	const struct job *job = w->job;
 	const struct result *r = w->control->results;
 	unsigned i, all = participants(job);
-	double *v = o->value, ns = elapsed(w), sent = 0, got = 0;
+	double *v = o->value, ns = elapsed(w), sent = 0, got = 0, alone = 0;
 	bool pair = w->sends && w->receives;
 
 	v[METRIC_CPU_SEND] = v[METRIC_CPU_RECEIVE] = 0;
 	v[METRIC_VOLUNTARY] = v[METRIC_INVOLUNTARY] = v[METRIC_FAULTS] = 0;
-	v[METRIC_LOST] = v[METRIC_DUPLICATED] = 0;
+	v[METRIC_LOST] = v[METRIC_TOLD] = v[METRIC_DUPLICATED] = 0;
 	v[METRIC_REORDERED] = v[METRIC_CORRUPT] = 0;
 	for (i = 0; i < all; i++) {
 		v[is_sender(job, i) ? METRIC_CPU_SEND : METRIC_CPU_RECEIVE] +=
@@ -152,6 +152,7 @@ note_measured(struct worker *w, struct outcome *o)
 		v[METRIC_INVOLUNTARY] += (double)r[i].involuntary;
 		v[METRIC_FAULTS] += (double)r[i].faults;
 		v[METRIC_LOST] += (double)r[i].lost;
+		v[METRIC_TOLD] += (double)r[i].told;
 		v[METRIC_DUPLICATED] += (double)r[i].duplicated;
 		v[METRIC_REORDERED] += (double)r[i].reordered;
 		v[METRIC_CORRUPT] += (double)r[i].corrupt;
@@ -159,7 +160,11 @@ note_measured(struct worker *w, struct outcome *o)
 			sent += (double)r[i].moved;
 		if (pair ? i == 0 : !is_sender(job, i))
 			got += (double)r[i].moved;
+		if (is_sender(job, i))
+			alone = fmax(alone, (double)(r[i].end - r[i].begin));
 	}
+	if (job->mode == MODE_BROADCAST)
+		got /= job->receivers;
 	if (all == 1 || (job->mechanism->caps & CAP_BASELINE))
 		sent = got = (double)w->count;
 	else if (job->fault == FAULT_HURRY)
@@ -167,6 +172,7 @@ note_measured(struct worker *w, struct outcome *o)
 	v[METRIC_MESSAGES] = sent;
 	v[METRIC_NS] = ns / got;
 	if (!pair) {
+		v[METRIC_SEND] = alone / sent;
 		v[METRIC_RATE] = got * 1e9 / ns;
 		v[METRIC_BYTES] = v[METRIC_RATE] * (double)job->size;
 	}
@@ -189,7 +195,7 @@ merge_verdicts(const struct cast *cast, struct worker *w, struct outcome *o)
 	uint64_t lost = 0, duplicated = 0;
 	unsigned i, n = 0;
 
-	if (job->receivers <= 1 || w->level == VERIFY_NONE)
+	if (gets_all(job) || w->level == VERIFY_NONE)
 		return;
 	for (i = 0; i < participants(job); i++)
 		if (!is_sender(job, i))
@@ -261,7 +267,7 @@ lead(const struct cast *cast, struct worker *w)
 	if (job->mode == MODE_THROUGHPUT && job->batch == 1 &&
 	    (job->mechanism->caps & CAP_SPIN) &&
 	    !(job->mechanism->caps &
-	      (CAP_BASELINE | CAP_LOSSY | CAP_PUT_WAITS)))
+	      (CAP_BASELINE | CAP_LOSSY | CAP_PUT_WAITS | CAP_OVERWRITES)))
 		note_depth(w, o);
 	n = warm_up(w);
 	if (job->mode == MODE_UNDER_LOAD) {

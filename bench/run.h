@@ -10,6 +10,7 @@ enum metric {
 	METRIC_RATE, /* messages a second, first send to last receive */
 	METRIC_BYTES, /* bytes a second */
 	METRIC_NS, /* ns a message, or a round trip */
+	METRIC_SEND, /* the same, of the senders alone */
 	METRIC_MIN, /* of the histogram, as all down to METRIC_MAX */
 	METRIC_P50,
 	METRIC_P90,
@@ -27,6 +28,7 @@ enum metric {
 	METRIC_KEPT, /* of these, how many could be received */
 	METRIC_MESSAGES, /* measured */
 	METRIC_LOST,
+	METRIC_TOLD, /* lost, but the receiver was told of each */
 	METRIC_DUPLICATED,
 	METRIC_REORDERED,
 	METRIC_CORRUPT,

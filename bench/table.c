@@ -8,7 +8,8 @@
 #define ALL_MODES ((1u << MODE_COUNT) - 1)
 #define STREAMS                                                           \
 	(1u << MODE_THROUGHPUT | 1u << MODE_FAN_IN | 1u << MODE_FAN_OUT | \
-	 1u << MODE_MANY_TO_MANY | 1u << MODE_OVERSUBSCRIBED)
+	 1u << MODE_MANY_TO_MANY | 1u << MODE_OVERSUBSCRIBED |            \
+	 1u << MODE_BROADCAST)
 #define CROWDS (STREAMS & ~(1u << MODE_THROUGHPUT))
 #define TRIPS (1u << MODE_PING_PONG | 1u << MODE_UNDER_LOAD)
 #define TIMED (TRIPS | CROWDS)
@@ -44,6 +45,7 @@ static const struct column {
 	{ "offered/s", KIND_LOAD, 0, 1u << MODE_UNDER_LOAD },
 	{ "messages/s", KIND_NUMBER, METRIC_RATE, STREAMS },
 	{ "bytes/s", KIND_NUMBER, METRIC_BYTES, STREAMS },
+	{ "sender's own", KIND_TIME, METRIC_SEND, 1u << MODE_BROADCAST },
 	{ "round trip", KIND_TIME, METRIC_NS, 1u << MODE_PING_PONG },
 	{ "p50", KIND_TIME, METRIC_P50, TIMED },
 	{ "p90", KIND_TIME, METRIC_P90, TRIPS },

@@ -69,6 +69,7 @@ struct verify_run {
 struct verify_tally {
 	uint64_t expected; /* the word that continues the run */
 	uint64_t moved; /* messages so far */
+	uint64_t until; /* so many; UINT64_MAX: nobody knows */
 };
 
 struct verifier {
@@ -120,6 +121,15 @@ verify_fill(void *message, size_t size, uint64_t word, bool full, bool stamped)
 		verify_fill_body(message, size, stamped ? 16 : 8, word);
 	if (size >= (stamped ? 24 : 16))
 		memcpy((char *)message + size - 8, &last, sizeof(last));
+}
+
+/** So many are missing, as the mechanism has told: the next has the number
+ * behind them, and the run goes on. */
+static inline void
+verify_told(struct verify_tally *tally, uint64_t lost)
+{
+	tally->expected += lost * VERIFY_STEP;
+	tally->until -= lost;
 }
 
 /** The sum of the words between; in four parts, so that none has to wait. */

@@ -18,6 +18,12 @@ participants(const struct job *job)
 }
 
 bool
+gets_all(const struct job *job)
+{
+	return job->receivers == 1 || job->mode == MODE_BROADCAST;
+}
+
+bool
 maker_receives(const struct job *job)
 {
 	return job->senders > 1 && job->receivers == 1;
@@ -134,7 +140,7 @@ bool
 worker_idle(struct worker *w, uint64_t moved)
 {
 	struct control *c = w->control;
-	uint64_t all = 0;
+	uint64_t all = w->told;
 	unsigned i;
 
 	__atomic_store_n(&w->result->received, moved, __ATOMIC_RELAXED);
@@ -144,7 +150,9 @@ worker_idle(struct worker *w, uint64_t moved)
 	    w->job->senders)
 		return true;
 	/* All has been sent: has it all arrived? */
-	for (i = 0; i < participants(w->job); i++)
+	if (gets_all(w->job))
+		all += moved;
+	for (i = 0; !gets_all(w->job) && i < participants(w->job); i++)
 		all += __atomic_load_n(&c->results[i].received,
 				       __ATOMIC_RELAXED);
 	if (all >= w->total)
@@ -176,11 +184,12 @@ wake_receivers(struct worker *w)
 	struct control *c = w->control;
 	unsigned i, left;
 
-	/* A single receiver counts; it only sleeps if something was lost. */
-	if (w->job->receivers == 1)
+	/* Who gets all counts, and only sleeps if something was lost. */
+	if (gets_all(w->job))
 		for (i = 0; i < 1000; i++) {
 			if (__atomic_load_n(&c->receivers_done,
-					    __ATOMIC_ACQUIRE))
+					    __ATOMIC_ACQUIRE) ==
+			    w->job->receivers)
 				return;
 			nap(GRACE / 1000);
 		}
@@ -198,6 +207,7 @@ send_part(struct worker *w)
 	struct control *c = w->control;
 
 	w->job->mechanism->run(w, PART_SEND);
+	w->result->end = bench_now(); /* the rest is not the sender's work */
 	w->tally.moved = w->count;
 	if (__atomic_add_fetch(&c->senders_done, 1, __ATOMIC_ACQ_REL) ==
 		    w->job->senders &&
@@ -220,7 +230,7 @@ static void
 drain_part(struct worker *w)
 {
 	await_soon(&w->control->senders_done, w->job->senders);
-	w->expected = UINT64_MAX;
+	w->tally.until = UINT64_MAX;
 	w->job->mechanism->run(w, PART_DRAIN);
 }
 
@@ -242,10 +252,11 @@ play(struct worker *w, enum segment segment)
 		m->run(w, PART_DRAIN);
 	else if (w->sends && w->receives)
 		m->run(w, w->index == 0 ? PART_PING : PART_PONG);
-	else if (w->sends && segment != SEGMENT_FILL)
-		send_part(w);
-	else if (w->receives && segment != SEGMENT_FILL) {
-		receive_part(w);
+	else if (segment != SEGMENT_FILL) {
+		if (w->sends)
+			send_part(w);
+		else
+			receive_part(w);
 		return;
 	}
 	w->result->end = bench_now();
@@ -279,11 +290,6 @@ prepare(struct worker *w, enum segment segment)
 	w->first = c->first;
 	w->count = count;
 	w->total = count * job->senders;
-	/* Nobody can count what may get lost, or what others take; and behind
-	 * what filled it comes a message that does not count. */
-	w->expected = job->receivers > 1 || segment == SEGMENT_EMPTY
-			      ? UINT64_MAX
-			      : w->total;
 	w->level = segment == SEGMENT_WARM || segment == SEGMENT_EMPTY
 			   ? VERIFY_FULL
 			   : job->verify;
@@ -308,6 +314,11 @@ prepare(struct worker *w, enum segment segment)
 	w->verifier.dirty = false;
 	w->verifier.bits = w->bits;
 	w->tally = (struct verify_tally){ 0 };
+	/* Nobody can count what may get lost, or what others take; and behind
+	 * what filled it comes a message that does not count. */
+	w->tally.until = !gets_all(job) || segment == SEGMENT_EMPTY ? UINT64_MAX
+								    : w->total;
+	w->told = 0;
 	w->tally.expected =
 		verify_begin(&w->verifier, job->senders, c->first, count);
 	prepare_body(w);
@@ -323,7 +334,8 @@ tell_verdict(struct worker *w)
 	r->moved = w->tally.moved;
 	if (!w->receives || w->level == VERIFY_NONE)
 		return;
-	verify_end(v, w->tally.expected, w->job->receivers == 1);
+	verify_end(v, w->tally.expected, gets_all(w->job));
+	r->told = w->told;
 	r->lost = v->lost;
 	r->duplicated = v->duplicated;
 	r->reordered = v->reordered;

@@ -34,6 +34,7 @@ struct result {
 	int64_t cpu; /* ns */
 	uint64_t voluntary, involuntary, faults, syscalls;
 	uint64_t lost, duplicated, reordered, corrupt;
+	uint64_t told; /* lost, but told so: no fault */
 	int64_t join, leave; /* ns that these took */
 	struct histogram histogram;
 };
@@ -68,7 +69,6 @@ struct worker {
 	/* of this segment: */
 	uint64_t first, count; /* to send */
 	uint64_t total; /* of all senders */
-	uint64_t expected; /* to receive here; UINT64_MAX: nobody knows */
 	enum verify_level level;
 	bool full; /* level == VERIFY_FULL */
 	bool timed, lossy, own;
@@ -79,6 +79,7 @@ struct worker {
 	bool flip; /* damage the messages sent now */
 	int64_t begin;
 	struct verify_tally tally;
+	uint64_t told; /* messages that the mechanism has told to be lost */
 	struct verifier verifier;
 	uint64_t idle_moved; /* tally.moved when it was idle before ... */
 	int64_t idle_since; /* ... at this time */
@@ -97,6 +98,8 @@ void worker_woken(struct worker *w);
 #define BITS_EACH (VERIFY_MOST / 8 + 4096)
 
 unsigned participants(const struct job *job);
+/* Whether each receiver gets every message. */
+bool gets_all(const struct job *job);
 /* The side that is alone makes the object: some give others no choice. */
 bool maker_receives(const struct job *job);
 /* Whether participant i sends, where none does both. */

@@ -2672,16 +2672,16 @@ shmring__nearest_mark(const struct shmring *r, uint64_t where, uint64_t floor,
 	uint64_t i = newest;
 	for (;; i--) {
 		struct shmring__mark *mark = &page->mark[i % SHMRING__MARKS];
-		struct shmring__mark m;
 		/* carried: A13 */
-		m.position = SHMRING__LOAD(&mark->position, RELAXED);
-		m.sequence = SHMRING__LOAD(&mark->sequence, RELAXED);
-		if (i != newest && shmring__distance(m.position, floor) < 0)
+		uint64_t position = SHMRING__LOAD(&mark->position, RELAXED);
+		uint64_t sequence = SHMRING__LOAD(&mark->sequence, RELAXED);
+		if (i != newest && shmring__distance(position, floor) < 0)
 			break;
-		*at = m;
+		at->position = position;
+		at->sequence = sequence;
 		if (where != SHMRING_OLDEST &&
 		    (where == SHMRING_NEWEST ||
-		     shmring__distance(m.position, where) <= 0))
+		     shmring__distance(position, where) <= 0))
 			break;
 		if (!i || newest - i == SHMRING__MARKS - 3)
 			break;
@@ -6366,13 +6366,14 @@ shmring_seek(struct shmring *ring, uint64_t position)
 	struct shmring__mark here = { 0, before };
 	here.position = SHMRING__LOAD(ring->head, RELAXED); /* own */
 	int error = shmring__take_place(ring, position);
-	/* In vain, but we may have left already; or tail did not tell yet of
-	 * all that we have read. own */
-	if (error || (position == SHMRING_NEWEST &&
-		      shmring__distance(SHMRING__LOAD(ring->head, RELAXED),
-					here.position) < 0))
-		shmring__jump(ring, &here);
 	uint64_t now = shmring__sequence(ring);
+	/* Which we may have left already; and what we had last may be published
+	 * where the writer has not told its tail yet: that is not the newest. */
+	if (error || (position == SHMRING_NEWEST &&
+		      shmring__distance(now, before) < 0)) {
+		shmring__jump(ring, &here);
+		now = before;
+	}
 	if (shmring__distance(now, before) > 0)
 		shmring__lose(ring, now - before);
 	return error;

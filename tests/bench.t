@@ -64,6 +64,21 @@ runs 1 "and a duplicated one" \
 	-m shmring-mpmc --fault duplicate -n 20000 -w 1ms -r 1 \
 	--mode fan-out --pairs 1x2 --wait yield -s 64
 says " 1 duplicated" "and reported"
+all="-n 20000 -w 1ms -r 1 --mode broadcast --pairs 1x2 --wait yield -s 64"
+for fault in lose:lost duplicate:duplicated reorder:reordered \
+	corrupt:corrupt; do
+	# shellcheck disable=SC2086
+	runs 1 "broadcast: to ${fault%:*} a message is an error" \
+		-m shmring-broadcast --fault "${fault%:*}" $all
+	says " 2 ${fault#*:}" "of each of two receivers"
+done
+# shellcheck disable=SC2086
+runs 0 "each of several receivers gets all, or is told how many it lost" \
+	-m shmring-broadcast,shmring-lossy,shmring-spsc-each,udp_multicast $all
+# shellcheck disable=SC2086
+runs 1 "lossy: what the receiver was not told of is an error" \
+	-m shmring-lossy --fault lose $small
+says " 1 lost" "and reported as lost"
 # shellcheck disable=SC2086
 runs 0 "no fault, no error" -m shmring-spsc,shmring-mpmc,pipe $small
 
@@ -94,6 +109,8 @@ runs 2 "more messages than the verifier can number are refused" -n 2g
 runs 2 "a CPU that is not there is refused" --cpu-send 1023 --cpu-recv 1023
 runs 2 "an unknown format is refused" --format xml
 runs 2 "what is no option is refused" nothing
+runs 2 "no mechanism that can do it: nothing is measured" \
+	-m shmring-spsc --mode broadcast
 # shellcheck disable=SC2086
 runs 1 "a message beyond a mechanism's limit is an error" \
 	-m signal $small
@@ -227,7 +244,7 @@ good_diagrams()
 			"$svg" || echo "# $svg" >&2
 	done 2>"$tmp/bad"
 	cat "$tmp/bad"
-	[ ! -s "$tmp/bad" ] && [ "$(find "$tmp/svg" -name '*.svg' | wc -l)" = 7 ]
+	[ ! -s "$tmp/bad" ] && [ "$(find "$tmp/svg" -name '*.svg' | wc -l)" = 8 ]
 }
 
 PATH=/nonexistent REQUIRE_ALL=0 /bin/sh bench/plots.sh >"$tmp/output"
@@ -248,11 +265,11 @@ if [ "$(nproc)" = 1 ]; then
 elif command -v gnuplot >/dev/null; then
 	mkdir "$tmp/build"
 	ln -s "$(realpath "$bench")" "$tmp/build/shmbench"
-	BUILD=$tmp/build BENCH_ARGS="-m shmring-spsc,shmring-mpmc,pipe -n 100 \
+	BUILD=$tmp/build BENCH_ARGS="-m shmring-spsc,shmring-mpmc,shmring-broadcast,pipe -n 100 \
 		-w 1ns -r 1 --pause 1" plots
 	ok $? "plots: a run of a moment" || sed 's/^/# /' "$tmp/output"
 	good_diagrams
-	ok $? "gives seven diagrams, each with a line"
+	ok $? "gives eight diagrams, each with a line"
 	rm -r "$tmp/svg"
 	sed -i '/^throughput,pipe,.*,64,1,/s/""/"FAILED: by, hand"/' \
 		"$tmp/build/plots/figures.csv"

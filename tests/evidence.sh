@@ -3,8 +3,8 @@
 # Description: make evidence: run the long tests, one part or all, and note in
 # tests/RESULTS.md what came of them
 #
-# usage: evidence.sh [PART...]     crash model mutants storm flips fuzz sim; all
-#                                  of them, one after the other, without one
+# usage: evidence.sh [PART...]     crash model mutants storm lapped flips fuzz
+#                                  sim; without one all, one after the other
 #        evidence.sh --judge       only tell again what is noted and missing
 # JOBS=2 CRASH_CASES=67: as for the parts' own scripts
 #
@@ -18,7 +18,7 @@ set -u -o pipefail
 build=${BUILD:-build}
 results=${EVIDENCE_RESULTS:-tests/RESULTS.md}
 headers=${EVIDENCE_HEADERS:-include/*.h}
-parts=(crash model mutants storm flips fuzz sim)
+parts=(crash model mutants storm lapped flips fuzz sim)
 logs=$build/evidence
 mkdir -p "$logs"
 
@@ -27,6 +27,7 @@ declare -A what=(
 	[model]='every row of harnesses.txt by GenMC'
 	[mutants]='every mutant of mutants.txt'
 	[storm]='processes killed at random for an hour'
+	[lapped]='a thousand million reads beside a writer who overwrites'
 	[flips]='bits that flip under living processes, for an hour'
 	[fuzz]='ten million executions of libFuzzer on arbitrary segments'
 	[sim]='a hundred million simulated schedules, under two memories'
@@ -60,8 +61,13 @@ run_storm() {
 	make "$build/tests/test_storm" &&
 		SECONDS_PER_TEST=3600 "$build/tests/test_storm"
 }
+run_lapped() {
+	make "$build/tests/test_lapped" &&
+		LAPPED_READS=1000000000 "$build/tests/test_lapped"
+}
 passed() { sed -n 's/^ok [0-9]* - \(.*[0-9].*\)/\1/p' "$1"; }
 counts_storm() { passed "$1"; }
+counts_lapped() { passed "$1"; }
 run_flips() { SECONDS_PER_TEST=3600 tests/fuzz/run.sh flips; }
 counts_flips() { passed "$1"; }
 run_fuzz() {

@@ -13,7 +13,10 @@
 #define MADE(message) __asm__ volatile("" : : "r"(&(message)) : "memory")
 
 /* Of each engine. (Loops that were the same, compilers would make one of.) */
-static struct shmring writer[2], reader[2];
+#define GATED SHMRING_BROADCAST
+#define LOSSY 3
+#define KINDS 4
+static struct shmring writer[KINDS], reader[KINDS];
 struct eight {
 	uint64_t words[1];
 };
@@ -45,14 +48,18 @@ expect(int truth)
 		}                                         \
 		return sum;                               \
 	}
-#define PUSH(mode) expect(!shmring_push(&writer[mode], &in, sizeof(in)))
-#define POP(mode) \
-	expect(shmring_pop(&reader[mode], &out, sizeof(out)) == sizeof(out))
+#define PUSH(kind) expect(!shmring_push(&writer[kind], &in, sizeof(in)))
+#define POP(kind) \
+	expect(shmring_pop(&reader[kind], &out, sizeof(out)) == sizeof(out))
 
 LOOP(loop_alone, struct eight, , )
 LOOP(spsc_8, struct eight, PUSH(SHMRING_SPSC), POP(SHMRING_SPSC))
 LOOP(spsc_64, struct sixty_four, PUSH(SHMRING_SPSC), POP(SHMRING_SPSC))
 LOOP(mpmc_8, struct eight, PUSH(SHMRING_MPMC), POP(SHMRING_MPMC))
+LOOP(gated_8, struct eight, PUSH(GATED), POP(GATED))
+LOOP(gated_64, struct sixty_four, PUSH(GATED), POP(GATED))
+LOOP(lossy_8, struct eight, PUSH(LOSSY), POP(LOSSY))
+LOOP(lossy_64, struct sixty_four, PUSH(LOSSY), POP(LOSSY))
 
 static ALONE uint64_t
 in_place_8(void)
@@ -96,14 +103,16 @@ batch_8(void)
 }
 
 static void
-open_both(uint32_t mode, uint32_t slot_size)
+open_both(uint32_t kind, uint32_t slot_size)
 {
-	struct shmring_config config = { .mode = mode,
+	struct shmring_config config = { .mode = kind == LOSSY ? GATED : kind,
 					 .slots = 1024,
 					 .slot_size = slot_size,
+					 .flags = kind == LOSSY ? SHMRING_LOSSY
+								: 0,
 					 .roles = SHMRING_PRODUCER };
-	expect(!shmring_create_memfd(&writer[mode], &config));
-	expect(!shmring_open_fd(&reader[mode], shmring_fd(&writer[mode]),
+	expect(!shmring_create_memfd(&writer[kind], &config));
+	expect(!shmring_open_fd(&reader[kind], shmring_fd(&writer[kind]),
 				SHMRING_CONSUMER));
 }
 
@@ -117,9 +126,13 @@ main(void)
 	expect(batch_8() == (uint64_t)(BATCH - 1) * (MESSAGES / BATCH));
 	open_both(SHMRING_MPMC, 8);
 	expect(mpmc_8() == all);
-	for (int mode = 0; mode < 2; mode++) {
-		shmring_close(&reader[mode]);
-		shmring_close(&writer[mode]);
+	open_both(GATED, 64);
+	expect(gated_8() == all && gated_64() == all);
+	open_both(LOSSY, 64);
+	expect(lossy_8() == all && lossy_64() == all);
+	for (int kind = 0; kind < KINDS; kind++) {
+		shmring_close(&reader[kind]);
+		shmring_close(&writer[kind]);
 	}
 	return 0;
 }

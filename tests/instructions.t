@@ -10,7 +10,11 @@ limits="spsc_8 115 60
 spsc_64 202 110
 in_place_8 171 60
 batch_8 126 16
-mpmc_8 238 110"
+mpmc_8 238 110
+gated_8 119 60
+gated_64 210 110
+lossy_8 124 60
+lossy_64 212 110"
 messages=16384
 
 if ! command -v valgrind >/dev/null || ! command -v callgrind_annotate >/dev/null

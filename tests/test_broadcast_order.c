@@ -265,6 +265,26 @@ seek_in_vain(void)
 }
 
 static void
+read_and_seek(void)
+{
+	is_int(pop_number(&reader), 0, "who has read what is published");
+	is_int(shmring_seek(&reader, SHMRING_NEWEST), 0, "goes to the newest");
+}
+
+/* The writer has published, and not told its tail yet. */
+static void
+seek_behind_the_tail(void)
+{
+	sent = 0;
+	make(0, 0);
+	arm(&at_store, &page()->tail, 1, read_and_seek);
+	push_more(1);
+	came_by(&at_store, "before the writer tells where it is");
+	is_int(pop_number(&reader), -EAGAIN, "and gets nothing again");
+	leave();
+}
+
+static void
 join_now(void)
 {
 	ring_dup(&third, &writer, SHMRING_CONSUMER);
@@ -421,6 +441,7 @@ main(void)
 	replace_a_mark();
 	join_before_the_look();
 	seek_in_vain();
+	seek_behind_the_tail();
 	join_after_the_question();
 	ask_and_die();
 	die_at_each_store(0, "gated");

@@ -68,6 +68,9 @@ use(const struct shmring *base, unsigned role, int64_t end)
 				shmring_release(&ring);
 			}
 		}
+		if (role == SHMRING_CONSUMER && dice % 64 == 0)
+			result = shmring_seek(&ring, some & 1 ? SHMRING_OLDEST
+							      : SHMRING_NEWEST);
 		if (result == -EBADMSG)
 			break;
 		if (dice % 1000 == 0)
@@ -137,12 +140,13 @@ flip_while(pid_t side[2], unsigned char *file,
 
 /* One ring's life. */
 static void
-flip_through(uint32_t mode, struct sum *sum)
+flip_through(uint32_t mode, uint32_t flags, struct sum *sum)
 {
 	struct shmring_config config = {
 		.mode = mode,
 		.slots = 16,
 		.slot_size = LARGEST,
+		.flags = flags,
 		.roles = SHMRING_OBSERVER,
 	};
 	struct shmring base;
@@ -178,15 +182,22 @@ int
 main(void)
 {
 	tap_start();
-	static const char *const names[] = { "SPSC", "MPMC", "BROADCAST" };
+	static const struct {
+		const char *name;
+		uint32_t mode, flags;
+	} kinds[] = { { "SPSC", SHMRING_SPSC, 0 },
+		      { "MPMC", SHMRING_MPMC, 0 },
+		      { "BROADCAST, gated", SHMRING_BROADCAST, 0 },
+		      { "BROADCAST, lossy", SHMRING_BROADCAST,
+			SHMRING_LOSSY } };
 
-	for (uint32_t mode = 0; mode < 3; mode++) {
-		struct sum sum = { names[mode], 0, 0, 0, 0 };
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		struct sum sum = { kinds[i].name, 0, 0, 0, 0 };
 		int64_t start = shmring__now(), report = start + REPORT_NS;
 		int64_t end = start + INT64_C(2000000000) * tap_seconds();
 
 		for (int64_t now = start; now < end; now = shmring__now()) {
-			flip_through(mode, &sum);
+			flip_through(kinds[i].mode, kinds[i].flags, &sum);
 			if (now < report)
 				continue;
 			report += REPORT_NS;
