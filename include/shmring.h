@@ -2236,6 +2236,7 @@ shmring__mpmc_try(struct shmring *r, const struct shmring__view *v, int side,
 	uint64_t want = shmring__phase(r, p, side == SHMRING__READ);
 	uint64_t stride = r->stride, ahead = r->fetch_ahead, size = 0;
 	unsigned char *slot = v->data + (p & v->mask) * stride;
+	SHMRING__PREFETCH_WRITE(slot); /* both sides do, soon: fetch it once */
 	uint64_t a = SHMRING__LOAD((uint64_t *)(void *)slot, ACQUIRE); /* A4 */
 	uint64_t care = SHMRING__DOUBT;
 	if (plainly) /* ORPHAN: hint, shmring__mpmc_adopt looks for itself */
@@ -2268,7 +2269,7 @@ shmring__mpmc_try(struct shmring *r, const struct shmring__view *v, int side,
 	SHMRING__STORE(&v->line->intent[side], p, RELEASE);
 	if (SHMRING__RARELY(!shmring__cas(v->cursor, p, p + 1))) /* R9 */
 		return 2;
-	/* Both sides write to it; the first slot of a line is enough. */
+	/* The first slot of a line is enough. */
 	if (((uint64_t)slot & 63) < stride && ahead)
 		SHMRING__PREFETCH_WRITE(v->data +
 					((p + ahead) & v->mask) * stride);
@@ -5763,8 +5764,22 @@ shmring__pauses(struct shmring__idle *idle)
 	return SHMRING_CATCH_UP;
 }
 
-/* One step of spinning; 0 when it is over. */
-SHMRING__COLD int
+/* Whether a message seems to be there: only the line in which it comes is
+ * looked at, and whoever has found it by that shall have it at once. */
+SHMRING__HOT int
+shmring__seems_there(const struct shmring *r)
+{
+	/* hint, all of it */
+	uint64_t head = SHMRING__LOAD(r->head, RELAXED);
+	if (r->mode != SHMRING_MPMC)
+		return SHMRING__LOAD(shmring__header_at(r, head), RELAXED) != 0;
+	return SHMRING__LOAD(shmring__phase_word(r, head), RELAXED) >>
+	       r->length_bits >= shmring__phase(r, head, 1);
+}
+
+/* One step of spinning: until a message seems to be there, or it is time to
+ * look around; 0 when it is over. */
+SHMRING__APART int
 shmring__spin(struct shmring__waiter *w)
 {
 	struct shmring *r = w->ring;
@@ -5772,13 +5787,15 @@ shmring__spin(struct shmring__waiter *w)
 		return 0;
 	if (!w->polls)
 		w->pauses = shmring__pauses(&r->idle[w->side]);
-	for (uint32_t i = 0; i < w->pauses; i++)
-		SHMRING_PAUSE();
-	w->polls += w->pauses;
-	if (w->polls % 8) { /* not every time to the clock */
+	do {
+		for (uint32_t i = 0; i < w->pauses; i++)
+			SHMRING_PAUSE();
+		w->polls += w->pauses;
 		w->lazy = 1;
-		return 1;
-	}
+		if (w->side == SHMRING__READ ? shmring__seems_there(r)
+					     : w->polls % 8 != 0)
+			return 1;
+	} while (w->polls % 8); /* not every time to the clock */
 	int64_t now = SHMRING_NOW();
 	if (!w->spin_until) {
 		w->deadline = shmring__after(now, w->timeout);
