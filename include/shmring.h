@@ -838,6 +838,7 @@ struct shmring { /* private: one participant, in its own memory */
 	struct shmring__line *line[2]; /* my own: as reader, as writer */
 	uint64_t mask; /* SPSC: of byte offsets; MPMC: of slot numbers */
 	uint64_t credit; /* SPSC writer: may write below this */
+	uint64_t fetches; /* and fetch lines below this: nobody reads there */
 	uint64_t *taken; /* SPSC: what the reader has published as free */
 	uint64_t published; /* SPSC reader: my copy of *taken */
 	uint64_t lazy; /* SPSC reader: publish after so many bytes */
@@ -1533,7 +1534,7 @@ shmring__spsc_refresh(struct shmring *r, uint64_t tail, uint64_t need, int lazy)
 		limit = SHMRING__LOAD(r->head, ACQUIRE) + capacity; /* A2 */
 	if (limit - tail > capacity)
 		return shmring__poison(r);
-	r->credit = limit;
+	r->credit = r->fetches = limit;
 	return limit - tail < need ? -EAGAIN : 0;
 }
 
@@ -1567,7 +1568,7 @@ shmring__spsc_fetch(const struct shmring *r, const struct shmring__view *v,
 {
 	uint64_t ahead = r->fetch_ahead, back = next & 63;
 	if (back >= record || record / SHMRING__FETCHED >= ahead ||
-	    (to_write && r->credit - next < ahead + record))
+	    (to_write && r->fetches - next < ahead + record))
 		return;
 	do {
 		const char *line = (const char *)shmring__header_in(
@@ -2948,6 +2949,7 @@ shmring__broadcast_refresh(struct shmring *r, uint64_t tail, uint64_t need,
 	SHMRING__STORE(&page->bound, to, RELAXED); /* carried: R12 */
 	__atomic_thread_fence(__ATOMIC_RELEASE); /* R12 */
 	r->credit = to + capacity - tail < want ? to + capacity : tail + want;
+	r->fetches = r->gates ? r->gate + capacity : r->credit;
 	return 0;
 }
 
@@ -2996,7 +2998,7 @@ shmring__resume_broadcast(struct shmring *r)
 	SHMRING__STORE(r->tail, end.position, RELEASE); /* own */
 	/* own */
 	SHMRING__STORE(&r->lines[SHMRING__WRITE].pushed, end.sequence, RELAXED);
-	r->credit = end.position;
+	r->credit = r->fetches = end.position;
 	r->gate = bound; /* see (heir) */
 	r->oldest =
 		marks < SHMRING__MARKS - 3 ? 0 : marks - (SHMRING__MARKS - 3);
@@ -3227,7 +3229,7 @@ shmring__resume_writer(struct shmring *r)
 	if (tail - head > r->geometry.capacity)
 		return -EBADMSG;
 	SHMRING__STORE(r->tail, tail, RELEASE); /* own */
-	r->credit = head + r->geometry.capacity;
+	r->credit = r->fetches = head + r->geometry.capacity;
 	return 0;
 }
 
