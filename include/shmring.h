@@ -1479,13 +1479,14 @@ shmring__refusal(const struct shmring *r, int side)
  * are always reached through the first mapping.
  *
  * The reader looks at a header only where the writer has put a 0 before: the
- * writer clears the next header, then publishes this one. So one cache line
- * moves for a small message, no index is shared, and nobody else clears
- * anything. With each record, each side fetches as many bytes some way ahead of
- * it from the other's cache, the writer only where there is room: many lines
- * are on their way at once, where one after the other would be waited for
- * (measured: 1.5 times the messages of 8 bytes, 2 times those of 64 to 1024).
- * Very long records do so by themselves.
+ * writer clears the next header, then publishes this one; of a batch, the one
+ * behind the last, then the first. So one cache line moves for a small message,
+ * no index is shared, and nobody else clears anything. For each cache line that
+ * a record enters, each side fetches one some way ahead of it from the other's
+ * cache, the writer only where the reader has been: many lines are on their way
+ * at once, where one after the other would be waited for (measured: 1.5 times
+ * the messages of 8 bytes, 2 times those of 64 to 1024). Very long records do
+ * so by themselves.
  * tail and head are the true positions, each on a page that only its owner
  * writes, so that a successor goes on where a dead one stopped.
  * ------------------------------------------------------------------------ */
@@ -5108,6 +5109,7 @@ shmring__release(struct shmring *r, const struct shmring__view *v, int path,
 	shmring__count(&v->line->popped_bytes, claim->size);
 }
 
+/* With all care, for whatever handle has no path of its own. */
 SHMRING__APART int
 shmring__push_slowly(struct shmring *r, const void *data, size_t size)
 {
@@ -5153,7 +5155,8 @@ shmring__push_quietly(struct shmring *r, const struct shmring__view *v,
 	return shmring__push_slowly(r, data, size);
 }
 
-/* Take the message out, whose size may be a constant. */
+/* Copy the message out and release it; its size may be a constant, which makes
+ * the copy, and the step to the next record, one of constants. */
 SHMRING__HOT ssize_t
 shmring__take(struct shmring *r, const struct shmring__view *v, int path,
 	      struct shmring__claim *claim, void *buffer, size_t size)
