@@ -188,13 +188,14 @@ shmring__poll_told(const struct shmring_poll *p)
 		SHMRING__GENERATIONS);
 }
 
-/* Who was woken spins, as who waits in a call. 1: it was worth it. */
+/* Who was woken spins, as who waits in a call; but not for ever, for the loop
+ * has others to look after. 1: it was worth it. */
 SHMRING__COLD int
 shmring__poll_spin(struct shmring_poll *p)
 {
 	struct shmring *r = p->ring;
-	struct shmring__waiter w =
-		shmring__wait_for(r, p->waiter.side, SHMRING__POLLS, -1);
+	struct shmring__waiter w = shmring__wait_for(
+		r, p->waiter.side, SHMRING__POLLS, SHMRING_SPIN_NS);
 	while (shmring__spin(&w))
 		if (shmring__ready(r, w.side)) {
 			r->missed = 0;

@@ -6,15 +6,15 @@
 
 # Some five per cent above what gcc 12 and clang 14 make of it; then what is
 # aimed at.
-limits="spsc_8 115 60
-spsc_64 202 110
-in_place_8 171 60
-batch_8 126 16
-mpmc_8 238 110
-gated_8 119 60
-gated_64 210 110
-lossy_8 124 60
-lossy_64 212 110"
+limits="spsc_8 91 60
+spsc_64 147 110
+in_place_8 149 60
+batch_8 98 16
+mpmc_8 145 110
+gated_8 90 60
+gated_64 151 110
+lossy_8 94 60
+lossy_64 149 110"
 messages=16384
 
 if ! command -v valgrind >/dev/null || ! command -v callgrind_annotate >/dev/null

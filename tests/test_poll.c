@@ -54,6 +54,7 @@ show_messages(uint32_t mode)
 	ok(is_readable(&poller, -1), "a message");
 	is_int(pop_number(&reader), 1, "is taken");
 	ok(is_readable(&poller, -1), "who does not arm does not sleep");
+	shmring_set_spin(&reader, -1); /* for ever, but not to arm */
 	ok(falls_asleep(&poller), "armed again");
 	push_number(&writer, 2);
 	push_number(&writer, 3);

@@ -153,7 +153,7 @@ adapter_unix_stream_recv_fd(struct adapter *a, int64_t timeout_ns)
 	struct adapter_unix_stream *s = (struct adapter_unix_stream *)a;
 	struct adapter_stream *stream = &s->bytes.stream;
 	struct adapter_frame frame;
-	int fd, error = a->roles & ADAPTER_RECEIVER ? 0 : -EBADF;
+	int error = a->roles & ADAPTER_RECEIVER ? 0 : -EBADF;
 
 	if (!error)
 		error = adapter_socket_stream_met(a, timeout_ns);
@@ -163,11 +163,7 @@ adapter_unix_stream_recv_fd(struct adapter *a, int64_t timeout_ns)
 	if (error != -EPROTOTYPE) /* none comes next: a message does */
 		return error ? error : -EPROTOTYPE;
 	adapter_frames_skip(&stream->frames, &frame);
-	fd = s->passed;
-	s->passed = -1;
-	return fd >= 0 ? fd /* else the kernel dropped it */
-		       : adapter_refuse(a, -EMFILE, "RLIMIT_NOFILE",
-					adapter_rlimit(RLIMIT_NOFILE));
+	return adapter_rights_result(a, &s->passed);
 }
 
 static inline int

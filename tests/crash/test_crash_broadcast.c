@@ -18,31 +18,7 @@ main(void)
 }
 #else
 #include "trace.h"
-
-/* Time is how often somebody looked at the clock. */
-static int64_t clock_looks;
-#define SHMRING_NOW() (++clock_looks)
-#define SHMRING_SPIN_NS 1
-#define SHMRING_SLICE_NS 4
-#define SHMRING_FUTEX_WAIT(word, value, until) \
-	((void)(until),                        \
-	 shmring__futex_wait(word, value, shmring__now() + 200000))
-static int blind; /* the control: no death can be proven any more */
-static long ask_the_kernel(long number, long a, long b, long c, long d, long e,
-			   long f);
-#define syscall ask_the_kernel
-#include "shmring.h"
-#undef syscall
-
-static long
-ask_the_kernel(long number, long a, long b, long c, long d, long e, long f)
-{
-	if (blind && number == SYS_fcntl && b == SHMRING__F_OFD_GETLK) {
-		errno = EPERM;
-		return -1;
-	}
-	return syscall(number, a, b, c, d, e, f);
-}
+#include "hooks.h"
 
 #define QUIET 128 /* refusals in a row that mean it: several slices */
 #define LAPS 1000 /* messages: some four laps */

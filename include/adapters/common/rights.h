@@ -56,4 +56,16 @@ adapter_rights_take(struct msghdr *m, int *fds, size_t count)
 	return brought;
 }
 
+/** What to say of a descriptor that came; without one the kernel dropped it. */
+static inline int
+adapter_rights_result(struct adapter *a, int *fd)
+{
+	int result = *fd;
+
+	*fd = -1;
+	return result >= 0 ? result
+			   : adapter_refuse(a, -EMFILE, "RLIMIT_NOFILE",
+					    adapter_rlimit(RLIMIT_NOFILE));
+}
+
 #endif

@@ -79,7 +79,7 @@ static inline int
 adapter_unix_packet_recv_fd(struct adapter *a, int64_t timeout_ns)
 {
 	struct adapter_packets *s = (struct adapter_packets *)a;
-	int fd, error = a->roles & ADAPTER_RECEIVER ? 0 : -EBADF;
+	int error = a->roles & ADAPTER_RECEIVER ? 0 : -EBADF;
 
 	if (!error)
 		error = adapter_unix_packet_next_fd(
@@ -87,11 +87,7 @@ adapter_unix_packet_recv_fd(struct adapter *a, int64_t timeout_ns)
 	if (error)
 		return error;
 	s->descriptor_next = false;
-	fd = s->descriptor;
-	s->descriptor = -1;
-	return fd >= 0 ? fd /* else the kernel dropped it */
-		       : adapter_refuse(a, -EMFILE, "RLIMIT_NOFILE",
-					adapter_rlimit(RLIMIT_NOFILE));
+	return adapter_rights_result(a, &s->descriptor);
 }
 
 /** Until the receiver has read all: SIOCOUTQ counts what it has not. */
