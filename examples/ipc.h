@@ -137,7 +137,12 @@ ipc_create(struct adapter *a, const struct adapter_config *config)
 		if (error)
 			return error;
 	}
-	return error ? error : ipc_made(n);
+	if (error)
+		return error;
+	error = ipc_made(n);
+	if (error)
+		a->refused = n->a.refused;
+	return error;
 }
 
 /** Join what another process makes under this name. */

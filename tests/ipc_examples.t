@@ -212,6 +212,14 @@ ok "$(test -p "$tmp/$name.fifo"; echo $?)" "and is still there"
 $limit "$examples/ipc_producer" -m fifo -u "$name" >"$tmp/output" 2>&1
 is "$? $(find "$tmp" -name "$name*")" "0 " "-u removes it"
 
+# Nor does a limit for files end it by a signal. (What it says goes into none.)
+said=$( (
+	ulimit -f 0
+	exec $limit "$examples/ipc_producer" -m unix_stream "$name" $file
+) 2>&1)
+is "$? $(echo "$said" | grep -c 'RLIMIT_FSIZE is 0')" "1 1" \
+	"no file may be written: it says so"
+
 # A file whose size the system does not tell is read until its end.
 file=/proc/version
 digest=$(sha256sum <$file)

@@ -72,7 +72,10 @@ static inline int
 adapter_guard_made(struct adapter_guard *g, struct adapter *a)
 {
 	struct adapter_guard_record record = { .maker = adapter_self() };
+	uint64_t most = adapter_rlimit(RLIMIT_FSIZE);
 
+	if (most < sizeof(record)) /* it would raise SIGXFSZ */
+		return adapter_refuse(a, -EFBIG, "RLIMIT_FSIZE", most);
 	if (ADAPTER_SYS(a, pwrite(g->fd, &record, sizeof(record), 0)) !=
 	    sizeof(record))
 		return adapter_error(a);
