@@ -5136,8 +5136,9 @@ shmring__push_quietly(struct shmring *r, const struct shmring__view *v,
 {
 	struct shmring__claim claim = SHMRING__NO_CLAIM;
 	if (r->path == SHMRING__PACKED) {
-		int error = shmring__reserve(r, v, SHMRING__PACKED, size,
-					     &claim, lazy, NULL);
+		int tries = 0,
+		    error = shmring__reserve(r, v, SHMRING__PACKED, size,
+					     &claim, lazy, &tries);
 		if (SHMRING__RARELY(error))
 			return error;
 		SHMRING_COPY(claim.data, data, size);
