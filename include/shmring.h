@@ -369,11 +369,12 @@ SHMRING_SCOPE ssize_t shmring_push_n(struct shmring *ring,
 				     size_t count);
 SHMRING_SCOPE ssize_t shmring_pop_n(struct shmring *ring,
 				    struct iovec *messages, size_t count);
-/* Fill in place: size bytes, or NULL with the reason in shmring_error().
- * Then commit (size may shrink) or abort. One at a time a handle. A commit
- * that returns -EAGAIN or -EPIPE (MPMC, after this process was stopped for
- * long, or another died that had wanted the same position) has kept the
- * message: commit again, or abort. */
+/* Fill in place: size bytes, or NULL with the reason in shmring_error(). Then
+ * commit (size may shrink) or abort. One at a time a handle. A place, also one
+ * to peek at, is a multiple of 8, and promises no more: what needs 16 (vectors)
+ * is loaded and stored unaligned. A commit that returns -EAGAIN or -EPIPE
+ * (MPMC, after this process was stopped for long, or another died that had
+ * wanted the same position) has kept the message: commit again, or abort. */
 SHMRING_SCOPE void *shmring_reserve(struct shmring *ring, size_t size);
 SHMRING_SCOPE int shmring_commit(struct shmring *ring, size_t size);
 SHMRING_SCOPE void shmring_abort(struct shmring *ring);

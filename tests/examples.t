@@ -112,4 +112,6 @@ DEMO_INPUT=/etc/services
 $limit examples/demo.sh $DEMO_INPUT >"$tmp/demo" 2>&1
 is "$? $(grep -c 'same on both sides' "$tmp/demo")" "0 2" \
 	"demo.sh finds both engines faithful"
+is "$(grep -c 'million lines/s: each line' "$tmp/demo")" 1 \
+	"and says what its slowest row measures"
 done_testing

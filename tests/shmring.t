@@ -472,9 +472,12 @@ mkfifo "$tmp/slow"
 exec 9<>"$tmp/slow"
 write slow "$one" spsc 64 32 <"$tmp/slow"
 wait_for test -e "$shm$one"
-$shmring record "$one" "$tmp/paced" -n 2 2>/dev/null &
+$shmring record "$one" "$tmp/paced" -n 2 2>&- &
 recorder=$!
 wait_for state_is "$one" consumer
+child=$(tr -d ' ' <"/proc/$recorder/task/$recorder/children")
+is "$(readlink "/proc/$child/fd/2")" /dev/null \
+	"record: with stderr closed, its file does not take that place"
 echo first >&9
 wait_for popped_is "$one" 1 # or a late first one makes the gap shorter
 sleep 0.3

@@ -1638,6 +1638,32 @@ name_is_its_own(struct test *t)
 	       "%s: all others can have the same name beside it", t->ops->name);
 }
 
+/* No file may be larger. What the tests print may go into one: at its end, as
+ * the process prints, it is back to what it was. */
+static void
+no_file_beyond(rlim_t size)
+{
+	struct rlimit limit;
+
+	getrlimit(RLIMIT_FSIZE, &limit);
+	limit.rlim_cur = size < limit.rlim_max ? size : limit.rlim_max;
+	signal(SIGXFSZ, SIG_DFL);
+	if (setrlimit(RLIMIT_FSIZE, &limit))
+		_exit(9);
+}
+
+static void
+no_files(void)
+{
+	no_file_beyond(0);
+}
+
+static void
+small_files(void)
+{
+	no_file_beyond(512);
+}
+
 /* Create, then send until refused, where `exhaust` has left nothing. */
 static int
 use_up(struct test *t, void (*exhaust)(void), const char *limit)
@@ -1659,6 +1685,7 @@ use_up(struct test *t, void (*exhaust)(void), const char *limit)
 		msg = message(t, length_of(t, 0));
 		error = t->ops->send(t->a, &msg, 0);
 	}
+	no_file_beyond(RLIM_INFINITY);
 	if (t->a->refused.name)
 		printf("# %s: %s, %s is %" PRIu64 "\n", t->ops->name,
 		       strerror(-error), t->a->refused.name,
@@ -1748,6 +1775,10 @@ resources_run_out(struct test *t)
 	snprintf(t->name, sizeof(t->name), "%s", tap_name() + 1);
 	is_int(use_up(t, no_descriptors, NULL), 0, "%s: no descriptor left",
 	       t->ops->name);
+	is_int(use_up(t, no_files, NULL), 0, "%s: RLIMIT_FSIZE is 0: no signal",
+	       t->ops->name);
+	is_int(use_up(t, small_files, NULL), 0,
+	       "%s: RLIMIT_FSIZE is small: the same", t->ops->name);
 	if (strcmp(t->ops->name, "posix_mq") == 0)
 		is_int(use_up(t, no_queues, "RLIMIT_MSGQUEUE"), 0,
 		       "%s: RLIMIT_MSGQUEUE is used up", t->ops->name);

@@ -646,6 +646,40 @@ gets_along_without_proc(void)
 	}
 }
 
+/* Where nobody is mapped: all files look like nobody's, also our own. */
+static void
+open_in_a_user_namespace(void *argument)
+{
+	struct shmring ring;
+
+	(void)argument;
+	if (unshare(CLONE_NEWUSER))
+		_exit(CANNOT);
+	CHILD_CHECK(shmring_open(&ring, named, SHMRING_CONSUMER, 0) == -EPERM);
+	CHILD_CHECK(!shmring_open(&ring, named,
+				  SHMRING_CONSUMER | SHMRING_ANY_OWNER, 0));
+	CHILD_CHECK(pop_number(&ring) == 1);
+	shmring_close(&ring);
+}
+
+static void
+trusts_in_a_user_namespace(void)
+{
+	struct shmring_config config = { .roles = SHMRING_PRODUCER };
+	struct shmring ring;
+
+	snprintf(named, sizeof(named), "%s", tap_name());
+	if (shmring_create(&ring, named, &config))
+		bail("no ring");
+	push_number(&ring, 1);
+	int status = child_run(open_in_a_user_namespace, NULL);
+	all_is_well(status, "no user namespace",
+		    "a user namespace: whose it is cannot be told, "
+		    "SHMRING_ANY_OWNER does not ask");
+	shmring_close(&ring);
+	shmring_unlink(named);
+}
+
 /* Somebody who waits without futexes must not burn the CPU. */
 static void
 idles_without_futex(void)
@@ -711,5 +745,6 @@ main(void)
 	proves_death_of_a_reused_pid();
 	sees_into_another_namespace();
 	gets_along_without_proc();
+	trusts_in_a_user_namespace();
 	return tap_done();
 }

@@ -460,6 +460,7 @@ use_no_ring(struct shmring *ring, const char *kind)
 	struct shmring_stat all;
 	struct shmring_participant one;
 	struct iovec batch = { &copy, 8 };
+	unsigned char id[16];
 	size_t size = 8;
 	int wrong = 0;
 
@@ -478,13 +479,24 @@ use_no_ring(struct shmring *ring, const char *kind)
 	wrong += shmring_peek(ring, &size) || shmring_error(ring) != -EBADF;
 	wrong += shmring_peek_wait(ring, &size, -1) ||
 		 shmring_error(ring) != -EBADF;
+	wrong += shmring_peek_n(ring, &batch, 1) != -EBADF;
 	wrong += shmring_commit(ring, 1) != -EBADF;
 	wrong += shmring_release(ring) != -EBADF;
+	wrong += shmring_release_n(ring, 1) != -EBADF;
 	shmring_abort(ring);
 	is_int(wrong, 0, "%s: holds nothing", kind);
 	wrong += shmring_flush(ring, -1) != -EBADF;
 	wrong += shmring_recover(ring) != -EBADF;
 	wrong += shmring_set_spin(ring, 0) != -EBADF;
+	wrong += shmring_set_eintr(ring, 1) != -EBADF;
+	wrong += shmring_interrupt(ring) != -EBADF;
+	wrong += shmring_wait_peer(ring, SHMRING_BOTH, -1) != -EBADF;
+	wrong += shmring_wait_gone(ring, SHMRING_BOTH, -1) != -EBADF;
+	is_int(wrong, 0, "%s: waits for nothing", kind);
+	wrong += shmring_seek(ring, SHMRING_OLDEST) != -EBADF;
+	wrong += shmring_id(ring, id) != -EBADF;
+	wrong += shmring_position(ring, SHMRING_PRODUCER) != 0;
+	wrong += shmring_lost(ring) != 0;
 	wrong += shmring_fd(ring) != -EBADF;
 	wrong += shmring_dup(&copy, ring, 0) != -EBADF;
 	wrong += shmring_stat(ring, &all) != -EBADF;
@@ -667,6 +679,49 @@ cut_a_named_ring(void)
 	       "nor replaces what cannot be judged any more");
 	is_int(shmring_unlink(name), 0, "but the name");
 	is_int(shmring_create(&ring, name, &config), 0, "can be had again");
+	shmring_close(&ring);
+	shmring_unlink(name);
+}
+
+static void
+use_after_punch(void *name)
+{
+	struct shmring ring;
+	char path[128];
+
+	file_path(path, name);
+	CHILD_CHECK(!shmring_open(&ring, name, 0, 0));
+	CHILD_CHECK(!push_number(&ring, 1));
+	int fd = open(path, O_RDWR);
+	if (fd < 0 || fallocate(fd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE,
+				0, (off_t)ring.geometry.total))
+		_exit(CANNOT);
+	CHILD_CHECK(pop_number(&ring) < 0);
+	push_number(&ring, 2);
+	shmring_recover(&ring);
+	shmring_close(&ring);
+}
+
+/* Nor can any seal keep its content. */
+static void
+punch_a_ring(uint32_t mode)
+{
+	struct shmring_config config = small;
+	struct shmring ring;
+	char name[64];
+
+	config.mode = mode;
+	config.slots = 1024;
+	shmring_create(&ring, make_name(name), &config);
+	shmring_close(&ring);
+	int status = child_run(use_after_punch, name);
+	if (status == CANNOT)
+		skip("no holes can be punched");
+	else
+		is_int(status, 0, "%s: a hole is zeros, and kills nobody",
+		       mode_name[mode]);
+	is_int(shmring_open(&ring, name, 0, 0), status ? 0 : -EPROTO,
+	       "and no ring any more");
 	shmring_close(&ring);
 	shmring_unlink(name);
 }
@@ -1299,6 +1354,8 @@ main(void)
 	meet_strangers();
 	refuse_descriptors();
 	cut_a_named_ring();
+	punch_a_ring(SHMRING_SPSC);
+	punch_a_ring(SHMRING_MPMC);
 	replace_in_all_cases();
 	create_in_a_crowd(0);
 	create_in_a_crowd(SHMRING_REPLACE);

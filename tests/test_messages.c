@@ -165,6 +165,7 @@ write_in_place(uint32_t mode)
 {
 	unsigned char in[SLOT_SIZE];
 	struct shmring ring;
+	size_t size;
 	void *place;
 	int wrong = 0;
 
@@ -187,12 +188,19 @@ write_in_place(uint32_t mode)
 	ok(in[0] == 7 && in[99] == 7, "with its bytes");
 	for (size_t i = 0; i <= SLOT_SIZE; i++) {
 		place = shmring_reserve(&ring, SLOT_SIZE);
+		wrong += (uintptr_t)place % 8 != 0;
 		message_write(place, i, i);
 		wrong += shmring_commit(&ring, i) != 0;
 		wrong += shmring_pop(&ring, in, sizeof(in)) != (ssize_t)i;
 		wrong += !message_is(in, i, i);
 	}
 	is_int(wrong, 0, "shrunk to 0, ..., %d bytes", SLOT_SIZE);
+	for (size_t i = 0; i <= SLOT_SIZE; i++) {
+		wrong += shmring_push(&ring, in, i) != 0;
+		wrong += (uintptr_t)shmring_peek(&ring, &size) % 8 != 0;
+		wrong += size != i || shmring_release(&ring) != 0;
+	}
+	is_int(wrong, 0, "each of these places is aligned, to read as well");
 	shmring_close(&ring);
 }
 

@@ -515,6 +515,40 @@ be_patient_with_a_reader(void)
 	clock_ns = start;
 }
 
+/* One slot is kept by a reader that is late: what was declared void for it
+ * counts as used until the consumers have come by. */
+static void
+count_what_is_void(void)
+{
+	struct shmring_stat now;
+	size_t size;
+
+	make(SLOTS);
+	push_some(&writer[0], 1, SLOTS);
+	shmring_peek(&reader[0], &size);
+	doubt_reader(0);
+	find_no_room("one message less fits");
+	shmring_stat(any, &now);
+	is_int(now.length, now.capacity, "stat tells that it is full");
+	pop_some(&reader[1], 2, 2);
+	push_some(&writer[0], SLOTS + 1, SLOTS + 1);
+	find_no_room("only one more when one is taken");
+	is_int(shmring_release(&reader[0]), 0, "release");
+	leave();
+}
+
+static void
+pop_empty(void)
+{
+	is_int(pop_number(&reader[0]), -EAGAIN, "empty");
+}
+
+/* That somebody looked there is all. */
+static void
+look(void)
+{
+}
+
 /* Who waits on a ring looks for the dead, one a slice for all. */
 static void
 take_turns_to_look(void)
@@ -544,6 +578,22 @@ take_turns_to_look(void)
 	clock_ns += SHMRING_SLICE_NS;
 	*looked = 0;
 	is_int(shmring__my_turn(&reader[0], clock_ns), 1, "nor a far past");
+
+	/* And who pops is no other: whoever looks sees each line. */
+	int wrong = 0;
+	clock_ns += SHMRING_SLICE_NS;
+	arm(&at_load, &reader[0].lines[0].status, 1, look);
+	pop_empty();
+	ok(!at_load.step, "one pop of an empty ring looks");
+	arm(&at_load, &reader[1].lines[0].status, 1, look);
+	for (int i = 0; i < 64; i++)
+		wrong += pop_number(&reader[1]) != -EAGAIN;
+	ok(at_load.step, "no other in this slice");
+	clock_ns += SHMRING_SLICE_NS;
+	for (int i = 0; i < 64; i++)
+		wrong += pop_number(&reader[1]) != -EAGAIN;
+	ok(!at_load.step, "but in the next");
+	is_int(wrong, 0, "all of them find it empty");
 	leave();
 	clock_ns = before;
 }
@@ -741,21 +791,18 @@ end_when_all_hands_are_empty(void)
 	called = 0;
 	pop_some(&reader[0], 2, 2);
 	is_int(called, 0, "nobody is called who does not sleep");
+	arm(&at_load, &any->states[SLOTS - 1], 1, look);
 	is_int(pop_number(&reader[0]), -EAGAIN, "one is in hands");
 	uint32_t *word = &any->notice->data;
 	*word |= SHMRING__WAITS;
 	shmring_release(&reader[1]);
 	ok(!(*word & SHMRING__WAITS), "whose release wakes");
 	is_int(pop_number(&reader[0]), -EPIPE, "the end");
+	ok(at_load.step, "and nobody has searched all slots for it");
+	at_load.step = NULL;
 	revive(&writer[0], SHMRING_PRODUCER);
 	revive(&writer[1], SHMRING_PRODUCER);
 	leave();
-}
-
-static void
-pop_empty(void)
-{
-	is_int(pop_number(&reader[0]), -EAGAIN, "empty");
 }
 
 /* ---- Compare-and-swaps: somebody else was faster ------------------------- */
@@ -1471,6 +1518,45 @@ close_all(void)
 	}
 }
 
+/* Producers who sleep on a full ring, whenever one is asked. */
+static int
+wakes_in_overload(struct shmring *from, struct shmring *to, uint64_t messages)
+{
+	uint32_t *space = &from->notice->space;
+	int woken = 0, wrong = 0;
+
+	while (push_number(to, 1) == 0)
+		;
+	for (uint64_t i = 0; i < messages; i++) {
+		*space |= SHMRING__WAITS;
+		called = 0;
+		wrong += pop_number(from) < 0;
+		woken += called != 0;
+		push_number(to, 1);
+	}
+	is_int(wrong, 0, "%" PRIu64 " messages", messages);
+	*space &= ~SHMRING__NOTIFY;
+	while (pop_number(from) >= 0)
+		;
+	return woken;
+}
+
+static void
+wake_an_eighth_at_a_time(void)
+{
+	struct shmring ring;
+
+	make(8 * SLOTS);
+	is_int(wakes_in_overload(&reader[0], &writer[0], 3 * 8 * SLOTS), 3 * 8,
+	       "MPMC: eight wake-ups a lap, not one a message");
+	close_all();
+	ring_make(&ring, SHMRING_SPSC, 1024, 8);
+	uint64_t lap = ring.geometry.capacity / 16; /* of messages */
+	is_int(wakes_in_overload(&ring, &ring, 3 * lap), 3 * 8,
+	       "SPSC: the same");
+	shmring_close(&ring);
+}
+
 static void
 ask_for_the_next_slot(void)
 {
@@ -1909,6 +1995,7 @@ main(void)
 	lose_patience();
 	be_patient_with_a_claim();
 	be_patient_with_a_reader();
+	count_what_is_void();
 	take_turns_to_look();
 	calm_down_at_last();
 	bury_who_lost_a_race();
@@ -1944,6 +2031,7 @@ main(void)
 	wait_for_several_who_are_stopped();
 	tell_of_one_or_more();
 	tell_of_who_is_not_called();
+	wake_an_eighth_at_a_time();
 	ask_for_the_next_slot();
 	nap_beside_the_others();
 	sleep_long_when_heard();

@@ -13,6 +13,8 @@ static void fork_once(void);
 	} while (0)
 #include "ring.h"
 
+#include <pthread.h>
+
 /* A process that attaches, does a few things, and stays until it is killed,
  * or leaves in good order. */
 struct peer {
@@ -356,6 +358,40 @@ lose_the_role_by_exec(void)
 	shmring_unlink(name);
 }
 
+static struct shmring of_a_thread;
+
+static void *
+attach_and_end(void *name)
+{
+	ring_open(&of_a_thread, name, SHMRING_PRODUCER);
+	push_number(&of_a_thread, 1);
+	return NULL;
+}
+
+/* The process counts, not the thread; whose handle another may close. */
+static void
+keep_the_role_of_a_thread(void)
+{
+	struct shmring ring, other;
+	pthread_t thread;
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s",
+		 make_named(SHMRING_SPSC, SHMRING_CONSUMER, &ring));
+	if (pthread_create(&thread, NULL, attach_and_end, name))
+		bail("no thread");
+	pthread_join(thread, NULL);
+	is_int(shmring_recover(&ring), 0, "a thread's end is no death");
+	is_int(shmring_open(&other, name, SHMRING_PRODUCER, 0), -EBUSY,
+	       "it keeps its role");
+	is_int(pop_number(&ring), 1, "what it pushed is there");
+	is_int(pop_number(&ring), -EAGAIN, "and no end");
+	shmring_close(&of_a_thread);
+	is_int(pop_number(&ring), -EPIPE, "until somebody closes its handle");
+	shmring_close(&ring);
+	shmring_unlink(name);
+}
+
 /* A child has a copy of the lock: to itself, the parent seems to be alive. */
 static void
 dup_in_a_child(void *argument)
@@ -561,6 +597,7 @@ use_the_parents(void *argument)
 	struct inherited *mine = argument;
 	struct shmring *ring = mine->ring, own;
 	size_t size;
+	struct iovec batch = { &size, 8 };
 
 	CHILD_CHECK(push_number(ring, 1) == -ESTALE);
 	CHILD_CHECK(pop_number(ring) == -ESTALE);
@@ -572,6 +609,10 @@ use_the_parents(void *argument)
 	CHILD_CHECK(shmring_error(ring) == -ESTALE);
 	CHILD_CHECK(shmring_commit(ring, 0) == -ESTALE);
 	CHILD_CHECK(shmring_release(ring) == -ESTALE);
+	CHILD_CHECK(shmring_peek_n(ring, &batch, 1) == -ESTALE);
+	CHILD_CHECK(shmring_release_n(ring, 1) == -ESTALE);
+	CHILD_CHECK(shmring_wait_peer(ring, SHMRING_BOTH, -1) == -ESTALE);
+	CHILD_CHECK(shmring_seek(ring, SHMRING_OLDEST) == -ESTALE);
 	CHILD_CHECK(shmring_flush(ring, -1) == -ESTALE);
 	CHILD_CHECK(shmring_recover(ring) == -ESTALE);
 	shmring_close(ring);
@@ -651,6 +692,7 @@ main(int argc, char **argv)
 	need_both_proofs();
 	ignore_readers_locks();
 	lose_the_role_by_exec();
+	keep_the_role_of_a_thread();
 	dup_a_parents();
 	end_with_the_last();
 	use_up_participants();

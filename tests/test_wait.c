@@ -453,6 +453,45 @@ count_waits(uint32_t mode)
 	shmring_close(&reader);
 }
 
+/* A call that was cancelled in the middle would keep what it has claimed. */
+static void *
+wait_cancelled(void *argument)
+{
+	struct sleeper *sleeper = argument;
+	struct shmring none;
+	uint64_t number;
+
+	pthread_cancel(pthread_self());
+	sleeper->result = shmring_pop_wait(&sleeper->ring, &number, 8,
+					   MILLISECOND) != -ETIMEDOUT;
+	fill(&sleeper->ring);
+	sleeper->result += shmring_push_wait(&sleeper->ring, "", 1,
+					     MILLISECOND) != -ETIMEDOUT;
+	sleeper->result +=
+		shmring_flush(&sleeper->ring, MILLISECOND) != -ETIMEDOUT;
+	sleeper->result += shmring_wait_peer(&sleeper->ring, SHMRING_BOTH,
+					     MILLISECOND) != -ETIMEDOUT;
+	sleeper->result +=
+		shmring_open(&none, "/tap-none", 0, MILLISECOND) != -ETIMEDOUT;
+	return argument;
+}
+
+static void
+be_no_cancellation_point(uint32_t mode)
+{
+	struct sleeper both = { .result = -1 };
+	void *end;
+
+	ring_make(&both.ring, mode, 16, 8);
+	shmring_set_spin(&both.ring, 0);
+	if (pthread_create(&both.thread, NULL, wait_cancelled, &both))
+		bail("no thread");
+	pthread_join(both.thread, &end);
+	ok(end == &both, "no waiting call is cancelled");
+	is_int(both.result, 0, "each times out");
+	shmring_close(&both.ring);
+}
+
 /* There and back through two rings. */
 struct game {
 	struct shmring *there, *back;
@@ -541,6 +580,7 @@ main(void)
 		wait_for_ever(mode);
 		find_what_is_free(mode);
 		count_waits(mode);
+		be_no_cancellation_point(mode);
 		spin_by_policy(mode);
 	}
 	return tap_done();

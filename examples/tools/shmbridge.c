@@ -296,6 +296,16 @@ print_status(struct bridge *b)
 		atomic_load(&b->connected) ? "" : ", no connection");
 }
 
+/* Else a connection to the server would get the place of a closed one, and what
+ * is meant for people. They stay as useless as they were. */
+static void
+keep_standard_descriptors(void)
+{
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			open("/dev/null", fd ? O_RDONLY : O_WRONLY);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -304,6 +314,7 @@ main(int argc, char **argv)
 	sigset_t signals;
 	int count, number;
 
+	keep_standard_descriptors();
 	parse(argc, argv);
 	count = argc - optind;
 	bridges = calloc((size_t)count, sizeof(*bridges));

@@ -742,12 +742,23 @@ run(const struct command *command, int argc, char **argv)
 	return status;
 }
 
+/* Else the file of a recording would get the place of a closed one, and what is
+ * meant for people. They stay as useless as they were. */
+static void
+keep_standard_descriptors(void)
+{
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			open("/dev/null", fd ? O_RDONLY : O_WRONLY);
+}
+
 int
 main(int argc, char **argv)
 {
 	struct sigaction action;
 	const char *name = argc > 1 ? argv[1] : "";
 
+	keep_standard_descriptors();
 	memset(&action, 0, sizeof(action));
 	action.sa_handler = bus_error;
 	sigaction(SIGBUS, &action, NULL);
