@@ -922,7 +922,7 @@ shmring__is_spsc(const struct shmring *r)
 }
 
 SHMRING__HOT struct shmring__view
-shmring__view(const struct shmring *r, int side)
+shmring__view_of(const struct shmring *r, int side)
 {
 	struct shmring__view v;
 	v.data = r->data;
@@ -1517,7 +1517,7 @@ shmring__header_in(const struct shmring__view *v, uint64_t position)
 static inline uint64_t *
 shmring__header_at(const struct shmring *r, uint64_t position)
 {
-	struct shmring__view v = shmring__view(r, SHMRING__READ);
+	struct shmring__view v = shmring__view_of(r, SHMRING__READ);
 	return shmring__header_in(&v, position);
 }
 
@@ -2290,7 +2290,7 @@ SHMRING__APART int
 shmring__mpmc_claim(struct shmring *r, int side, size_t limit,
 		    struct shmring__claim *claim, int *tries)
 {
-	struct shmring__view v = shmring__view(r, side);
+	struct shmring__view v = shmring__view_of(r, side);
 	for (; *tries < SHMRING__TRIES; ++*tries) {
 		int error = shmring__mpmc_try(r, &v, side, limit, claim, 0);
 		if (error <= 0)
@@ -2460,7 +2460,7 @@ SHMRING__APART int
 shmring__mpmc_acquire(struct shmring *r, struct shmring__claim *claim,
 		      size_t limit)
 {
-	struct shmring__view v = shmring__view(r, SHMRING__READ);
+	struct shmring__view v = shmring__view_of(r, SHMRING__READ);
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
 		int error = -EAGAIN;
 		if (!shmring__limit(r, SHMRING__READ))
@@ -5071,7 +5071,7 @@ shmring__acquire_or_end(struct shmring *r, struct shmring__claim *claim,
 	/* The last producer may have pushed between our look and its end. And a
 	 * message may be in hands yet: it is not the end before it was let go;
 	 * or recovered, once we have looked after the dead. */
-	struct shmring__view v = shmring__view(r, SHMRING__READ);
+	struct shmring__view v = shmring__view_of(r, SHMRING__READ);
 	int again = shmring__acquire_once(r, &v, (int)r->path, claim, limit);
 	if (again != -EAGAIN || r->mode != SHMRING_MPMC)
 		return again != -EAGAIN ? again : error;
@@ -5114,7 +5114,7 @@ shmring__release(struct shmring *r, const struct shmring__view *v, int path,
 SHMRING__APART int
 shmring__push_slowly(struct shmring *r, const void *data, size_t size)
 {
-	struct shmring__view v = shmring__view(r, SHMRING__WRITE);
+	struct shmring__view v = shmring__view_of(r, SHMRING__WRITE);
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
 		struct shmring__claim claim = SHMRING__NO_CLAIM;
 		int error = shmring__reserve(r, &v, SHMRING__SLOWLY, size,
@@ -5137,8 +5137,9 @@ shmring__push_quietly(struct shmring *r, const struct shmring__view *v,
 {
 	struct shmring__claim claim = SHMRING__NO_CLAIM;
 	if (r->path == SHMRING__PACKED) {
-		int error = shmring__reserve(r, v, SHMRING__PACKED, size,
-					     &claim, lazy, NULL);
+		int tries = 0,
+		    error = shmring__reserve(r, v, SHMRING__PACKED, size,
+					     &claim, lazy, &tries);
 		if (SHMRING__RARELY(error))
 			return error;
 		SHMRING_COPY(claim.data, data, size);
@@ -5174,7 +5175,7 @@ shmring__take(struct shmring *r, const struct shmring__view *v, int path,
 SHMRING__HOT ssize_t
 shmring__pop_in(struct shmring *r, int path, void *buffer, size_t capacity)
 {
-	struct shmring__view v = shmring__view(r, SHMRING__READ);
+	struct shmring__view v = shmring__view_of(r, SHMRING__READ);
 	struct shmring__claim claim = SHMRING__NO_CLAIM;
 	int packed = path == SHMRING__PACKED;
 	int error = shmring__acquire(r, &v, path, &claim,
@@ -5200,7 +5201,7 @@ shmring__pop_slowly(struct shmring *r, void *buffer, size_t capacity)
 SHMRING__HOT int
 shmring__push(struct shmring *r, const void *data, size_t size, int lazy)
 {
-	struct shmring__view v = shmring__view(r, SHMRING__WRITE);
+	struct shmring__view v = shmring__view_of(r, SHMRING__WRITE);
 	int error = shmring__push_quietly(r, &v, data, size, lazy);
 	if (!SHMRING__RARELY(error))
 		shmring__notify(r, &v);
@@ -5245,7 +5246,7 @@ shmring__spsc_push_n(struct shmring *r, const struct shmring__view *v,
 SHMRING__HOT size_t
 shmring__spsc_pop_n(struct shmring *r, struct iovec *messages, size_t count)
 {
-	struct shmring__view v = shmring__view(r, SHMRING__READ);
+	struct shmring__view v = shmring__view_of(r, SHMRING__READ);
 	uint64_t head = SHMRING__LOAD(v.cursor, RELAXED); /* own */
 	size_t n;
 	if (SHMRING__RARELY(count != r->hands))
@@ -5270,7 +5271,7 @@ SHMRING__HOT ssize_t
 shmring__push_n(struct shmring *r, const struct iovec *messages, size_t count,
 		int lazy)
 {
-	struct shmring__view v = shmring__view(r, SHMRING__WRITE);
+	struct shmring__view v = shmring__view_of(r, SHMRING__WRITE);
 	int error = 0;
 	size_t n = shmring__is_spsc(r)
 			   ? shmring__spsc_push_n(r, &v, messages, count, lazy)
@@ -5413,7 +5414,7 @@ shmring__hold(struct shmring *r, int path, int side,
 SHMRING__HOT void *
 shmring__reserve_in(struct shmring *r, int path, size_t size, int lazy)
 {
-	struct shmring__view v = shmring__view(r, SHMRING__WRITE);
+	struct shmring__view v = shmring__view_of(r, SHMRING__WRITE);
 	struct shmring__claim claim = SHMRING__NO_CLAIM;
 	/* A stopped commit may find its slot void and must keep the message
 	 * somewhere: have the place before it is needed. */
@@ -5495,7 +5496,7 @@ shmring__commit_spilled(struct shmring *r, size_t size)
 SHMRING__HOT int
 shmring__commit_in(struct shmring *r, int path, size_t size)
 {
-	struct shmring__view v = shmring__view(r, SHMRING__WRITE);
+	struct shmring__view v = shmring__view_of(r, SHMRING__WRITE);
 	int error = shmring__check_held(r, path, SHMRING__WRITE, size);
 	if (SHMRING__RARELY(error))
 		return error;
@@ -5531,7 +5532,7 @@ SHMRING_SCOPE void
 shmring_abort(struct shmring *ring)
 {
 	struct shmring__claim *claim = &ring->held[SHMRING__WRITE];
-	struct shmring__view v = shmring__view(ring, SHMRING__WRITE);
+	struct shmring__view v = shmring__view_of(ring, SHMRING__WRITE);
 	if (shmring__check_held(ring, SHMRING__SLOWLY, SHMRING__WRITE, 0))
 		return;
 	if (ring->mode == SHMRING_MPMC && claim->hold == SHMRING__HELD &&
@@ -5544,7 +5545,7 @@ shmring_abort(struct shmring *ring)
 SHMRING__HOT const void *
 shmring__peek_in(struct shmring *r, int path, size_t *size)
 {
-	struct shmring__view v = shmring__view(r, SHMRING__READ);
+	struct shmring__view v = shmring__view_of(r, SHMRING__READ);
 	struct shmring__claim claim = SHMRING__NO_CLAIM;
 	int error = shmring__acquire(r, &v, path, &claim, SIZE_MAX);
 	/* Not a length that another message's bytes have told. */
@@ -5578,7 +5579,7 @@ shmring_peek(struct shmring *ring, size_t *size)
 SHMRING__HOT int
 shmring__release_in(struct shmring *r, int path)
 {
-	struct shmring__view v = shmring__view(r, SHMRING__READ);
+	struct shmring__view v = shmring__view_of(r, SHMRING__READ);
 	int error = shmring__check_held(r, path, SHMRING__READ, 0);
 	if (SHMRING__RARELY(error))
 		return error;
@@ -5609,7 +5610,7 @@ SHMRING_SCOPE ssize_t
 shmring_peek_n(struct shmring *ring, struct iovec *messages, size_t count)
 {
 	struct shmring__claim *held = &ring->held[SHMRING__READ];
-	struct shmring__view v = shmring__view(ring, SHMRING__READ);
+	struct shmring__view v = shmring__view_of(ring, SHMRING__READ);
 	if (held->hold == SHMRING__SEVERAL &&
 	    ring->canary->hands[SHMRING__READ])
 		shmring__clear_held(ring, SHMRING__READ); /* look anew */
@@ -5646,7 +5647,7 @@ SHMRING_SCOPE int
 shmring_release_n(struct shmring *ring, size_t count)
 {
 	struct shmring__claim *held = &ring->held[SHMRING__READ];
-	struct shmring__view v = shmring__view(ring, SHMRING__READ);
+	struct shmring__view v = shmring__view_of(ring, SHMRING__READ);
 	int error =
 		shmring__check_held(ring, SHMRING__SLOWLY, SHMRING__READ, 0);
 	if (error)

@@ -165,7 +165,7 @@ model_hold(struct shmring *r, int side, uint64_t p)
 static inline int
 model_commit(struct shmring *r, const struct shmring__claim *claim)
 {
-	struct shmring__view v = shmring__view(r, SHMRING__WRITE);
+	struct shmring__view v = shmring__view_of(r, SHMRING__WRITE);
 
 	return shmring__mpmc_commit(r, &v, claim, sizeof(uint64_t), 0);
 }
