@@ -143,9 +143,8 @@ static inline int
 adapter_room_in(const char *directory, uint64_t size,
 		struct adapter_limit *least)
 {
-	int fd =
-		adapter_fd(open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-	int error;
+	int error, fd = adapter_fd(
+			   open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 
 	*least = (struct adapter_limit){ directory, 0 };
 	if (fd < 0)
