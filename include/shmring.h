@@ -6584,7 +6584,8 @@ static const struct shmring__advice {
 	{ ENOSPC, "no room: larger than what the file system "
 		  "of " SHMRING_DIRECTORY " has free, or than the memory that "
 		  "is available (MemAvailable in /proc/meminfo, the "
-		  "limit of the cgroup): fewer or smaller slots" },
+		  "limit of the cgroup): fewer or smaller slots; or, "
+		  "who polls, fs.inotify.max_user_watches" },
 	{ EFBIG, "larger than this process may make a file: raise "
 		 "RLIMIT_FSIZE (ulimit -f), or fewer or smaller slots" },
 	{ ENOMEM, "no memory, or no huge pages reserved: see "
@@ -6605,7 +6606,7 @@ static const struct shmring__advice {
 		  "call that this needs: openat with O_TMPFILE, "
 		  "fallocate, fchmod, linkat, memfd_create, madvise with "
 		  "MADV_WIPEONFORK (Linux 4.14), for SHMRING_REPLACE "
-		  "renameat2" },
+		  "renameat2, for who polls inotify, epoll, timerfd" },
 	{ EINVAL, "invalid: a name is one component that does not end "
 		  "in " SHMRING__TEMPORARY "; commit and release need a "
 		  "reserve or peek before; a participant's index" },
@@ -6621,7 +6622,8 @@ static const struct shmring__advice {
 	{ EACCES, "permission denied by the file system: see the ring's "
 		  "permissions, or those of " SHMRING_DIRECTORY },
 	{ EROFS, SHMRING_DIRECTORY " is mounted read-only" },
-	{ EMFILE, "too many open files: raise RLIMIT_NOFILE" },
+	{ EMFILE, "too many open files: raise RLIMIT_NOFILE; or, who polls, "
+		  "fs.inotify.max_user_instances" },
 	{ ENFILE, "too many open files in the whole system: raise "
 		  "fs.file-max" },
 };

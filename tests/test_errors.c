@@ -5,6 +5,7 @@
  * numbers for them; the system's own errno is passed on.
  */
 #include "ring.h"
+#include "shmring_poll.h"
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -542,6 +543,32 @@ open_unsealed(void)
 }
 
 static int
+poll_ring(void)
+{
+	struct shmring_poll poller;
+
+	return shmring_poll_open(&poller, &ring, SHMRING_PRODUCER);
+}
+
+static int
+poll_beyond_instances(void)
+{
+	return refuse(SYS_inotify_init1, 0, EMFILE) ? poll_ring() : CANNOT;
+}
+
+static int
+poll_beyond_watches(void)
+{
+	return refuse(SYS_inotify_add_watch, 0, ENOSPC) ? poll_ring() : CANNOT;
+}
+
+static int
+poll_without_inotify(void)
+{
+	return refuse(SYS_inotify_init1, 0, EPERM) ? poll_ring() : CANNOT;
+}
+
+static int
 unlink_nothing(void)
 {
 	return shmring_unlink("/tap-none");
@@ -617,6 +644,11 @@ static const struct row {
 	{ "open, link", -ELOOP, open_link, "symbolic link" },
 	{ "open, forbidden", -EACCES, open_forbidden, "permission denied" },
 	{ "open_fd, unsealed", -EPERM, open_unsealed, "not sealed" },
+	{ "poll_open, instances", -EMFILE, poll_beyond_instances,
+	  "max_user_instances" },
+	{ "poll_open, watches", -ENOSPC, poll_beyond_watches,
+	  "max_user_watches" },
+	{ "poll_open, inotify", -ENOSYS, poll_without_inotify, "inotify" },
 	{ "unlink, nothing", -ENOENT, unlink_nothing, "no such ring" },
 };
 
