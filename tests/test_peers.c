@@ -55,8 +55,10 @@ wait_in_thread(void *argument)
 {
 	struct waiting *w = argument;
 
-	w->result = w->there ? shmring_wait_peer(w->ring, w->role, GENEROUS)
-			     : shmring_wait_gone(w->ring, w->role, GENEROUS);
+	/* beyond the end of the clock: for ever */
+	w->result =
+		w->there ? shmring_wait_peer(w->ring, w->role, INT64_MAX)
+			 : shmring_wait_gone(w->ring, w->role, INT64_MAX - 1);
 	return NULL;
 }
 

@@ -126,6 +126,11 @@ refuse(void)
 	is_int(shmring_poll_open(&poller, &reader, SHMRING_CONSUMER), -EBADF,
 	       "closed");
 	is_int(shmring_poll_close(&poller), 0, "nothing to close");
+	memset(&reader, 0, sizeof(reader));
+	is_int(shmring_poll_open(&poller, &reader, SHMRING_CONSUMER), -EBADF,
+	       "zeros");
+	item = (struct shmring_item){ &reader, SHMRING_CONSUMER, 0 };
+	is_int(shmring_wait_several(&item, 1, -1), -EBADF, "nor for these");
 	shmring_close(&writer);
 }
 
@@ -579,7 +584,7 @@ end_the_wait(uint32_t mode)
 	is_int(shmring_wait_several(items + 1, 1, MILLISECOND), -ETIMEDOUT,
 	       "nor in time");
 	shmring_interrupt(&writer);
-	is_int(shmring_wait_several(items + 1, 1, -1), -ECANCELED,
+	is_int(shmring_wait_several(items + 1, 1, INT64_MAX), -ECANCELED,
 	       "interrupted");
 	is_int(shmring_wait_several(items + 1, 1, MILLISECOND), -ETIMEDOUT,
 	       "once");
