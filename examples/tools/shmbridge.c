@@ -17,6 +17,7 @@
 #include <inttypes.h>
 #include <malloc.h>
 
+#include "descriptors.h"
 #include "shmbridge_common.h"
 #include "shmbridge_nats.h"
 #include "shmbridge_pack.h"
@@ -294,16 +295,6 @@ print_status(struct bridge *b)
 		(uint64_t)atomic_load(&b->messages),
 		(uint64_t)atomic_load(&b->bytes), behind,
 		atomic_load(&b->connected) ? "" : ", no connection");
-}
-
-/* Else a connection to the server would get the place of a closed one, and what
- * is meant for people. They stay as useless as they were. */
-static void
-keep_standard_descriptors(void)
-{
-	for (int fd = 0; fd <= STDERR_FILENO; fd++)
-		if (fcntl(fd, F_GETFD) < 0)
-			open("/dev/null", fd ? O_RDONLY : O_WRONLY);
 }
 
 int

@@ -12,6 +12,7 @@
 #include <shmring.h>
 #include <getopt.h>
 
+#include "descriptors.h"
 #include "shmring_text.h"
 #include "shmring_ring.h"
 #include "shmring_view.h"
@@ -740,16 +741,6 @@ run(const struct command *command, int argc, char **argv)
 	if (fflush(stdout) || ferror(stdout))
 		fail(EXIT_FILE, "stdout: %s", strerror(errno));
 	return status;
-}
-
-/* Else the file of a recording would get the place of a closed one, and what is
- * meant for people. They stay as useless as they were. */
-static void
-keep_standard_descriptors(void)
-{
-	for (int fd = 0; fd <= STDERR_FILENO; fd++)
-		if (fcntl(fd, F_GETFD) < 0)
-			open("/dev/null", fd ? O_RDONLY : O_WRONLY);
 }
 
 int
