@@ -25,6 +25,7 @@ struct model {
 		enum { READY, RESERVED, ABORTED } state;
 	} entry[WINDOW];
 	size_t reserved; /* bytes */
+	void *place; /* reserved */
 	int reserving, peeking;
 };
 
@@ -183,6 +184,7 @@ try_reserve(struct shmring *ring, struct model *model)
 
 	if (expected)
 		return place || shmring_error(ring) != expected;
+	model->place = place;
 	model->reserving = 1;
 	model->reserved = size;
 	if (model->mode == SHMRING_MPMC) {
@@ -204,7 +206,7 @@ try_commit(struct shmring *ring, struct model *model)
 						: 0;
 
 	if (!expected) {
-		message_write(ring->held[SHMRING__WRITE].data, size, number);
+		message_write(model->place, size, number);
 		model->reserving = 0;
 		if (mpmc) {
 			model->tail--;

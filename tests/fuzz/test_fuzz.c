@@ -133,14 +133,14 @@ call(struct shmring *ring, unsigned what)
 		allowed(got);
 		break;
 	case 2:
-		place = shmring_reserve(ring, take(1) % (LARGEST + 2));
-		if (!place)
+		size = take(1) % (LARGEST + 2);
+		place = shmring_reserve(ring, size);
+		if (place)
+			memset(place, 1, size);
+		else
 			allowed(shmring_error(ring));
 		break;
 	case 3:
-		if (ring->held[SHMRING__WRITE].hold)
-			memset(ring->held[SHMRING__WRITE].data, 1,
-			       ring->held[SHMRING__WRITE].size);
 		allowed(shmring_commit(ring, take(1) % (LARGEST + 2)));
 		break;
 	case 4:
