@@ -164,13 +164,13 @@ flag_await(int *flag, int count)
 }
 
 /* In a child, which cannot report: leave with a failure. */
-#define CHILD_CHECK(condition)                                             \
-	do {                                                               \
-		if (!(condition)) {                                        \
-			printf("# child: %s:%d: %s\n", __FILE__, __LINE__, \
-			       #condition);                                \
-			_exit(1);                                          \
-		}                                                          \
+#define CHILD_CHECK(condition)                                            \
+	do {                                                              \
+		if (!(condition)) {                                       \
+			fprintf(stderr, "# child: %s:%d: %s\n", __FILE__, \
+				__LINE__, #condition);                    \
+			_exit(1);                                         \
+		}                                                         \
 	} while (0)
 
 /* Run a function in a child; it ends with the function. */

@@ -173,12 +173,19 @@ TAP_FUNCTION int
 tap_vresult(int passed, const char *file, int line, const char *format,
 	    va_list arguments)
 {
+	va_list again;
+
+	va_copy(again, arguments);
 	tap.failed += !passed;
 	printf("%sok %u - ", passed ? "" : "not ", ++tap.run);
 	vprintf(format, arguments);
 	printf("\n");
-	if (!passed)
-		printf("#   failed at %s:%d\n", file, line);
+	if (!passed) { /* where prove shows it */
+		fprintf(stderr, "# %s:%d: failed: ", file, line);
+		vfprintf(stderr, format, again);
+		fprintf(stderr, "\n");
+	}
+	va_end(again);
 	return passed;
 }
 
@@ -205,7 +212,7 @@ tap_is_int(intmax_t got, intmax_t expected, const char *file, int line,
 	tap_vresult(got == expected, file, line, format, arguments);
 	va_end(arguments);
 	if (got != expected)
-		printf("#   got %jd, expected %jd\n", got, expected);
+		fprintf(stderr, "#   got %jd, expected %jd\n", got, expected);
 	return got == expected;
 }
 

@@ -29,6 +29,7 @@ ok()
 		echo "ok $tests - $2"
 	else
 		echo "not ok $tests - $2"
+		echo "# $0: failed: $2" >&2 # where prove shows it
 		failures=$((failures + 1))
 	fi
 }
@@ -39,7 +40,7 @@ is()
 	[ "$1" = "$2" ]
 	ok $? "$3"
 	[ "$1" = "$2" ] || printf 'got %s\nexpected %s\n' "$1" "$2" |
-		sed 's/^/#   /'
+		sed 's/^/#   /' >&2
 }
 
 # skip WHY: in place of one result
