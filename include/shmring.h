@@ -3343,6 +3343,31 @@ shmring__take_line(struct shmring *r, uint32_t i, uint32_t roles)
 	shmring__lock(r->fd, F_UNLCK, SHMRING__OPENER + i);
 }
 
+/* The first line that is free, with its locks; from there on it is ours. Who
+ * looks at a line that is just being left holds up whoever would take it
+ * meanwhile; so it is not for certain that all are taken as long as one is not
+ * LIVE. */
+SHMRING__COLD int
+shmring__lock_any_line(struct shmring *r, int but)
+{
+	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
+		int changing = 0;
+		for (uint32_t i = 0; i < r->geometry.participants; i++) {
+			if ((int)i == but)
+				continue;
+			if (shmring__lock_line(r, i) == 0)
+				return (int)i;
+			changing |= shmring__state_of(SHMRING__LOAD(
+					    &r->lines[i].status, ACQUIRE)) !=
+				    SHMRING__LIVE; /* A7 */
+		}
+		if (!changing)
+			break;
+		shmring__nap(100000);
+	}
+	return -EUSERS;
+}
+
 /* SPSC has a line for each role. Who wants both becomes visible only when it
  * has both. */
 SHMRING__COLD int
@@ -3386,14 +3411,13 @@ shmring__attach_broadcast(struct shmring *r, uint32_t roles)
 	}
 	if (!(roles & SHMRING_CONSUMER))
 		return 0;
-	for (uint32_t i = 0; i < r->geometry.participants; i++)
-		if (i != SHMRING__WRITE && shmring__lock_line(r, i) == 0) {
-			shmring__take_line(r, i, SHMRING_CONSUMER);
-			r->head = &r->lines[i].head;
-			r->taken = &r->lines[i].intent[SHMRING__READ];
-			return shmring__take_place(r, SHMRING_NEWEST);
-		}
-	return -EUSERS;
+	int i = shmring__lock_any_line(r, SHMRING__WRITE);
+	if (i < 0)
+		return i;
+	shmring__take_line(r, (uint32_t)i, SHMRING_CONSUMER);
+	r->head = &r->lines[i].head;
+	r->taken = &r->lines[i].intent[SHMRING__READ];
+	return shmring__take_place(r, SHMRING_NEWEST);
 }
 
 /* Find a line for each role; MPMC takes any, for both. */
@@ -3411,12 +3435,10 @@ shmring__attach(struct shmring *r)
 				0, 0, 0, 0, 0) != 0;
 	if (!r->fenced && !r->wide)
 		r->path = SHMRING__SLOTS;
-	for (uint32_t i = 0; i < r->geometry.participants; i++)
-		if (shmring__lock_line(r, i) == 0) {
-			shmring__take_line(r, i, roles);
-			return 0;
-		}
-	return -EUSERS;
+	int i = shmring__lock_any_line(r, -1);
+	if (i >= 0)
+		shmring__take_line(r, (uint32_t)i, roles);
+	return i < 0 ? i : 0;
 }
 
 /* We are attached, and will stay: now there is a participant of our roles,
