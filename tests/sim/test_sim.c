@@ -459,10 +459,11 @@ many(uint64_t runs, int tso)
 	       (double)done / took, (double)steps / (double)done, kills, stops,
 	       (double)oracle_worst / 1e6);
 	if (failed)
-		printf("# %s: %s\n#   again: %s --seed %" PRIu64
-		       "%s --trace, or --shrink\n",
-		       sim.failure, sim.detail, options.program,
-		       options.seed + done - 1, tso ? " --tso" : "");
+		fprintf(stderr,
+			"# %s: %s\n#   again: %s --seed %" PRIu64
+			"%s --trace, or --shrink\n",
+			sim.failure, sim.detail, options.program,
+			options.seed + done - 1, tso ? " --tso" : "");
 	if (failed && options.shrink)
 		keep(options.seed + done - 1);
 	return failed;
@@ -474,8 +475,8 @@ replay(const char *path)
 	kept_read(path);
 	if (!still(NULL))
 		return 0;
-	printf("# %s: %s\n#   again: %s --replay %s --trace\n", sim.failure,
-	       sim.detail, options.program, path);
+	fprintf(stderr, "# %s: %s\n#   again: %s --replay %s --trace\n",
+		sim.failure, sim.detail, options.program, path);
 	return 1;
 }
 
