@@ -5816,15 +5816,17 @@ shmring__spin(struct shmring__waiter *w)
 		return 0;
 	if (!w->polls)
 		w->pauses = shmring__pauses(&r->idle[w->side]);
-	do {
+	for (;;) {
 		for (uint32_t i = 0; i < w->pauses; i++)
 			SHMRING_PAUSE();
 		w->polls += w->pauses;
 		w->lazy = 1;
-		if (w->side == SHMRING__READ ? shmring__seems_there(r)
-					     : w->polls % 8 != 0)
+		/* Now and then to the clock, whatever seems to be there. */
+		if (w->polls % 8 == 0)
+			break;
+		if (w->side == SHMRING__WRITE || shmring__seems_there(r))
 			return 1;
-	} while (w->polls % 8); /* not every time to the clock */
+	}
 	int64_t now = SHMRING_NOW();
 	if (!w->spin_until) {
 		w->deadline = shmring__after(now, w->timeout);

@@ -206,6 +206,8 @@ do_push(struct actor *a)
 	done += !many && done == 0;
 	if (done > 0)
 		stream_held(0);
+	if (done < count) /* it found no room for the rest */
+		stream_held(a->begun);
 	for (int i = 0; i < count; i++)
 		message_sent(sent[i], i < done);
 	return done < 0 ? refused(a, SHMRING__WRITE, done) : done;
