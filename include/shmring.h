@@ -1670,8 +1670,8 @@ shmring__spsc_next(struct shmring *r, const struct shmring__view *v,
 	return next;
 }
 
-/* All before head has been read, so many. Tell the writer, now and then, or when it asks
- * for it, that it is free. */
+/* All before head has been read, so many messages. Tell the writer, now and
+ * then, or when it asks for it, that it is free. */
 SHMRING__HOT void
 shmring__spsc_release(struct shmring *r, const struct shmring__view *v,
 		      uint64_t head, uint64_t count)
@@ -6406,7 +6406,7 @@ shmring_lost(const struct shmring *ring)
 SHMRING_SCOPE int
 shmring_seek(struct shmring *ring, uint64_t position)
 {
-	if (!ring->canary || !ring->canary->limit[SHMRING__READ])
+	if (!shmring__limit(ring, SHMRING__READ))
 		return shmring__refusal(ring, SHMRING__READ);
 	if (ring->mode != SHMRING_BROADCAST)
 		return -ENOTSUP;

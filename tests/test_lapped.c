@@ -24,6 +24,9 @@ struct shared {
 	struct reader readers[READERS];
 };
 
+static struct shared *shared;
+static struct shmring writer;
+
 static const char *const way[READERS] = { "by copy", "in place" };
 
 static size_t
@@ -77,16 +80,16 @@ read_copy(struct shmring *ring, uint64_t number, int *due)
 }
 
 static void
-read_all(struct shmring *ring, struct shared *shared, int self)
+read_all(struct shmring *ring, struct reader *mine)
 {
-	struct reader *mine = &shared->readers[self];
+	int in_place = mine != shared->readers;
 	uint64_t number = 0, received = 0, laps = 0;
 	ssize_t error = 0;
 	int due = 0;
 
 	while (error != -EPIPE) {
-		error = self ? read_in_place(ring, number, &due)
-			     : read_copy(ring, number, &due);
+		error = in_place ? read_in_place(ring, number, &due)
+				 : read_copy(ring, number, &due);
 		if (!error) {
 			mine->wrong += !due;
 			number++;
@@ -109,9 +112,19 @@ read_all(struct shmring *ring, struct shared *shared, int self)
 	mine->laps = laps;
 }
 
+static void
+join(void *mine)
+{
+	struct shmring reader;
+
+	CHILD_CHECK(!shmring_dup(&reader, &writer, SHMRING_CONSUMER));
+	flag_raise(&shared->ready);
+	read_all(&reader, mine);
+}
+
 /* By all of them. */
 static uint64_t
-received_by(const struct shared *shared)
+received(void)
 {
 	uint64_t all = 0;
 
@@ -131,36 +144,21 @@ main(void)
 					 .flags = SHMRING_LOSSY,
 					 .roles = SHMRING_PRODUCER };
 	uint64_t words[WORDS], sent, wrong = 0;
-	struct shared *shared;
-	struct shmring writer;
 	pid_t child[READERS];
 
 	tap_start();
 	uint64_t reads = (uint64_t)tap_environment("LAPPED_READS", 0);
 	if (reads)
 		tap_watchdog(3600);
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (shared == MAP_FAILED || shmring_create_memfd(&writer, &config))
+	shared = shared_memory(sizeof(*shared));
+	if (shmring_create_memfd(&writer, &config))
 		bail("no ring");
-	for (int i = 0; i < READERS; i++) {
-		struct shmring reader;
-
-		child[i] = tap_fork();
-		if (child[i])
-			continue;
-		if (shmring_dup(&reader, &writer, SHMRING_CONSUMER))
-			_exit(1);
-		__atomic_fetch_add(&shared->ready, 1, __ATOMIC_RELEASE);
-		read_all(&reader, shared, i);
-		_exit(0);
-	}
-	while (__atomic_load_n(&shared->ready, __ATOMIC_ACQUIRE) < READERS)
-		sched_yield();
+	for (int i = 0; i < READERS; i++)
+		child[i] = child_start(join, &shared->readers[i]);
+	flag_await(&shared->ready, READERS);
 	int64_t start = shmring__now();
 	int64_t end = start + tap_seconds() * 1000 * MILLISECOND;
-	for (sent = 0;
-	     reads ? received_by(shared) < reads : shmring__now() < end;) {
+	for (sent = 0; reads ? received() < reads : shmring__now() < end;) {
 		/* Up to some rings full at once, then others may run. */
 		uint64_t burst = sent + 1 + tap_random() % BURST;
 
@@ -188,7 +186,6 @@ main(void)
 		ok(r->laps > 0, "it was lapped");
 	}
 	printf("# %.1f million reads a second\n",
-	       (double)received_by(shared) * 1e3 /
-		       (double)(shmring__now() - start));
+	       (double)received() * 1e3 / (double)(shmring__now() - start));
 	return tap_done();
 }

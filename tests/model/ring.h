@@ -141,6 +141,16 @@ model_attach(uint32_t mode, uint32_t i, uint32_t roles)
 	return r;
 }
 
+/* Whether the heir got the line, as what its attach said tells. */
+static inline int
+model_succeed(struct shmring *heir, int error)
+{
+	MODEL_ASSERT(!error || error == -EBUSY);
+	if (!error)
+		shmring__arrive(heir);
+	return !error;
+}
+
 /* MPMC: a claim of position p, as its owner has it. */
 static inline void
 model_claim(const struct shmring *r, int side, uint64_t p,

@@ -108,12 +108,8 @@ going_on(void *unused)
 static int
 succeed(void)
 {
-	int error = shmring__attach_spsc(successor, VICTIM);
-
-	MODEL_ASSERT(!error || error == -EBUSY);
-	if (!error)
-		shmring__arrive(successor);
-	return !error;
+	return model_succeed(successor,
+			     shmring__attach_spsc(successor, VICTIM));
 }
 
 static void *
