@@ -5439,8 +5439,9 @@ shmring__reserve_in(struct shmring *r, int path, size_t size, int lazy)
 	struct shmring__view v = shmring__view_of(r, SHMRING__WRITE);
 	struct shmring__claim claim = SHMRING__NO_CLAIM;
 	/* A stopped commit may find its slot void and must keep the message
-	 * somewhere: have the place before it is needed. */
-	if (path == SHMRING__SLOWLY && !r->spill) {
+	 * somewhere: have the place before it is needed. (Who has no canary is
+	 * not open, will be refused, and would never free it.) */
+	if (path == SHMRING__SLOWLY && r->canary && !r->spill) {
 		r->spill = (unsigned char *)malloc(r->geometry.slot_size);
 		if (!r->spill)
 			return shmring__null(r, -ENOMEM);
