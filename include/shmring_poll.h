@@ -120,7 +120,7 @@ shmring__writable(const struct shmring *r)
 	if ((attn & SHMRING__NO_CONSUMER) && r->mode != SHMRING_BROADCAST)
 		return 1;
 	if (r->mode != SHMRING_MPMC) {
-		uint64_t need = shmring__record_size(r->geometry.slot_size) + 8;
+		uint64_t need = r->geometry.stride + 8;
 		uint64_t taken = tail;
 		if (shmring__is_spsc(r))
 			taken = SHMRING__LOAD(r->head, ACQUIRE); /* A2 */

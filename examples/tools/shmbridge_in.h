@@ -519,11 +519,14 @@ was_pushed(const struct in *in)
 {
 	const struct place *place = &in->note->at[in->note->which & 1];
 	const struct shmring *ring = &in->ring;
+	struct shmring__view any = shmring__any_view(ring, SHMRING__WRITE);
 	uint64_t next = place->position + 1;
 
 	return shmring_position(ring, SHMRING_PRODUCER) == next &&
 	       count_pushed(in) == place->pushed + 1 &&
-	       !memcmp(shmring__slot(ring, place->position) + 8,
+	       !memcmp(shmring__place(&any,
+				      shmring__slot(ring, place->position) + 8,
+				      in->data->iov_len),
 		       in->data->iov_base, in->data->iov_len) &&
 	       shmring_position(ring, SHMRING_PRODUCER) == next;
 }
@@ -533,6 +536,7 @@ static size_t
 walk(struct in *in)
 {
 	uint64_t position = shmring_position(&in->ring, SHMRING_PRODUCER);
+	struct shmring__view any = shmring__any_view(&in->ring, SHMRING__WRITE);
 	size_t i = 0;
 
 	if (in->mpmc && in->walking && in->parts_count) {
@@ -553,7 +557,8 @@ walk(struct in *in)
 			     "note to begin anew",
 			     in->b->name);
 		else
-			in->walk += shmring__record_size(in->data[i++].iov_len);
+			in->walk += shmring__record_size(&any,
+							 in->data[i++].iov_len);
 	}
 	in->walking = in->walking && in->walk != position;
 	return i;

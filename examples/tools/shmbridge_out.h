@@ -94,6 +94,7 @@ fill_spsc(struct out *o)
 {
 	static _Thread_local struct iovec messages[WINDOW];
 	struct shmring *ring = o->rings;
+	struct shmring__view any = shmring__any_view(ring, SHMRING__READ);
 	size_t most = o->sent + o->most;
 	uint64_t position;
 	ssize_t n =
@@ -106,7 +107,7 @@ fill_spsc(struct out *o)
 		o->held[i].data = messages[i].iov_base;
 		o->held[i].size = messages[i].iov_len;
 		o->held[i].position = position;
-		position += shmring__record_size(messages[i].iov_len);
+		position += shmring__record_size(&any, messages[i].iov_len);
 	}
 	o->count = (size_t)n;
 	return 0;
