@@ -2617,6 +2617,24 @@ shmring__doubt(struct shmring *r, uint64_t p, uint64_t phase, int dead)
 	return shmring__decide(r, p, s, dead);
 }
 
+/* Pass the void positions at which a cursor stands, as who claims would: who
+ * only looks for what is ready never comes to claim. */
+SHMRING__COLD void
+shmring__pass_void(struct shmring *r, int side)
+{
+	uint64_t *cursor = side == SHMRING__READ ? r->head : r->tail;
+	for (uint64_t i = 0; i <= r->mask; i++) {
+		uint64_t p = SHMRING__LOAD(cursor, ACQUIRE); /* A9 */
+		uint64_t a = SHMRING__LOAD(shmring__phase_word(r, p),
+					   ACQUIRE); /* A4 */
+		if (shmring__mpmc_care(
+			    r, cursor, p,
+			    shmring__phase(r, p, side == SHMRING__READ),
+			    a) <= 0)
+			return;
+	}
+}
+
 /* The same position has blocked us for long: doubt its owner, if somebody
  * has claimed it at all and more is to be had behind. */
 SHMRING__COLD void
@@ -2632,25 +2650,18 @@ shmring__mpmc_impatient(struct shmring *r, int side)
 		if (same && shmring__distance(tail, head) > 0 &&
 		    shmring__blocked_behind(r, head, tail, 1))
 			shmring__doubt(r, head, shmring__phase(r, head, 1), 0);
+		shmring__pass_void(r, SHMRING__READ);
 		return;
 	}
 	if (shmring__distance(head, tail - slots) > 0) {
 		if (same && r->idle[side].claimed > 0 &&
 		    shmring__blocked_behind(r, tail, head + slots, 0))
 			shmring__doubt(r, tail, shmring__phase(r, tail, 0), 0);
+		shmring__pass_void(r, SHMRING__WRITE);
 		return;
 	}
 	/* Full; or head stands before void positions and all readers sleep. */
-	for (uint64_t i = 0; i < slots; i++, head++) {
-		uint64_t want = shmring__phase(r, head, 1);
-		uint64_t a = SHMRING__LOAD(shmring__phase_word(r, head),
-					   ACQUIRE); /* A4 */
-		if (shmring__distance(tail, head) <= 0 ||
-		    (a >> r->length_bits <= want &&
-		     shmring__settle(r, head, want) != SHMRING__VOID) ||
-		    !shmring__cas(r->head, head, head + 1)) /* R9 */
-			return;
-	}
+	shmring__pass_void(r, SHMRING__READ);
 }
 
 /* ------------------------------------------------------------------------
@@ -5731,7 +5742,7 @@ shmring__shrink(struct shmring *r, const struct shmring__view *v,
 	uint64_t reserved = r->canary->hands[SHMRING__WRITE] - 1;
 	unsigned char *to = shmring__place(v, data, size);
 	if (to != shmring__place(v, data, reserved))
-		memcpy(to, data, size);
+		SHMRING_COPY(to, data, size);
 }
 
 SHMRING__HOT int
