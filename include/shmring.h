@@ -3686,8 +3686,7 @@ shmring__lay_out(struct shmring__geometry *g)
 		g->consumer = 0;
 		g->states = g->index + g->page;
 		g->data = g->states + shmring__round_up(slots * 8, g->page);
-		g->capacity = shmring__round_up(slots * g->stride + unit - 8,
-						g->page);
+		g->capacity = shmring__round_up(slots * g->stride, g->page);
 		if (g->near)
 			g->near = g->slot_size < g->near ? UINT64_MAX : 0;
 	} else {
