@@ -5946,9 +5946,9 @@ shmring_release_n(struct shmring *ring, size_t count)
  *
  * Who waits for messages is woken for each. Who waits for room is woken for an
  * eighth of the ring at once, or else there would be a wake-up a message in
- * overload; between, it looks every SHMRING__NAP_NS, as long as the head moves
- * at all. When it does not, one PROMPT wake-up a message is what there is to
- * do, and it sleeps for slices.
+ * overload; between, it looks every SHMRING__NAP_NS, or two, as long as the head
+ * moves at all. When it has stood for SHMRING__STANDS_NS, one PROMPT wake-up a
+ * message is what there is to do, and it sleeps for slices.
  * ------------------------------------------------------------------------ */
 
 /* Until then what overtook an announcement has arrived. */
@@ -5958,7 +5958,10 @@ shmring_release_n(struct shmring *ring, size_t count)
 #ifndef SHMRING__NAP_NS
 #define SHMRING__NAP_NS INT64_C(1000000) /* beside room that nobody tells of */
 #endif
-#define SHMRING__LONG_NAP_NS (8 * SHMRING__NAP_NS) /* while others get it all */
+/* While others get it all; room is found within 2 ms all the same. */
+#define SHMRING__LONG_NAP_NS (3 * SHMRING__NAP_NS / 2)
+#define SHMRING__STANDS_NS \
+	(16 * SHMRING__NAP_NS) /* then the head stands still */
 #define SHMRING__PEEK_NS \
 	10000 /* who spins looks at the peer's lines so often */
 #define SHMRING__STREAM 4 /* messages between two waits make a stream */
@@ -6118,14 +6121,13 @@ shmring__watch_head(struct shmring__waiter *w, int64_t now)
 	uint64_t head = SHMRING__LOAD(w->ring->head, RELAXED); /* hint */
 	uint64_t tail = SHMRING__LOAD(w->ring->tail, RELAXED); /* hint */
 	if (w->nap && head == w->head) {
-		if (now - w->stands >= SHMRING__NAP_NS)
+		if (now - w->stands >= SHMRING__STANDS_NS)
 			w->bits |= SHMRING__PROMPT;
 		return;
 	}
-	if (!w->nap || now < w->until || tail == w->tail)
-		w->nap = SHMRING__NAP_NS;
-	else if (w->nap < SHMRING__LONG_NAP_NS)
-		w->nap *= 2;
+	w->nap = !w->nap || now < w->until || tail == w->tail
+			 ? SHMRING__NAP_NS
+			 : SHMRING__LONG_NAP_NS;
 	w->head = head;
 	w->tail = tail;
 	w->stands = now;
@@ -6263,7 +6265,7 @@ shmring__wait(struct shmring__waiter *w)
 
 /* The wait is over. If nobody else waits, take our call back. Else, as a
  * sleeper is woken alone, it wakes the next if there is more; also if there is
- * no room left: others may sleep long since we looked after it. */
+ * no room left, but they sleep long, for nothing moves. */
 SHMRING__COLD void
 shmring__wait_over(struct shmring__waiter *w)
 {
@@ -6285,8 +6287,11 @@ shmring__wait_over(struct shmring__waiter *w)
 	}
 	uint64_t head = SHMRING__LOAD(r->head, RELAXED); /* hint */
 	uint64_t tail = SHMRING__LOAD(r->tail, RELAXED); /* hint */
-	if (r->mode == SHMRING_MPMC &&
-	    (w->side == SHMRING__WRITE || tail != head))
+	int more =
+		w->side == SHMRING__WRITE
+			? tail - head <= r->mask || (w->bits & SHMRING__PROMPT)
+			: tail != head;
+	if (r->mode == SHMRING_MPMC && more)
 		shmring__wake(r, w->word, 0);
 }
 
