@@ -5946,8 +5946,8 @@ shmring_release_n(struct shmring *ring, size_t count)
  *
  * Who waits for messages is woken for each. Who waits for room is woken for an
  * eighth of the ring at once, or else there would be a wake-up a message in
- * overload; between, it looks every SHMRING__NAP_NS, or two, as long as the head
- * moves at all. When it has stood for SHMRING__STANDS_NS, one PROMPT wake-up a
+ * overload; between, it looks every SHMRING__NAP_NS, as long as the head moves
+ * at all. When it has stood for SHMRING__STANDS_NS, one PROMPT wake-up a
  * message is what there is to do, and it sleeps for slices.
  * ------------------------------------------------------------------------ */
 
@@ -5958,8 +5958,6 @@ shmring_release_n(struct shmring *ring, size_t count)
 #ifndef SHMRING__NAP_NS
 #define SHMRING__NAP_NS INT64_C(1000000) /* beside room that nobody tells of */
 #endif
-/* While others get it all; room is found within 2 ms all the same. */
-#define SHMRING__LONG_NAP_NS (3 * SHMRING__NAP_NS / 2)
 #define SHMRING__STANDS_NS \
 	(16 * SHMRING__NAP_NS) /* then the head stands still */
 #define SHMRING__PEEK_NS \
@@ -5982,10 +5980,9 @@ struct shmring__waiter {
 	int announced, heard; /* heard: no wake-up can be missed any more */
 	uint32_t polls, pauses, sleeps;
 	int64_t timeout, deadline, spin_until, peek_at;
-	uint64_t head, tail; /* waiting for room: where they stand */
-	int64_t stands; /* the head, since when */
-	int64_t nap; /* until we look again; 0: not seen yet */
-	int64_t until; /* of the last sleep */
+	int naps; /* waiting for room: has seen the head, */
+	uint64_t head; /* here */
+	int64_t stands; /* since then */
 };
 
 static inline struct shmring__waiter
@@ -6111,27 +6108,20 @@ shmring__may_sleep_long(struct shmring__waiter *w, uint32_t before,
 	       now - r->stands[w->side] >= SHMRING__FIRST_SLEEP_NS;
 }
 
-/* Waiting for room: does the head move? If not, its next step is what we have
- * to be told of. If it does, and others take the room, they can be relied on
- * for a while: each wakes another when it leaves. Who was woken itself
- * (now < until) looks often. */
+/* Waiting for room: does the head move? If it has not for a while, its next
+ * step is what we have to be told of. */
 SHMRING__COLD void
 shmring__watch_head(struct shmring__waiter *w, int64_t now)
 {
 	uint64_t head = SHMRING__LOAD(w->ring->head, RELAXED); /* hint */
-	uint64_t tail = SHMRING__LOAD(w->ring->tail, RELAXED); /* hint */
-	if (w->nap && head == w->head) {
-		if (now - w->stands >= SHMRING__STANDS_NS)
-			w->bits |= SHMRING__PROMPT;
-		return;
+	if (!w->naps || head != w->head) {
+		w->naps = 1;
+		w->head = head;
+		w->stands = now;
+		w->bits &= ~SHMRING__PROMPT;
+	} else if (now - w->stands >= SHMRING__STANDS_NS) {
+		w->bits |= SHMRING__PROMPT;
 	}
-	w->nap = !w->nap || now < w->until || tail == w->tail
-			 ? SHMRING__NAP_NS
-			 : SHMRING__LONG_NAP_NS;
-	w->head = head;
-	w->tail = tail;
-	w->stands = now;
-	w->bits &= ~SHMRING__PROMPT;
 }
 
 /* Whether the calls in the word are ours alone: no wake-up has taken them, and
@@ -6194,8 +6184,8 @@ shmring__sleep_length(const struct shmring__waiter *w, int64_t now)
 	int64_t until = shmring__after(r->looked, SHMRING_SLICE_NS);
 	if (!w->heard)
 		until = shmring__earlier(until, now + SHMRING__FIRST_SLEEP_NS);
-	else if (w->nap && !(w->bits & SHMRING__PROMPT))
-		until = shmring__earlier(until, now + w->nap);
+	else if (w->naps && !(w->bits & SHMRING__PROMPT))
+		until = shmring__earlier(until, now + SHMRING__NAP_NS);
 	if (r->idle[w->side].claimed > 0) {
 		int64_t doubt = shmring__patient_until(r, w->side);
 		until = doubt > now ? shmring__earlier(until, doubt) : until;
@@ -6213,9 +6203,9 @@ SHMRING__COLD int
 shmring__sleep(struct shmring__waiter *w, int64_t now)
 {
 	struct shmring *r = w->ring;
-	w->until = shmring__sleep_length(w, now);
+	int64_t until = shmring__sleep_length(w, now);
 	shmring__note_cpu(r, w->side);
-	long result = SHMRING_FUTEX_WAIT(w->word, w->expected, w->until);
+	long result = SHMRING_FUTEX_WAIT(w->word, w->expected, until);
 	shmring__count(&r->line[w->side]->sleeps, 1);
 	w->sleeps++;
 	w->announced = 0;

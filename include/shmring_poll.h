@@ -237,8 +237,9 @@ shmring_poll_arm(struct shmring_poll *poll)
 	shmring__os(SYS_read, poll->inotify, (long)events, sizeof(events), 0, 0,
 		    0);
 	int ready = shmring__poll_announce(poll, now);
-	w->until = ready ? SHMRING__AT_ONCE : shmring__sleep_length(w, now);
-	shmring__poll_until(poll, w->until, now);
+	shmring__poll_until(
+		poll, ready ? SHMRING__AT_ONCE : shmring__sleep_length(w, now),
+		now);
 	shmring__note_cpu(r, w->side);
 	if (ready)
 		SHMRING__STORE(&r->line[w->side]->waits, 0, RELAXED); /* own */
@@ -398,7 +399,6 @@ shmring__sleep_on_all(struct shmring__waiter *w, size_t count, int64_t deadline)
 	}
 	long result = shmring__futex_wait_several(w, count, until, now);
 	for (size_t i = 0; i < count; i++) {
-		w[i].until = until;
 		w[i].sleeps++;
 		shmring__count(&w[i].ring->line[w[i].side]->sleeps, 1);
 	}

@@ -1579,13 +1579,13 @@ ask_for_the_next_slot(void)
 
 static int more; /* come free at last, than for us */
 
-/* Others take what comes free; in the fourth we are woken. */
+/* For longer than a head may stand, others take what comes free. */
 static void
 nap_while_others_push(void)
 {
 	naps[sleeps] = sleep_until - clock_ns;
 	pop_one();
-	if (++sleeps == 6) {
+	if (++sleeps == 24) {
 		for (int i = 0; i < more; i++)
 			pop_one();
 		any->notice->space |= SHMRING__WAITS | SHMRING__MORE;
@@ -1593,8 +1593,7 @@ nap_while_others_push(void)
 		return;
 	}
 	is_int(push_number(&writer[1], 1), 0, "another is faster");
-	if (sleeps != 4)
-		clock_ns = sleep_until;
+	clock_ns = sleep_until;
 	arm(&at_sleep, NULL, 1, nap_while_others_push);
 }
 
@@ -1607,12 +1606,10 @@ nap_beside_the_others(int room_for)
 	make_full();
 	arm(&at_sleep, NULL, 1, nap_while_others_push);
 	is_int(shmring_push_wait(&writer[0], "", 1, -1), 0, "room");
-	is_int(sleeps, 6, "at last");
+	is_int(sleeps, 24, "at last");
 	is_int(naps[0], SHMRING__FIRST_SLEEP_NS, "shortly");
-	is_int(naps[1], SHMRING__LONG_NAP_NS, "a nap");
-	is_int(naps[2], SHMRING__LONG_NAP_NS, "and another");
-	is_int(naps[4], SHMRING__NAP_NS, "after a wake-up short again");
-	is_int(naps[5], SHMRING__LONG_NAP_NS, "and longer");
+	is_int(naps[1], SHMRING__NAP_NS, "a nap");
+	is_int(naps[23], SHMRING__NAP_NS, "and many more");
 	ok(!(any->notice->space & SHMRING__PROMPT), "what moves is not asked");
 	is_int(called, more, "who leaves calls another if there is more");
 	close_all();
