@@ -255,7 +255,9 @@ extern "C" {
 #define SHMRING_REPLACE 16u /* replace a segment that nobody is attached to */
 #define SHMRING_PERSISTENT 32u /* peers come and go: never -EPIPE */
 #define SHMRING_LOSSY 64u /* BROADCAST: overwrite, whoever has not read it */
-#define SHMRING_METERED 128u /* high_water, age_ns; pushes cost some 50 ns */
+/* high_water and age_ns of shmring_stat: each push looks at the clock, and how
+ * far the consumers are. */
+#define SHMRING_METERED 128u
 
 struct shmring_config { /* zero means the default, for every field */
 	uint32_t mode; /* SHMRING_SPSC */
@@ -280,7 +282,8 @@ struct shmring_stat { /* counters are those of all handles, ever */
 	uint64_t length; /* MPMC: messages; else bytes in use */
 	uint64_t capacity; /* in the same unit */
 	uint64_t pushed, popped;
-	uint64_t pushed_bytes, popped_bytes; /* SPSC: rounded up to 8 each */
+	uint64_t pushed_bytes, popped_bytes; /* MPMC; else rounded up, each to
+						8, or the alignment */
 	uint64_t full, empty; /* how often a position had to be waited for */
 	uint64_t sleeps, wakes; /* futex calls */
 	uint64_t refused; /* pushes and reserves that found no room, at once or
@@ -385,9 +388,10 @@ SHMRING_SCOPE ssize_t shmring_pop_n(struct shmring *ring,
 /* Fill in place: size bytes, or NULL with the reason in shmring_error(). Then
  * commit (size may shrink) or abort. One at a time a handle. A place, also one
  * to peek at, is a multiple of config.alignment, of 8 without one: then what
- * needs 16 (vectors) is loaded and stored unaligned. A commit that returns -EAGAIN or -EPIPE
- * (MPMC, after this process was stopped for long, or another died that had
- * wanted the same position) has kept the message: commit again, or abort. */
+ * needs 16 (vectors) is loaded and stored unaligned. A commit that returns
+ * -EAGAIN or -EPIPE (MPMC, after this process was stopped for long, or another
+ * died that had wanted the same position) has kept the message: commit again,
+ * or abort. */
 SHMRING_SCOPE void *shmring_reserve(struct shmring *ring, size_t size);
 SHMRING_SCOPE int shmring_commit(struct shmring *ring, size_t size);
 SHMRING_SCOPE void shmring_abort(struct shmring *ring);
