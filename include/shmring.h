@@ -514,9 +514,9 @@ SHMRING_SCOPE const char *shmring_strerror(int error);
  *   SPSC record                   R1 header          A1 header
  *   SPSC next header is zero      R1 (after its 0)   A1
  *   SPSC space is free            R2 head, R3 taken  A2 head, A3 taken
- *   MPMC slot is ready            R4 phase 2T+1      A4 phase of A
- *   MPMC slot is free             R4 phase 2T+2      A4 phase of A
- *   MPMC verdict on a slot        R5 CAS of S        A5 S
+ *   MPMC slot is ready            R4 phase 2T+1      A4 phase
+ *   MPMC slot is free             R4 phase 2T+2      A4 phase
+ *   MPMC verdict on a slot        R5 CAS of state    A5 state
  *   MPMC intent before the claim  R6 intent, adopts  A6 intent, adopts
  *   participant is complete       R7 status          A7 status
  *   last one left, doubt, orphan  R8 attn            A8 attn
@@ -537,7 +537,7 @@ SHMRING_SCOPE const char *shmring_strerror(int error);
  * store first, then both load; one at least sees the other's store):
  *   F1  `retired`: who replaces the ring, then loads the lines; F4 is the other
  *   F2  status: two who leave at once, each to see that nobody is left
- *   F3  status RECOV, then S and the intents; R4 to R6 of the dead before it
+ *   F3  status RECOV, then states and intents; R4 to R6 of the dead before it
  *   F4  status LIVE, then our first claim, and `retired`
  *   F5  HEAVY, see DOUBT
  *   F6  who interrupts a handle, then loads what it sleeps on; who is about to
@@ -820,9 +820,9 @@ struct shmring__canary {
 struct shmring__claim { /* a message in hands */
 	uint64_t position;
 	uint64_t size;
-	unsigned char *data; /* behind its header, or A: see PLACES */
+	unsigned char *data; /* behind its header, or phase: see PLACES */
 	int hold;
-	uint64_t end; /* MPMC: what A becomes then, but for the length */
+	uint64_t end; /* MPMC: the phase that ends it, as a word */
 };
 #define SHMRING__NO_CLAIM                    \
 	{                                    \
@@ -868,12 +868,12 @@ struct shmring { /* private: one participant, in its own memory */
 	uint64_t published; /* SPSC reader: my copy of *taken */
 	uint64_t lazy; /* SPSC reader: publish after so many bytes */
 	uint64_t usual; /* SPSC reader: size of the last record */
-	uint64_t *states; /* MPMC: S */
+	uint64_t *states; /* MPMC: a word for each slot */
 	uint64_t stride;
 	uint64_t fetch_ahead; /* what is fetched; SPSC: bytes, MPMC: slots */
 	uint64_t limit[2]; /* 1 + the largest length: as stored, as pushed */
 	uint32_t path; /* which of the hot ones, SHMRING__PACKED or the like */
-	uint64_t length_mask; /* MPMC: of the length in A */
+	uint64_t length_mask; /* MPMC: of the length beside the phase */
 	uint64_t gone; /* SPSC: what in attn refuses a push; BROADCAST: none */
 	uint32_t mode, shift, length_bits;
 	uint32_t wide; /* MPMC: the length stands beside */
@@ -978,9 +978,9 @@ shmring__any_view(const struct shmring *r, int side)
 
 /* PLACES. An alignment is that of what users get, not of headers. So a record,
  * or slot, is a multiple of it, and has its header at the end of its first
- * unit. A payload that fits stands before its header (near), so that both are in
- * one unit; a larger one behind it. Meters have 8 bytes before the header, and
- * an alignment of 16 at least.
+ * unit. A payload that fits stands before its header (near), so that both are
+ * in one unit; a larger one behind it. Meters have 8 bytes before the header,
+ * and an alignment of 16 at least.
  *
  *	64:          | payload to 56         header |
  *	             |                       header | payload ...
@@ -1809,12 +1809,15 @@ shmring__spsc_hold(struct shmring *r, uint64_t count)
  *
  * THE QUEUE. Position p belongs to slot p mod N in turn T = p / N.
  *
- *	slot    A: phase, length | payload      one for each of the N
- *	states  S: phase, count, state          a cold word for each, elsewhere
+ *	slot    phase, length | payload     one for each of the N
+ *	states  phase, count, state         a cold word for each, elsewhere
  *
- *	A's phase  2T      free for the writer of turn T
- *	           2T + 1  ready for the reader of turn T
- *	           2T + 2  free for the writer of turn T + 1
+ *	phase   2T      free for the writer of turn T
+ *	        2T + 1  ready for the reader of turn T
+ *	        2T + 2  free for the writer of turn T + 1
+ *
+ * Below, `phase` is the word in the slot, `state` the cold one, whose phase is
+ * called f.
  *
  * The life of a message: its writer finds phase 2T at tail, shows the
  * position in its participant line (intent), claims it by a compare-and-swap
@@ -1827,19 +1830,19 @@ shmring__spsc_hold(struct shmring *r, uint64_t count)
  * THE DOUBT. What if the owner is stopped, or dead? Nobody asks, until its
  * claim has blocked somebody for SHMRING_PATIENCE_NS, or until somebody else
  * has died who may have been the owner: who showed the position, too. Then it
- * is decided in S whether the phase still counts. If not, it is void: cursors
- * pass it, and the slot is retained, left alone until its late owner hands it
- * back. A late copy of the payload thus harms nobody. A late writer pushes
- * its message again, at a later position.
+ * is decided in the state whether the phase still counts. If not, it is void:
+ * cursors pass it, and the slot is retained, left alone until its late owner
+ * hands it back. A late copy of the payload thus harms nobody. A late writer
+ * pushes its message again, at a later position.
  *
- *   S            means                      moves on to, and by whom
+ *   state        means                      moves on to, and by whom
  *   LIVE(f)      phases up to f are decided. VOIDING(g > f)  who is blocked,
- *                A < f: a hand-back is        or who recovers a dead one that
- *                unfinished                   shows the position
- *                                            ORPHAN(A + 1)   who recovers
- *   VOIDING(f)   does phase f count?         LIVE(f)         anybody: A >= f
- *                                            WRITER(f + 1)   anybody: f odd,
- *                                            READER(f + 2)   f even; A < f
+ *                phase < f: a hand-back       or who recovers a dead one that
+ *                is unfinished                shows the position
+ *                                            ORPHAN(phase + 1)  who recovers
+ *   VOIDING(f)   does phase f count?         LIVE(f)         anybody: it came
+ *                                            WRITER(f + 1)   anybody: it did
+ *                                            READER(f + 2)   not; f odd; even
  *   WRITER(f)    retained for a late writer  LIVE(f)         the owner; or,
  *   READER(f)    or reader; positions of       uncovered, anybody
  *                turns < f / 2 are void      same(f + 2)     writers, come
@@ -1851,7 +1854,8 @@ shmring__spsc_hold(struct shmring *r, uint64_t count)
  *                                              come round
  *
  * And who finishes it, if the one who moved dies or stops right there?
- *   LIVE, A < f  whoever looks at the slot: shmring__help
+ *   LIVE, phase  whoever looks at the slot: shmring__help
+ *   below f
  *   VOIDING      whoever it blocks, by his own clock (shmring__doubt), or who
  *                recovers; attn need not tell of it yet
  *   WRITER,      its owner; if that is dead, who recovers it or looks through
@@ -1866,50 +1870,50 @@ shmring__spsc_hold(struct shmring *r, uint64_t count)
  * THE HARD PLACES. Each in the form: if this load sees that store, then ...
  *
  * (decide)  owner of the claim         doubter
- *           A := phase          R4     S := VOIDING(phase)
+ *           phase := f          R4     state := VOIDING(f)
  *           LIGHT                      attn |= DOUBT             R8
  *           load attn           A8     HEAVY
- *                                      load A                    A4
- *     If the doubter's load of A misses the phase, then HEAVY came before
- *     LIGHT, and the owner's load of attn sees DOUBT: it looks at S. If the
+ *                                      load phase                A4
+ *     If the doubter's load of phase misses f, then HEAVY came before LIGHT,
+ *     and the owner's load of attn sees DOUBT: it looks at the state. If the
  *     owner's load misses DOUBT, then LIGHT came before HEAVY, and the
- *     doubter sees the phase. Impossible: the position is void, and its
- *     writer takes the message for delivered.
+ *     doubter sees f. Impossible: the position is void, and its writer takes
+ *     the message for delivered.
  * (settle)  who claims                 late owner
- *           load A: phase       A4     A := phase, too late      R4
- *           LIGHT                      S := LIVE(f)              R5
- *           load attn: DOUBT    A8     A := f
- *           load S              A5
- *           load A again        A4
+ *           load phase          A4     phase := late             R4
+ *           LIGHT                      state := LIVE(f)          R5
+ *           load attn: DOUBT    A8     phase := f
+ *           load state          A5
+ *           load phase again    A4
  *     DOUBT stays until head has passed the position, for which
  *     shmring__reclaim_slots looks; so who sees a late phase sees DOUBT. If its
- *     load of S sees LIVE(f), then its second load of A sees f, or helps.
- *     Impossible: a message is read at a void position, and again where its
- *     writer pushed it anew.
+ *     load of state sees LIVE(f), then its second load of phase sees f, or
+ *     helps. Impossible: a message is read at a void position, and again where
+ *     its writer pushed it anew.
  * (retain)  late owner                 anybody
- *           A := phase          R4     S := VOIDING(f <= phase)
- *           load S              A5     S := WRITER or READER     R5
- *           load A              A4
- *     If the load of S sees WRITER (READER) and A still is the phase just
- *     stored, then the slot is retained for this owner and no other: only
+ *           phase := late       R4     state := VOIDING(f <= late)
+ *           load state          A5     state := WRITER or READER R5
+ *           load phase          A4
+ *     If the load of state sees WRITER (READER) and phase still is what was
+ *     just stored, then the slot is retained for this owner and no other: only
  *     who is uncovered loses it. Impossible: two use a slot at once.
  * (recover) claimer of p               who recovers x, which shows p, too
  *           status := LIVE      R7     load cursor: beyond p     A9
- *           intent := p         R6     load S, then A: unfinished
+ *           intent := p         R6     load state, phase: unfinished
  *           CAS cursor          R9     load all lines: uncovered A6, A7
- *           A := next phase     R4     load A: unchanged
- *           intent := q         R6     CAS S from the word judged
+ *           phase := next       R4     load phase: unchanged
+ *           intent := q         R6     CAS state from the word judged
  *     If the cursor is beyond p, then the loads of the lines see the claimer
- *     LIVE with p; or with a later intent, then the second load of A sees its
- *     phase; or not LIVE any more, then it will not touch the slot, and who
- *     acted for it has changed S or A. Impossible: a living owner's message
- *     becomes an orphan, or its slot another's.
+ *     LIVE with p; or with a later intent, then the second load of phase sees
+ *     its own; or not LIVE any more, then it will not touch the slot, and who
+ *     acted for it has changed state or phase. Impossible: a living owner's
+ *     message becomes an orphan, or its slot another's.
  *
  * ABA. Phases, positions, generations and attn's version only grow. The one
  * word that may come again is READER(f) by way of ORPHAN(f): whatever leaves
  * ORPHAN counts, so a mover would have to sleep through 512 of one message.
  * A participant line may be used again as soon as it is FREE: by then all
- * that its owner left is told by S, which needs no line.
+ * that its owner left is told by the states, which need no line.
  *
  * WIDE rings, whose slot_size does not fit into 12 bits beside the phase, keep
  * the length in the slot's last word: so all count 2^51 turns.
@@ -1981,7 +1985,7 @@ shmring__length_word(const struct shmring *r, uint64_t position)
 				    r->align);
 }
 
-/* The length of the message at a position whose A was loaded: loaded once,
+/* The length of the message at a position whose phase was loaded: loaded once,
  * to be checked by the caller. */
 SHMRING__HOT uint64_t
 shmring__length_of(const struct shmring *r, uint64_t position, uint64_t a)
@@ -2019,7 +2023,8 @@ shmring__wake_both(struct shmring *r)
 	shmring__wake(r, &r->notice->space, 1);
 }
 
-/* S is LIVE(f): let A have come to f. Others may help, and be faster. */
+/* The state is LIVE(f): let the phase have come to f. Others may help, and be
+ * faster. */
 SHMRING__COLD void
 shmring__help_phase(struct shmring *r, uint64_t p, uint64_t f)
 {
@@ -2030,8 +2035,8 @@ shmring__help_phase(struct shmring *r, uint64_t p, uint64_t f)
 		shmring__wake_both(r);
 }
 
-/* The only change of S: from the word that was judged to a state and phase,
- * with all that follows from it. 0: S is not what it was, judge again. */
+/* The only change of a state word: from the one that was judged to a state and
+ * phase, with all that follows from it. 0: it is not what it was, judge again. */
 SHMRING__COLD int
 shmring__move(struct shmring *r, uint64_t p, uint64_t from, uint64_t state,
 	      uint64_t f)
@@ -2069,8 +2074,8 @@ shmring__move(struct shmring *r, uint64_t p, uint64_t from, uint64_t state,
 	return 1;
 }
 
-/* S says VOIDING(phase): did the phase come? Returns 0 if it cannot be told.
- * attn goes up before A is read, and whoever still stores A reads attn
+/* The state is VOIDING(f): did phase f come? Returns 0 if it cannot be told.
+ * attn goes up before the phase is read, and whoever still stores one reads attn
  * afterwards: see (decide). The dead store nothing: for them no fence is
  * needed. */
 SHMRING__COLD int
@@ -2090,8 +2095,8 @@ shmring__decide(struct shmring *r, uint64_t p, uint64_t s, int dead)
 	return 1;
 }
 
-/* Finish what others left undone at a slot: a hand-back, a decision. Loads S
- * (A5), then A, in this order. 1: something changed, look again. */
+/* Finish what others left undone at a slot: a hand-back, a decision. Loads
+ * state (A5), then phase, in this order. 1: something changed, look again. */
 SHMRING__COLD int
 shmring__help(struct shmring *r, uint64_t p, uint64_t *s, uint64_t *a)
 {
@@ -2113,12 +2118,12 @@ shmring__help(struct shmring *r, uint64_t p, uint64_t *s, uint64_t *a)
 	}
 }
 
-#define SHMRING__OPEN 0 /* S does not object */
+#define SHMRING__OPEN 0 /* the state does not object */
 #define SHMRING__VOID 1 /* the position is void: pass it */
 #define SHMRING__STUCK 2 /* undecided, or retained for longer */
 
 /* attn says that slots are in doubt: what about position p, whose phase
- * `want` the caller has loaded from A, or misses? */
+ * `want` the caller has loaded, or misses? */
 SHMRING__COLD int
 shmring__settle(struct shmring *r, uint64_t p, uint64_t want)
 {
@@ -2127,7 +2132,7 @@ shmring__settle(struct shmring *r, uint64_t p, uint64_t want)
 		if (shmring__help(r, p, &s, &a))
 			continue;
 		uint64_t f = s >> 12;
-		/* Open only for whom A still is as it was before S was read:
+		/* Open only for whom the phase is as before the state was read:
 		 * a late phase may just have been handed back. */
 		if ((s & 7) == SHMRING__S_LIVE)
 			return a >> r->length_bits > want ? SHMRING__VOID
@@ -2319,7 +2324,7 @@ shmring__backoff(int tries)
 		SHMRING_PAUSE();
 }
 
-/* A before attn, as HEAVY relies upon. */
+/* The phase before attn, as HEAVY relies upon. */
 SHMRING__HOT void
 shmring__light(const struct shmring *r, int plainly)
 {
@@ -2423,8 +2428,8 @@ shmring__retained(struct shmring *r, uint64_t p, uint64_t end)
 	return 0;
 }
 
-/* Return a slot that is retained for us: meanwhile only producers change S,
- * who raise its phase. */
+/* Return a slot that is retained for us: meanwhile only producers change its
+ * state, who raise its phase. */
 SHMRING__COLD void
 shmring__hand_back(struct shmring *r, uint64_t p)
 {
@@ -2496,7 +2501,7 @@ shmring__mpmc_release(struct shmring *r, const struct shmring__view *v,
 		shmring__notify_space(r);
 }
 
-/* The oldest orphan: its position, or NONE; its S and A. */
+/* The oldest orphan: its position, or NONE; its words. */
 SHMRING__COLD uint64_t
 shmring__orphan(struct shmring *r, uint64_t *s, uint64_t *a)
 {
@@ -3130,7 +3135,7 @@ shmring__resume_broadcast(struct shmring *r)
  *   LIVE    somebody's                  RECOV  the owner that closes; with
  *                                              DIED, who has proven its death
  *   RECOV   nobody's any more, but its  FREE   anybody: when all that it
- *           claims are not settled yet         claimed is told by S
+ *           claims are not settled yet         claimed is told by states
  *
  * LIVE -> RECOV -> FREE are compare-and-swaps from the status judged, and the
  * generation grows with each owner. Recovery takes no lock: several may run it
@@ -3180,7 +3185,7 @@ shmring__dead(const struct shmring *r, uint32_t i)
 }
 
 /* Settle the claim of a participant that is no more: p, as its line shows it.
- * If it held the slot, or may have, then its phase is decided, so that S tells
+ * If it held the slot, or may have, then its phase is decided, so that the state tells
  * the rest: a message in a reader's hands is an orphan, or the slot is
  * retained; if a living one may be the owner, until that one comes or goes.
  * 0: not yet, for HEAVY reaches not everybody. */
@@ -3267,7 +3272,7 @@ SHMRING__COLD int
 shmring__reclaim_line(struct shmring *r, uint32_t i, uint64_t status)
 {
 	struct shmring__line *x = &r->lines[i];
-	/* F3: the proof of death before the reads of S, or a slot may leak */
+	/* F3: the proof of death before the reads of states, or a slot may leak */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	/* A6 */
 	uint64_t writes = SHMRING__LOAD(&x->intent[SHMRING__WRITE], ACQUIRE);
