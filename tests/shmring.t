@@ -684,6 +684,11 @@ seq 1001 1100 >&6 # is held after some
 wait_for json_has "$one" '"refused":1,'
 gives 0 "show: a push was refused" show "$one"
 says "^  refused *1 pushes" "show: it says so"
+kill -CONT "$(pid slow)"
+wait_for json_has "$one" '"popped":600,'
+gives 0 "show: all have read all" show "$one"
+says "^  fill *0%: 0 B of 4.0 KiB before the slowest reader$" \
+	"show: nothing is in the writer's way"
 end_started
 $shmring unlink -f "$one"
 cast $((lossy + metered))
