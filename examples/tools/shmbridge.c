@@ -320,9 +320,9 @@ in_is_behind(struct bridge *b, int *sure)
 	next = atomic_load(&b->next);
 	done = atomic_load(&b->done);
 	*sure = s == NATS_OK || s == NATS_NOT_FOUND;
-	if (last < next)
+	if (s != NATS_OK || last < next)
 		return atomic_load(&b->left);
-	*sure = *sure && end != UNCOUNTED && done != UNCOUNTED && end >= done;
+	*sure = end != UNCOUNTED && done != UNCOUNTED && end >= done;
 	return *sure ? end - done : atomic_load(&b->left) + last - next + 1;
 }
 

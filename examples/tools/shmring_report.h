@@ -213,8 +213,8 @@ show_identity(const struct look *look)
 	}
 }
 
-/* BROADCAST has its own last columns but one; for the whole ring all is told
- * above. */
+/* In BROADCAST lag, losses and age stand in place of counters; those of all
+ * together stand above. */
 static void
 show_person(const struct look *look, const struct person *p)
 {
