@@ -2036,7 +2036,7 @@ shmring__help_phase(struct shmring *r, uint64_t p, uint64_t f)
 }
 
 /* The only change of a state word: from the one that was judged to a state and
- * phase, with all that follows from it. 0: it is not what it was, judge again. */
+ * phase, with all that follows from it. 0: it is another by now, judge again. */
 SHMRING__COLD int
 shmring__move(struct shmring *r, uint64_t p, uint64_t from, uint64_t state,
 	      uint64_t f)
@@ -2075,8 +2075,8 @@ shmring__move(struct shmring *r, uint64_t p, uint64_t from, uint64_t state,
 }
 
 /* The state is VOIDING(f): did phase f come? Returns 0 if it cannot be told.
- * attn goes up before the phase is read, and whoever still stores one reads attn
- * afterwards: see (decide). The dead store nothing: for them no fence is
+ * attn goes up before the phase is read, and whoever still stores one reads
+ * attn afterwards: see (decide). The dead store nothing: for them no fence is
  * needed. */
 SHMRING__COLD int
 shmring__decide(struct shmring *r, uint64_t p, uint64_t s, int dead)
@@ -3185,8 +3185,8 @@ shmring__dead(const struct shmring *r, uint32_t i)
 }
 
 /* Settle the claim of a participant that is no more: p, as its line shows it.
- * If it held the slot, or may have, then its phase is decided, so that the state tells
- * the rest: a message in a reader's hands is an orphan, or the slot is
+ * If it held the slot, or may have, then its phase is decided, so that the state
+ * tells the rest: a message in a reader's hands is an orphan, or the slot is
  * retained; if a living one may be the owner, until that one comes or goes.
  * 0: not yet, for HEAVY reaches not everybody. */
 SHMRING__COLD int
