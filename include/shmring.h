@@ -485,7 +485,8 @@ SHMRING_SCOPE uint64_t shmring_lost(const struct shmring *ring);
 /* How many messages of slot_size fit at least, if nobody is stopped: see the
  * guarantees. */
 SHMRING_SCOPE size_t shmring_capacity(const struct shmring *ring);
-/* Messages (MPMC) or bytes (SPSC) between the positions, approximate. */
+/* Messages (MPMC) or bytes (SPSC) between the positions, approximate.
+ * BROADCAST: bytes before this reader, else before the slowest; lossy: kept. */
 SHMRING_SCOPE uint64_t shmring_length(const struct shmring *ring);
 #ifdef __cplusplus /* the struct and the call may share a name */
 #pragma GCC diagnostic push
@@ -6691,6 +6692,9 @@ shmring_length(const struct shmring *ring)
 	/* hint: both may have moved on */
 	uint64_t head = SHMRING__LOAD(ring->head, RELAXED);
 	uint64_t tail = SHMRING__LOAD(ring->tail, RELAXED);
+	/* Who does not read itself knows where the slowest was, some time ago. */
+	if (ring->gates && !ring->line[SHMRING__READ])
+		head = shmring__slowest(ring, tail, 0);
 	uint64_t most = ring->mode == SHMRING_MPMC ? ring->mask + 1
 						   : ring->geometry.capacity;
 	uint64_t length = shmring__distance(tail, head) < 0 ? 0 : tail - head;

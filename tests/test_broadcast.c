@@ -76,10 +76,12 @@ everybody_sees_everything(void)
 	is_int(push_number(&writer, in), 0, "which makes room for one");
 	is_int(push_number(&writer, in), -EAGAIN, "not two");
 	is_int(shmring_flush(&writer, 0), -EAGAIN, "not all is taken");
+	is_int(shmring_length(&writer), in * 16, "the third has it before it");
 	is_int(pop_from(&reader[2], 1), in, "the third goes on");
 	for (int i = 0; i < 2; i++)
 		is_int(pop_number(&reader[i]), (int64_t)in, "and all have one");
 	is_int(shmring_flush(&writer, 0), 0, "all is taken by all");
+	is_int(shmring_length(&writer), 0, "there is nothing more to read");
 	shmring_stat(&writer, &stat);
 	ok(stat.producers == 1 && stat.consumers == READERS &&
 		   stat.pushed == 10000 + in + 1 &&
