@@ -59,6 +59,7 @@ struct shmring_polled { /* one of the rings of a descriptor */
 		ready; /* when last armed: 1: something is to be done; else 0 */
 	/* private */
 	int watch; /* of the inotify */
+	uint64_t place; /* where it was waited for */
 	int64_t suspects; /* until then: somebody may have died */
 	struct shmring__waiter waiter;
 	struct shmring_polled *next;
@@ -198,8 +199,10 @@ shmring__one_side(unsigned role)
  * A DESCRIPTOR
  *
  * What was announced for a ring stands as long as nobody has answered it, and
- * nothing that was to be looked after is due: then there is no more to do for
- * it than to look whether it is ready.
+ * nothing that is to be looked after is due: then there is nothing to do for it
+ * but to look whether it stands. So a message whose waker was stopped on the
+ * way to the bell, before he took our call, waits until the next one takes it,
+ * or until our look for the dead. If he had taken it, the timer ends.
  * ------------------------------------------------------------------------ */
 
 /* The timer ends at this time, at the latest. */
@@ -226,25 +229,60 @@ shmring__poll_at_once(struct shmring_poll *p, int64_t now)
 	p->armed = 0;
 }
 
-/* How many are ready; or why one of them cannot be waited for. */
+/* The next one's position, for who waits for it. */
+SHMRING__COLD uint64_t
+shmring__poll_place(const struct shmring_polled *e)
+{
+	const struct shmring *r = e->ring;
+	/* hint */
+	return SHMRING__LOAD(
+		e->waiter.side == SHMRING__READ ? r->head : r->tail, RELAXED);
+}
+
+/* Whether what was announced stands: nobody has told of anything since we
+ * looked in vain, nor have we gone elsewhere (shmring_seek). */
+SHMRING__COLD int
+shmring__poll_stands(const struct shmring_polled *e)
+{
+	const struct shmring__waiter *w = &e->waiter;
+	/* hint: who takes our call now has yet to ring the bell */
+	return w->until && e->ring->canary &&
+	       SHMRING__LOAD(w->word, RELAXED) == w->expected &&
+	       shmring__poll_place(e) == e->place;
+}
+
+/* Whether it is ready; or why it cannot be waited for. */
+SHMRING__COLD int
+shmring__poll_look(struct shmring_polled *e)
+{
+	struct shmring__waiter *w = &e->waiter;
+	int error = shmring__cannot_wait(e->ring, w->side);
+	e->ready = error || shmring__ready(e->ring, w->side);
+	if (e->ready)
+		w->until = 0; /* it waits no more */
+	if (e->ready && !error) /* own */
+		SHMRING__STORE(&e->ring->line[w->side]->waits, 0, RELAXED);
+	return error ? error : (int)e->ready;
+}
+
+/* Of two results: how many are ready, or an error. */
+static inline int
+shmring__poll_sum(int a, int b)
+{
+	return a < 0 ? a : b < 0 ? b : a + b;
+}
+
+/* How many are ready; or why one of them cannot be waited for, which after a
+ * fork goes for all: the first one tells. */
 SHMRING__COLD int
 shmring__poll_mark(struct shmring_poll *p)
 {
-	int ready = 0, error = 0;
+	int ready = 0;
 	for (struct shmring_polled *e = p->first; e; e = e->next) {
-		struct shmring__waiter *w = &e->waiter;
-		int cannot = shmring__cannot_wait(e->ring, w->side);
-		error = error ? error : cannot;
-		e->ready = cannot || shmring__ready(e->ring, w->side);
-		ready += (int)e->ready;
-		if (!cannot && e->ready) {
-			w->until = 0; /* we wait no more */
-			/* own */
-			SHMRING__STORE(&e->ring->line[w->side]->waits, 0,
-				       RELAXED);
-		}
+		if (e == p->first || !shmring__poll_stands(e))
+			ready = shmring__poll_sum(ready, shmring__poll_look(e));
 	}
-	return error ? error : ready;
+	return ready;
 }
 
 /* One whose call a waker has taken since we were armed: then the descriptor
@@ -252,19 +290,20 @@ shmring__poll_mark(struct shmring_poll *p)
 SHMRING__COLD struct shmring_polled *
 shmring__poll_told(const struct shmring_poll *p)
 {
-	struct shmring_polled *e = p->first;
-	/* hint: if the waker died, the timer ends */
-	while (e && !(e->waiter.announced &&
-		      ((SHMRING__LOAD(e->waiter.word, RELAXED) ^
-			e->waiter.expected) &
-		       SHMRING__GENERATIONS)))
-		e = e->next;
-	return e;
+	for (struct shmring_polled *e = p->first; e; e = e->next) {
+		const struct shmring__waiter *w = &e->waiter;
+		/* hint: if the waker died, the timer ends */
+		if (w->announced && e->ring->canary &&
+		    ((SHMRING__LOAD(w->word, RELAXED) ^ w->expected) &
+		     SHMRING__GENERATIONS))
+			return e;
+	}
+	return NULL;
 }
 
 /* Who was woken, or has found something without sleeping, spins, as who waits
  * in a call; but not for ever, for the loop has others to look after. How many
- * are ready then. */
+ * are ready then, or an error; 0 also if it did not spin. */
 SHMRING__COLD int
 shmring__poll_spin(struct shmring_poll *p)
 {
@@ -272,14 +311,13 @@ shmring__poll_spin(struct shmring_poll *p)
 	int ready = 0;
 	if (!e && !p->armed)
 		e = p->first;
-	if (!e)
+	if (!e || shmring__cannot_wait(e->ring, e->waiter.side))
 		return 0;
-	struct shmring *r = e->ring;
 	struct shmring__waiter w = shmring__wait_for(
-		r, e->waiter.side, SHMRING__POLLS, SHMRING_SPIN_NS);
+		e->ring, e->waiter.side, SHMRING__POLLS, SHMRING_SPIN_NS);
 	while (!ready && shmring__spin(&w))
 		ready = shmring__poll_mark(p);
-	r->missed = ready ? 0 : r->missed + 1;
+	e->ring->missed = ready ? 0 : e->ring->missed + 1;
 	return ready;
 }
 
@@ -313,6 +351,8 @@ shmring__poll_announce(struct shmring_poll *p, struct shmring_polled *e,
 	struct shmring__waiter *w = &e->waiter;
 	struct shmring *r = e->ring;
 	int64_t turns = now < e->suspects ? 1 : p->count;
+	if (shmring__cannot_wait(r, w->side))
+		return;
 	w->sleeps = 0;
 	shmring__announce_waiter(w, now);
 	/* No interrupt ends what is not a call of ours. hint */
@@ -320,31 +360,26 @@ shmring__poll_announce(struct shmring_poll *p, struct shmring_polled *e,
 	shmring__look_around(r, w->side, 1);
 	shmring__note_cpu(r, w->side);
 	shmring__count(&r->line[w->side]->sleeps, 1);
+	e->place = shmring__poll_place(e);
 	w->until = shmring__sleep_until(
 		w, now,
 		shmring__after(r->looked, turns * (int64_t)SHMRING_SLICE_NS));
 }
 
-/* Whether what was announced stands, and will at the next end of the timer. */
-SHMRING__COLD int
-shmring__poll_stands(const struct shmring__waiter *w, int64_t next)
-{
-	/* hint: who takes it now has yet to ring the bell */
-	return w->until > next &&
-	       SHMRING__LOAD(w->word, RELAXED) == w->expected;
-}
-
-/* Announce all, then look. How many are ready. */
+/* Announce all for which that is not done or will be due before we come here
+ * again, then look. How many are ready; or an error. */
 SHMRING__COLD int
 shmring__poll_announce_all(struct shmring_poll *p, int64_t now)
 {
 	int64_t next = shmring__after(now, SHMRING_SLICE_NS), until = next;
+	int ready = 0;
 	for (struct shmring_polled *e = p->first; e; e = e->next) {
-		if (!shmring__poll_stands(&e->waiter, next))
-			shmring__poll_announce(p, e, now);
+		if (shmring__poll_stands(e) && e->waiter.until > next)
+			continue;
+		shmring__poll_announce(p, e, now);
 		until = shmring__earlier(until, e->waiter.until);
+		ready = shmring__poll_sum(ready, shmring__poll_look(e));
 	}
-	int ready = shmring__poll_mark(p);
 	p->armed = 1;
 	if (ready)
 		shmring__poll_at_once(p, now);
@@ -358,7 +393,8 @@ shmring_poll_arm(struct shmring_poll *poll)
 {
 	if (poll->epoll <= 0)
 		return -EBADF;
-	int ready = shmring__poll_mark(poll);
+	/* in a stream there would be little yet: first let some come */
+	int ready = poll->armed ? shmring__poll_mark(poll) : 0;
 	if (!ready)
 		ready = shmring__poll_spin(poll);
 	int64_t now = SHMRING_NOW();
