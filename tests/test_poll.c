@@ -450,6 +450,268 @@ survive_deaths(uint32_t mode)
 	shmring_close(&ring);
 }
 
+/* ---- One descriptor for many rings -------------------------------------- */
+
+#define CROWD 20
+
+/* The arm, until it has nothing more to tell. */
+static int
+all_quiet(struct shmring_poll *poller)
+{
+	return falls_asleep(poller) && shmring_poll_arm(poller) == 0;
+}
+
+static void
+show_crowd(uint32_t mode)
+{
+	struct shmring writer[3], reader[3];
+	struct shmring_poll poller;
+	struct shmring_polled polled[3];
+
+	is_int(shmring_poll_open(&poller, NULL, 0), 0, "a descriptor for none");
+	ok(all_quiet(&poller), "nothing is to be done in none");
+	for (int i = 0; i < 3; i++) {
+		make_halves(mode, &writer[i], &reader[i]);
+		is_int(shmring_poll_add(&poller, &polled[i], &reader[i],
+					SHMRING_CONSUMER),
+		       0, "one more");
+	}
+	ok(is_readable(&poller, -1), "readable before it is armed");
+	ok(all_quiet(&poller), "armed: not any more");
+	push_number(&writer[1], 1);
+	ok(is_readable(&poller, -1), "a message in one of three");
+	is_int(shmring_poll_arm(&poller), 1, "is one");
+	ok(!polled[0].ready && polled[1].ready && !polled[2].ready, "in that");
+	push_number(&writer[0], 1);
+	is_int(shmring_poll_arm(&poller), 2, "another ring's, before it slept");
+	ok(polled[0].ready && polled[1].ready && !polled[2].ready, "is marked");
+	is_int(pop_number(&reader[0]), 1, "one is taken");
+	is_int(pop_number(&reader[1]), 1, "and the other");
+	ok(all_quiet(&poller), "asleep");
+	ok(!polled[0].ready && !polled[1].ready, "none is marked");
+	shmring_poll_remove(&poller, &polled[2]);
+	shmring_poll_remove(&poller, &polled[2]);
+	ok(all_quiet(&poller), "one less");
+	push_number(&writer[2], 1);
+	ok(all_quiet(&poller) && !is_readable(&poller, 0),
+	   "which tells of nothing");
+	shmring_close(&writer[0]);
+	ok(is_readable(&poller, -1), "an end");
+	is_int(shmring_poll_arm(&poller), 1, "of one");
+	ok(polled[0].ready && !polled[1].ready, "in that");
+	shmring_poll_remove(&poller, &polled[0]);
+	ok(all_quiet(&poller), "which may be left out");
+	shmring_poll_close(&poller);
+	shmring_poll_remove(&poller, &polled[1]);
+	for (int i = 0; i < 3; i++) {
+		shmring_close(&writer[i]);
+		shmring_close(&reader[i]);
+	}
+}
+
+/* One is closed while all sleep. */
+static void
+close_one(uint32_t mode)
+{
+	struct shmring writer[2], reader[2];
+	struct shmring_poll poller;
+	struct shmring_polled polled[2], another;
+
+	shmring_poll_open(&poller, NULL, 0);
+	for (int i = 0; i < 2; i++) {
+		make_halves(mode, &writer[i], &reader[i]);
+		shmring_poll_add(&poller, &polled[i], &reader[i],
+				 SHMRING_CONSUMER);
+	}
+	is_int(shmring_poll_add(&poller, &another, &reader[0], SHMRING_BOTH),
+	       -EDOM, "one role");
+	is_int(shmring_poll_add(&poller, &another, &writer[0],
+				SHMRING_CONSUMER),
+	       -EPERM, "not its role");
+	ok(all_quiet(&poller), "two");
+	shmring_close(&reader[0]);
+	is_int(shmring_poll_arm(&poller), -EBADF, "one is closed");
+	ok(polled[0].ready && !polled[1].ready, "and marked");
+	ok(is_readable(&poller, -1), "nobody sleeps on it");
+	is_int(shmring_poll_arm(&poller), -EBADF, "still");
+	shmring_poll_remove(&poller, &polled[0]);
+	ok(all_quiet(&poller), "one is left");
+	pid_t child = tap_fork();
+	if (child == 0)
+		_exit(shmring_poll_arm(&poller) == -ESTALE ? 0 : 1);
+	is_int(tap_wait(child), 0, "a child of fork is told so");
+	shmring_poll_close(&poller);
+	is_int(shmring_poll_add(&poller, &polled[0], &reader[1],
+				SHMRING_CONSUMER),
+	       -EBADF, "closed");
+	shmring_close(&writer[0]);
+	shmring_close(&writer[1]);
+	shmring_close(&reader[1]);
+}
+
+/* One ring's both sides, by two handles: one watch. */
+static void
+poll_both_sides(uint32_t mode)
+{
+	struct shmring writer, reader;
+	struct shmring_poll poller;
+	struct shmring_polled polled[2];
+
+	make_halves(mode, &writer, &reader);
+	while (push_number(&writer, 1) == 0)
+		;
+	shmring_poll_open(&poller, NULL, 0);
+	shmring_poll_add(&poller, &polled[0], &reader, SHMRING_CONSUMER);
+	shmring_poll_add(&poller, &polled[1], &writer, SHMRING_PRODUCER);
+	is_int(shmring_poll_arm(&poller), 1, "messages");
+	ok(polled[0].ready && !polled[1].ready, "no room");
+	shmring_poll_remove(&poller, &polled[0]);
+	ok(all_quiet(&poller), "no room, still");
+	while (pop_number(&reader) == 1)
+		;
+	ok(is_readable(&poller, 10000), "room is told of beside");
+	shmring_poll_add(&poller, &polled[0], &reader, SHMRING_CONSUMER);
+	shmring_poll_remove(&poller, &polled[1]);
+	ok(all_quiet(&poller), "no messages");
+	push_number(&writer, 1);
+	ok(is_readable(&poller, 10000), "messages are told of beside");
+	shmring_poll_close(&poller);
+	shmring_close(&reader);
+	shmring_close(&writer);
+}
+
+/* A reader that goes elsewhere has something, though nobody told of it. */
+static void
+seek_while_armed(void)
+{
+	struct shmring writer, reader[2];
+	struct shmring_poll poller;
+	struct shmring_polled polled[2];
+
+	make_halves(SHMRING_BROADCAST, &writer, &reader[0]);
+	ring_dup(&reader[1], &writer, SHMRING_CONSUMER);
+	push_number(&writer, 1);
+	pop_number(&reader[0]);
+	pop_number(&reader[1]);
+	shmring_poll_open(&poller, NULL, 0);
+	for (int i = 0; i < 2; i++)
+		shmring_poll_add(&poller, &polled[i], &reader[i],
+				 SHMRING_CONSUMER);
+	for (int i = 0; i < 2; i++) {
+		ok(all_quiet(&poller), "all is read");
+		is_int(shmring_seek(&reader[i], SHMRING_OLDEST), 0, "back");
+		is_int(shmring_poll_arm(&poller), 1, "not any more");
+		pop_number(&reader[i]);
+	}
+	shmring_poll_close(&poller);
+	shmring_close(&reader[0]);
+	shmring_close(&reader[1]);
+	shmring_close(&writer);
+}
+
+/* Killed when it had published, and taken our call, but not rung. */
+static void
+stop_before_bell(void *argument)
+{
+	struct peer *peer = argument;
+	struct shmring ring;
+
+	CHILD_CHECK(
+		!shmring_open_fd(&ring, peer->ring->pass, SHMRING_PRODUCER));
+	flag_raise(peer->ready);
+	flag_await(peer->ready, 2);
+	/* as shmring__wake() does; then there is nobody to be told */
+	if (peer->roles)
+		__atomic_fetch_add(&ring.notice->data,
+				   SHMRING__GENERATION - SHMRING__POLLS,
+				   __ATOMIC_SEQ_CST);
+	else
+		__atomic_fetch_and(&ring.notice->data, ~SHMRING__NOTIFY,
+				   __ATOMIC_SEQ_CST);
+	push_number(&ring, 1);
+	flag_raise(peer->ready);
+	for (;;)
+		pause();
+}
+
+/* Who was killed on the way to the bell is told of by the kernel, long before
+ * the slice is over; who was stopped there is noticed when it is. */
+static void
+miss_the_bell(uint32_t mode, int killed)
+{
+	static struct shmring ring[CROWD];
+	static struct shmring_polled polled[CROWD];
+	struct shmring_config config = { .mode = mode,
+					 .slots = 16,
+					 .slot_size = 8,
+					 .roles = SHMRING_CONSUMER };
+	struct shmring_poll poller;
+	struct peer peer = { &ring[0], !killed, shared_memory(sizeof(int)) };
+
+	slice_ns = killed ? FOREVER : 100 * MILLISECOND;
+	shmring_poll_open(&poller, NULL, 0);
+	for (int i = 0; i < CROWD; i++)
+		if (shmring_create_memfd(&ring[i], &config) ||
+		    shmring_poll_add(&poller, &polled[i], &ring[i],
+				     SHMRING_CONSUMER))
+			bail("cannot poll a ring");
+	pid_t child = child_start(stop_before_bell, &peer);
+	flag_await(peer.ready, 1);
+	ok(all_quiet(&poller), "a crowd");
+	flag_raise(peer.ready);
+	flag_await(peer.ready, 3);
+	if (killed)
+		child_kill(child);
+	for (int i = 0; i < 3 && is_readable(&poller, 10000) &&
+			shmring_poll_arm(&poller) == 0;)
+		i++;
+	ok(polled[0].ready, "%s, a waker was %s before the bell",
+	   mode_name[mode], killed ? "killed" : "stopped");
+	is_int(pop_number(&ring[0]), 1, "its message");
+	if (!killed)
+		child_kill(child);
+	slice_ns = 100 * MILLISECOND;
+	shmring_poll_close(&poller);
+	for (int i = 0; i < CROWD; i++)
+		shmring_close(&ring[i]);
+}
+
+/* Of many, each is looked after; who dies is told of at once, not when it is
+ * the turn of its ring. */
+static void
+die_in_crowd(uint32_t mode)
+{
+	static struct shmring ring[CROWD];
+	static struct shmring_polled polled[CROWD];
+	struct shmring_config config = { .mode = mode,
+					 .slots = 16,
+					 .slot_size = 8,
+					 .roles = SHMRING_CONSUMER };
+	struct shmring_poll poller;
+	struct peer peer = { &ring[7], SHMRING_PRODUCER,
+			     shared_memory(sizeof(int)) };
+	int wakes = 0;
+
+	shmring_poll_open(&poller, NULL, 0);
+	for (int i = 0; i < CROWD; i++)
+		if (shmring_create_memfd(&ring[i], &config) ||
+		    shmring_poll_add(&poller, &polled[i], &ring[i],
+				     SHMRING_CONSUMER))
+			bail("cannot poll a ring");
+	pid_t child = child_start(stay, &peer);
+	flag_await(peer.ready, 1);
+	ok(all_quiet(&poller), "a crowd");
+	child_kill(child);
+	while (is_readable(&poller, 10000) && shmring_poll_arm(&poller) == 0)
+		wakes++;
+	ok(polled[7].ready && pop_number(&ring[7]) == -EPIPE,
+	   "%s: a killed producer of one of many", mode_name[mode]);
+	ok(wakes < CROWD / 2, "is noticed before its turn (%d)", wakes);
+	shmring_poll_close(&poller);
+	for (int i = 0; i < CROWD; i++)
+		shmring_close(&ring[i]);
+}
+
 /* ---- Several rings ------------------------------------------------------- */
 
 #define RINGS 5
@@ -599,12 +861,19 @@ main(void)
 {
 	tap_start();
 	refuse();
+	seek_while_armed();
 	for (uint32_t mode = SHMRING_SPSC; mode <= SHMRING_MPMC; mode++) {
 		printf("# %s\n", mode_name[mode]);
 		show_messages(mode);
 		show_room(mode);
 		streams(mode);
 		survive_deaths(mode);
+		show_crowd(mode);
+		close_one(mode);
+		poll_both_sides(mode);
+		miss_the_bell(mode, 1);
+		miss_the_bell(mode, 0);
+		die_in_crowd(mode);
 		wait_on_several(mode, NULL);
 		wait_on_several(mode, enter_docker);
 		end_the_wait(mode);
