@@ -452,7 +452,8 @@ survive_deaths(uint32_t mode)
 
 /* ---- One descriptor for many rings -------------------------------------- */
 
-#define CROWD 20
+#define CROWD 64 /* in turn, each is looked after once in 6.4 s */
+#define PROMPTLY 3000 /* ms: long before */
 
 /* The arm, until it has nothing more to tell. */
 static int
@@ -468,6 +469,7 @@ show_crowd(uint32_t mode)
 	struct shmring_poll poller;
 	struct shmring_polled polled[3];
 
+	slice_ns = FOREVER;
 	is_int(shmring_poll_open(&poller, NULL, 0), 0, "a descriptor for none");
 	ok(all_quiet(&poller), "nothing is to be done in none");
 	for (int i = 0; i < 3; i++) {
@@ -493,14 +495,22 @@ show_crowd(uint32_t mode)
 	shmring_poll_remove(&poller, &polled[2]);
 	ok(all_quiet(&poller), "one less");
 	push_number(&writer[2], 1);
-	ok(all_quiet(&poller) && !is_readable(&poller, 0),
-	   "which tells of nothing");
+	ok(!is_readable(&poller, 0), "which tells of nothing");
+	/* whoever pushed this has not seen us, nor rings */
+	__atomic_fetch_and(&reader[1].notice->data, ~SHMRING__NOTIFY,
+			   __ATOMIC_SEQ_CST);
+	push_number(&writer[1], 1);
+	is_int(shmring_poll_arm(&poller), 1, "a message that nobody told of");
+	ok(is_readable(&poller, 0), "makes it readable");
+	is_int(pop_number(&reader[1]), 1, "is taken");
+	ok(all_quiet(&poller), "asleep again");
 	shmring_close(&writer[0]);
 	ok(is_readable(&poller, -1), "an end");
 	is_int(shmring_poll_arm(&poller), 1, "of one");
 	ok(polled[0].ready && !polled[1].ready, "in that");
 	shmring_poll_remove(&poller, &polled[0]);
 	ok(all_quiet(&poller), "which may be left out");
+	slice_ns = 100 * MILLISECOND;
 	shmring_poll_close(&poller);
 	shmring_poll_remove(&poller, &polled[1]);
 	for (int i = 0; i < 3; i++) {
@@ -549,32 +559,35 @@ close_one(uint32_t mode)
 	shmring_close(&reader[1]);
 }
 
-/* One ring's both sides, by two handles: one watch. */
+/* One ring's both sides, by two handles: one watch. One of them is left. */
 static void
-poll_both_sides(uint32_t mode)
+poll_both_sides(uint32_t mode, int full)
 {
 	struct shmring writer, reader;
 	struct shmring_poll poller;
 	struct shmring_polled polled[2];
+	struct shmring *ring[2] = { &reader, &writer };
 
+	slice_ns = FOREVER;
 	make_halves(mode, &writer, &reader);
-	while (push_number(&writer, 1) == 0)
+	while (full && push_number(&writer, 1) == 0)
 		;
 	shmring_poll_open(&poller, NULL, 0);
-	shmring_poll_add(&poller, &polled[0], &reader, SHMRING_CONSUMER);
-	shmring_poll_add(&poller, &polled[1], &writer, SHMRING_PRODUCER);
-	is_int(shmring_poll_arm(&poller), 1, "messages");
-	ok(polled[0].ready && !polled[1].ready, "no room");
-	shmring_poll_remove(&poller, &polled[0]);
-	ok(all_quiet(&poller), "no room, still");
-	while (pop_number(&reader) == 1)
-		;
-	ok(is_readable(&poller, 10000), "room is told of beside");
-	shmring_poll_add(&poller, &polled[0], &reader, SHMRING_CONSUMER);
+	for (int i = 0; i < 2; i++) {
+		int side = full ? !i : i;
+		shmring_poll_add(&poller, &polled[i], ring[side],
+				 side ? SHMRING_PRODUCER : SHMRING_CONSUMER);
+	}
+	is_int(shmring_poll_arm(&poller), 1, full ? "messages" : "room");
+	ok(!polled[0].ready && polled[1].ready, "is there");
 	shmring_poll_remove(&poller, &polled[1]);
-	ok(all_quiet(&poller), "no messages");
-	push_number(&writer, 1);
-	ok(is_readable(&poller, 10000), "messages are told of beside");
+	ok(all_quiet(&poller), full ? "no room" : "no messages");
+	if (!full)
+		push_number(&writer, 1);
+	while (full && pop_number(&reader) == 1)
+		;
+	ok(is_readable(&poller, PROMPTLY), "is told of beside");
+	slice_ns = 100 * MILLISECOND;
 	shmring_poll_close(&poller);
 	shmring_close(&reader);
 	shmring_close(&writer);
@@ -634,82 +647,98 @@ stop_before_bell(void *argument)
 		pause();
 }
 
+struct crowd_of_readers {
+	struct shmring ring[CROWD];
+	struct shmring_polled polled[CROWD];
+	struct shmring_poll poller;
+};
+
+static struct crowd_of_readers *
+crowd_open(uint32_t mode)
+{
+	static struct crowd_of_readers c;
+	struct shmring_config config = { .mode = mode,
+					 .slots = 16,
+					 .slot_size = 8,
+					 .roles = SHMRING_CONSUMER };
+
+	shmring_poll_open(&c.poller, NULL, 0);
+	for (int i = 0; i < CROWD; i++)
+		if (shmring_create_memfd(&c.ring[i], &config) ||
+		    shmring_poll_add(&c.poller, &c.polled[i], &c.ring[i],
+				     SHMRING_CONSUMER))
+			bail("cannot poll a ring");
+	return &c;
+}
+
+static void
+crowd_close(struct crowd_of_readers *c)
+{
+	shmring_poll_close(&c->poller);
+	for (int i = 0; i < CROWD; i++)
+		shmring_close(&c->ring[i]);
+}
+
 /* Who was killed on the way to the bell is told of by the kernel, long before
  * the slice is over; who was stopped there is noticed when it is. */
 static void
 miss_the_bell(uint32_t mode, int killed)
 {
-	static struct shmring ring[CROWD];
-	static struct shmring_polled polled[CROWD];
-	struct shmring_config config = { .mode = mode,
-					 .slots = 16,
-					 .slot_size = 8,
-					 .roles = SHMRING_CONSUMER };
-	struct shmring_poll poller;
-	struct peer peer = { &ring[0], !killed, shared_memory(sizeof(int)) };
-
 	slice_ns = killed ? FOREVER : 100 * MILLISECOND;
-	shmring_poll_open(&poller, NULL, 0);
-	for (int i = 0; i < CROWD; i++)
-		if (shmring_create_memfd(&ring[i], &config) ||
-		    shmring_poll_add(&poller, &polled[i], &ring[i],
-				     SHMRING_CONSUMER))
-			bail("cannot poll a ring");
+	struct crowd_of_readers *c = crowd_open(mode);
+	struct peer peer = { &c->ring[0], !killed, shared_memory(sizeof(int)) };
 	pid_t child = child_start(stop_before_bell, &peer);
+
 	flag_await(peer.ready, 1);
-	ok(all_quiet(&poller), "a crowd");
+	ok(all_quiet(&c->poller), "a crowd");
 	flag_raise(peer.ready);
 	flag_await(peer.ready, 3);
 	if (killed)
 		child_kill(child);
-	for (int i = 0; i < 3 && is_readable(&poller, 10000) &&
-			shmring_poll_arm(&poller) == 0;)
+	for (int i = 0; i < 3 && is_readable(&c->poller, PROMPTLY) &&
+			shmring_poll_arm(&c->poller) == 0;)
 		i++;
-	ok(polled[0].ready, "%s, a waker was %s before the bell",
+	ok(c->polled[0].ready, "%s, a waker was %s before the bell",
 	   mode_name[mode], killed ? "killed" : "stopped");
-	is_int(pop_number(&ring[0]), 1, "its message");
+	is_int(pop_number(&c->ring[0]), 1, "its message");
 	if (!killed)
 		child_kill(child);
 	slice_ns = 100 * MILLISECOND;
-	shmring_poll_close(&poller);
-	for (int i = 0; i < CROWD; i++)
-		shmring_close(&ring[i]);
+	crowd_close(c);
 }
 
-/* Of many, each is looked after; who dies is told of at once, not when it is
- * the turn of its ring. */
+/* Each is looked after in turn, but who dies is told of at once. */
 static void
 die_in_crowd(uint32_t mode)
 {
-	static struct shmring ring[CROWD];
-	static struct shmring_polled polled[CROWD];
-	struct shmring_config config = { .mode = mode,
-					 .slots = 16,
-					 .slot_size = 8,
-					 .roles = SHMRING_CONSUMER };
-	struct shmring_poll poller;
-	struct peer peer = { &ring[7], SHMRING_PRODUCER,
+	struct crowd_of_readers *c = crowd_open(mode);
+	struct peer peer = { &c->ring[7], SHMRING_PRODUCER,
 			     shared_memory(sizeof(int)) };
-	int wakes = 0;
-
-	shmring_poll_open(&poller, NULL, 0);
-	for (int i = 0; i < CROWD; i++)
-		if (shmring_create_memfd(&ring[i], &config) ||
-		    shmring_poll_add(&poller, &polled[i], &ring[i],
-				     SHMRING_CONSUMER))
-			bail("cannot poll a ring");
 	pid_t child = child_start(stay, &peer);
+	uint64_t looked[CROWD];
+	int looks = 0, wakes = 0;
+
 	flag_await(peer.ready, 1);
-	ok(all_quiet(&poller), "a crowd");
-	child_kill(child);
-	while (is_readable(&poller, 10000) && shmring_poll_arm(&poller) == 0)
-		wakes++;
-	ok(polled[7].ready && pop_number(&ring[7]) == -EPIPE,
-	   "%s: a killed producer of one of many", mode_name[mode]);
-	ok(wakes < CROWD / 2, "is noticed before its turn (%d)", wakes);
-	shmring_poll_close(&poller);
+	ok(all_quiet(&c->poller), "a crowd");
 	for (int i = 0; i < CROWD; i++)
-		shmring_close(&ring[i]);
+		looked[i] = c->ring[i].header->looked;
+	while (is_readable(&c->poller, -1) &&
+	       shmring_poll_arm(&c->poller) == 0 && wakes < 3)
+		wakes++;
+	for (int i = 0; i < CROWD; i++)
+		looks += looked[i] != c->ring[i].header->looked;
+	/* not that of which one has closed a file */
+	ok(looks < CROWD / 2, "not all are looked after all the time");
+	/* another has just looked: the first look is not the one */
+	c->ring[7].header->looked = (uint64_t)shmring__now();
+	child_kill(child);
+	for (wakes = 0; is_readable(&c->poller, PROMPTLY) &&
+			shmring_poll_arm(&c->poller) == 0;)
+		wakes++;
+	ok(c->polled[7].ready && pop_number(&c->ring[7]) == -EPIPE,
+	   "%s: a killed producer of one of many", mode_name[mode]);
+	ok(wakes < CROWD / 2, "is noticed before its turn");
+	crowd_close(c);
 }
 
 /* ---- Several rings ------------------------------------------------------- */
@@ -870,7 +899,8 @@ main(void)
 		survive_deaths(mode);
 		show_crowd(mode);
 		close_one(mode);
-		poll_both_sides(mode);
+		poll_both_sides(mode, 0);
+		poll_both_sides(mode, 1);
 		miss_the_bell(mode, 1);
 		miss_the_bell(mode, 0);
 		die_in_crowd(mode);
