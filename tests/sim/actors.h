@@ -337,13 +337,14 @@ second_reader(struct actor *a)
 static ssize_t
 take_polled(struct actor *a, struct shmring_polled *also, struct handle *other)
 {
-	struct shmring_poll *poll = &a->h->poll;
+	struct handle *h = a->h;
+	struct shmring_poll *poll = &h->poll;
 	int64_t until = a->begun + time_out(a);
 	ssize_t got;
 	int armed = 0;
 
 	for (;;) {
-		got = shmring_pop(&a->h->ring, a->words[0], LARGEST);
+		got = shmring_pop(&h->ring, a->words[0], LARGEST);
 		if (got != -EAGAIN || a->o->wait == W_POLL)
 			return got;
 		if (sim_now() >= until)
@@ -357,11 +358,11 @@ take_polled(struct actor *a, struct shmring_polled *also, struct handle *other)
 			fail("poll", "something is there, but not readable");
 		if (!armed || !also->ready)
 			continue;
+		a->h = other; /* in whose call we may be killed */
 		got = shmring_pop(&other->ring, a->words[0], LARGEST);
-		if (got != -EAGAIN) {
-			a->h = other;
+		if (got != -EAGAIN)
 			return got;
-		}
+		a->h = h;
 	}
 }
 
@@ -521,6 +522,7 @@ do_take(struct actor *a)
 	do
 		got = (peeks ? call_peek : call_pop)(a, count);
 	while (again(a, got));
+	h = a->h; /* or the other one: see take_polled */
 	if (oracle.broadcast)
 		return hear(a, got);
 	for (int i = 0; i < got; i++) {
