@@ -60,6 +60,7 @@ struct shmring_polled { /* one of the rings of a descriptor */
 	/* private */
 	int watch; /* of the inotify */
 	uint64_t place; /* where it was waited for */
+	int64_t until; /* what was announced stands; 0: does not */
 	int64_t suspects; /* until then: somebody may have died */
 	struct shmring__waiter waiter;
 	struct shmring_polled *next;
@@ -246,7 +247,7 @@ shmring__poll_stands(const struct shmring_polled *e)
 {
 	const struct shmring__waiter *w = &e->waiter;
 	/* hint: who takes our call now has yet to ring the bell */
-	return w->until && e->ring->canary &&
+	return e->until && e->ring->canary &&
 	       SHMRING__LOAD(w->word, RELAXED) == w->expected &&
 	       shmring__poll_place(e) == e->place;
 }
@@ -259,7 +260,7 @@ shmring__poll_look(struct shmring_polled *e)
 	int error = shmring__cannot_wait(e->ring, w->side);
 	e->ready = error || shmring__ready(e->ring, w->side);
 	if (e->ready)
-		w->until = 0; /* it waits no more */
+		e->until = 0; /* it waits no more */
 	if (e->ready && !error) /* own */
 		SHMRING__STORE(&e->ring->line[w->side]->waits, 0, RELAXED);
 	return error ? error : (int)e->ready;
@@ -338,7 +339,7 @@ shmring__poll_events(struct shmring_poll *p, int64_t now)
 			    (event[1] & IN_Q_OVERFLOW)) {
 				e->suspects = shmring__after(
 					now, 10 * (int64_t)SHMRING_SLICE_NS);
-				e->waiter.until = 0;
+				e->until = 0;
 			}
 	}
 }
@@ -361,7 +362,7 @@ shmring__poll_announce(struct shmring_poll *p, struct shmring_polled *e,
 	shmring__note_cpu(r, w->side);
 	shmring__count(&r->line[w->side]->sleeps, 1);
 	e->place = shmring__poll_place(e);
-	w->until = shmring__sleep_until(
+	e->until = shmring__sleep_until(
 		w, now,
 		shmring__after(r->looked, turns * (int64_t)SHMRING_SLICE_NS));
 }
@@ -374,10 +375,10 @@ shmring__poll_announce_all(struct shmring_poll *p, int64_t now)
 	int64_t next = shmring__after(now, SHMRING_SLICE_NS), until = next;
 	int ready = 0;
 	for (struct shmring_polled *e = p->first; e; e = e->next) {
-		if (shmring__poll_stands(e) && e->waiter.until > next)
+		if (shmring__poll_stands(e) && e->until > next)
 			continue;
 		shmring__poll_announce(p, e, now);
-		until = shmring__earlier(until, e->waiter.until);
+		until = shmring__earlier(until, e->until);
 		ready = shmring__poll_sum(ready, shmring__poll_look(e));
 	}
 	p->armed = 1;
