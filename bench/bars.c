@@ -111,6 +111,15 @@ static const struct bar {
 	{ ROUND_TRIP, .limit = 1.1, .than = "bare fresh lines",
 	  .ours = WHO(SPSC_OURS, SPIN),
 	  .theirs = { "lines-fresh", SPIN, .size = 8 } },
+	{ .figure = "SPSC round trip, in place, aligned to 64",
+	  .mode = MODE_PING_PONG,
+	  .sense = SLOWER,
+	  .limit = 1.05,
+	  .than = "of 8 bytes",
+	  .metric = METRIC_NS,
+	  SIZES(56),
+	  .ours = WHO("shmring-aligned", SPIN),
+	  .theirs = { "shmring-aligned", SPIN, .size = 8 } },
 #define CROWD(n, kind)                                                     \
 	.figure = "MPMC throughput, " #n "x" #n, .pairs = n, .mode = kind, \
 	.metric = METRIC_NS, SIZES(8, 64), OURS_MANY(BEST)

@@ -18,7 +18,7 @@ struct hold {
 
 /* What mechanism.data says. */
 struct engine {
-	uint32_t mode, flags;
+	uint32_t mode, flags, alignment;
 };
 
 LOOP struct shmring *
@@ -264,6 +264,7 @@ ring_create(struct channel *ch)
 	struct shmring_config config = {
 		.mode = engine->mode,
 		.flags = engine->flags,
+		.alignment = engine->alignment,
 		.slots = (uint32_t)bench_depth(job),
 		.slot_size = (uint32_t)job->size,
 		.roles = roles(ch),
@@ -372,8 +373,8 @@ ring_syscalls(const struct channel *ch)
 LOOP_RUN(ring_run, ring_ops)
 LOOP_RUN(place_run, place_ops)
 
-static const struct engine spsc = { SHMRING_SPSC, 0 };
-static const struct engine mpmc = { SHMRING_MPMC, 0 };
+static const struct engine spsc = { SHMRING_SPSC, 0, 0 };
+static const struct engine mpmc = { SHMRING_MPMC, 0, 0 };
 
 #ifdef RING_DEAF
 #define TITLE(title) title "-deaf"
@@ -414,8 +415,9 @@ const struct mechanism *const RING_LIST[] = { &copy_spsc, &place_spsc,
 #else
 LOOP_RUN(skim_run, skim_ops)
 
-static const struct engine gated = { SHMRING_BROADCAST, 0 };
-static const struct engine lossy = { SHMRING_BROADCAST, SHMRING_LOSSY };
+static const struct engine aligned = { SHMRING_SPSC, 0, 64 };
+static const struct engine gated = { SHMRING_BROADCAST, 0, 0 };
+static const struct engine lossy = { SHMRING_BROADCAST, SHMRING_LOSSY, 0 };
 
 #define CAPS_BROADCAST (CAPS_SPSC | CAP_BROADCAST)
 #define CAPS_SKIM (CAP_SPIN | CAP_NAMED | CAP_BROADCAST | CAP_APART)
@@ -423,13 +425,16 @@ RING(copy_gated, "shmring-broadcast", "all receivers get all", gated, ring,
      CAPS_BROADCAST | CAP_BATCH | CAP_BATCH_WAIT);
 RING(copy_lossy, "shmring-lossy", "the same, and the sender never waits", lossy,
      ring, CAPS_BROADCAST | CAP_BATCH | CAP_BATCH_WAIT | CAP_OVERWRITES);
+RING(place_aligned, "shmring-aligned", "in place, aligned to 64", aligned,
+     place, CAPS_SPSC);
 RING(skim_gated, "shmring-broadcast-skim", "receivers who skip to the end",
      gated, skim, CAPS_SKIM);
 RING(skim_lossy, "shmring-lossy-skim", "the same, the sender never waits",
      lossy, skim, CAPS_SKIM | CAP_OVERWRITES);
 
 const struct mechanism *const RING_LIST[] = {
-	&copy_spsc,  &place_spsc, &copy_mpmc,  &place_mpmc, &copy_gated,
-	&copy_lossy, &skim_gated, &skim_lossy, &ring_each,  NULL
+	&copy_spsc,  &place_spsc, &place_aligned, &copy_mpmc,  &place_mpmc,
+	&copy_gated, &copy_lossy, &skim_gated,	  &skim_lossy, &ring_each,
+	NULL
 };
 #endif

@@ -37,6 +37,7 @@ import time
 SPSC, MPMC, BROADCAST = 0, 1, 2
 PRODUCER, CONSUMER, BOTH, OBSERVER, ANY_OWNER = 1, 2, 3, 4, 8
 PREFAULT, MLOCK, HUGE, HUGETLB, REPLACE, PERSISTENT = 1, 2, 4, 8, 16, 32
+LOSSY, METERED = 64, 128
 
 _SPARE = ctypes.c_uint64 * 16  # so that a later library has room for more
 _SLICE = 100_000_000  # ns: Python learns of a signal after so long
@@ -58,7 +59,7 @@ class Config(_Struct):
     _fields_ = [
         (name, ctypes.c_uint32)
         for name in ("mode", "slots", "slot_size", "participants")
-        + ("permissions", "flags", "roles", "demote_ms")
+        + ("permissions", "flags", "roles", "demote_ms", "alignment")
     ] + [("spare", _SPARE)]
 
     def __init__(self, **fields):
@@ -69,7 +70,8 @@ class Config(_Struct):
 
 
 class Stat(_Struct):
-    """struct shmring_stat: counters are those of all handles, ever"""
+    """struct shmring_stat: counters are those of all handles, ever; high_water
+    and age_ns are 0 without METERED"""
 
     _fields_ = (
         [
@@ -81,7 +83,7 @@ class Stat(_Struct):
             (name, ctypes.c_uint64)
             for name in ("length", "capacity", "pushed", "popped")
             + ("pushed_bytes", "popped_bytes", "full", "empty")
-            + ("sleeps", "wakes")
+            + ("sleeps", "wakes", "refused", "high_water", "age_ns")
         ]
         + [("spare", _SPARE)]
     )

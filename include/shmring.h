@@ -255,6 +255,9 @@ extern "C" {
 #define SHMRING_REPLACE 16u /* replace a segment that nobody is attached to */
 #define SHMRING_PERSISTENT 32u /* peers come and go: never -EPIPE */
 #define SHMRING_LOSSY 64u /* BROADCAST: overwrite, whoever has not read it */
+/* high_water and age_ns of shmring_stat: each push looks at the clock, and how
+ * far the consumers are. */
+#define SHMRING_METERED 128u
 
 struct shmring_config { /* zero means the default, for every field */
 	uint32_t mode; /* SHMRING_SPSC */
@@ -267,6 +270,10 @@ struct shmring_config { /* zero means the default, for every field */
 	uint32_t roles; /* of the creator's own handle, SHMRING_BOTH */
 	uint32_t demote_ms; /* BROADCAST, not lossy: who holds it for longer
 			       may be overwritten; 0: nobody */
+	uint32_t alignment; /* of places, 8; a power of two to 4096. A message
+			       that is at least 8 bytes smaller (metered: 16)
+			       shares its unit with its header: 64 makes one of
+			       56 bytes a cache line. Copying costs some more */
 };
 
 struct shmring_stat { /* counters are those of all handles, ever */
@@ -275,9 +282,16 @@ struct shmring_stat { /* counters are those of all handles, ever */
 	uint64_t length; /* MPMC: messages; else bytes in use */
 	uint64_t capacity; /* in the same unit */
 	uint64_t pushed, popped;
-	uint64_t pushed_bytes, popped_bytes; /* SPSC: rounded up to 8 each */
+	uint64_t pushed_bytes, popped_bytes; /* MPMC; else rounded up, each to
+						8, or the alignment */
 	uint64_t full, empty; /* how often a position had to be waited for */
 	uint64_t sleeps, wakes; /* futex calls */
+	uint64_t refused; /* pushes and reserves that found no room, at once or
+			     in their time */
+	/* SHMRING_METERED, else 0: the most that length ever was (not lossy);
+	 * how long the oldest message has been there, BROADCAST: before the
+	 * reader that is the most behind */
+	uint64_t high_water, age_ns;
 };
 
 struct shmring_participant { /* counters go on when a line is taken over */
@@ -288,6 +302,8 @@ struct shmring_participant { /* counters go on when a line is taken over */
 	uint32_t waits; /* CONSUMER: for messages, or polls for them; PRODUCER:
 			   for room; 0: does not, or spins */
 	uint64_t lag, lost; /* BROADCAST, a reader: bytes; messages */
+	uint64_t refused, high_water; /* as in shmring_stat, by this producer */
+	uint64_t age_ns; /* BROADCAST, a reader: of its next message */
 };
 
 struct shmring;
@@ -371,10 +387,11 @@ SHMRING_SCOPE ssize_t shmring_pop_n(struct shmring *ring,
 				    struct iovec *messages, size_t count);
 /* Fill in place: size bytes, or NULL with the reason in shmring_error(). Then
  * commit (size may shrink) or abort. One at a time a handle. A place, also one
- * to peek at, is a multiple of 8, and promises no more: what needs 16 (vectors)
- * is loaded and stored unaligned. A commit that returns -EAGAIN or -EPIPE
- * (MPMC, after this process was stopped for long, or another died that had
- * wanted the same position) has kept the message: commit again, or abort. */
+ * to peek at, is a multiple of config.alignment, of 8 without one: then what
+ * needs 16 (vectors) is loaded and stored unaligned. A commit that returns
+ * -EAGAIN or -EPIPE (MPMC, after this process was stopped for long, or another
+ * died that had wanted the same position) has kept the message: commit again,
+ * or abort. */
 SHMRING_SCOPE void *shmring_reserve(struct shmring *ring, size_t size);
 SHMRING_SCOPE int shmring_commit(struct shmring *ring, size_t size);
 SHMRING_SCOPE void shmring_abort(struct shmring *ring);
@@ -497,9 +514,9 @@ SHMRING_SCOPE const char *shmring_strerror(int error);
  *   SPSC record                   R1 header          A1 header
  *   SPSC next header is zero      R1 (after its 0)   A1
  *   SPSC space is free            R2 head, R3 taken  A2 head, A3 taken
- *   MPMC slot is ready            R4 phase 2T+1      A4 phase of A
- *   MPMC slot is free             R4 phase 2T+2      A4 phase of A
- *   MPMC verdict on a slot        R5 CAS of S        A5 S
+ *   MPMC slot is ready            R4 phase 2T+1      A4 phase
+ *   MPMC slot is free             R4 phase 2T+2      A4 phase
+ *   MPMC verdict on a slot        R5 CAS of state    A5 state
  *   MPMC intent before the claim  R6 intent, adopts  A6 intent, adopts
  *   participant is complete       R7 status          A7 status
  *   last one left, doubt, orphan  R8 attn            A8 attn
@@ -520,7 +537,7 @@ SHMRING_SCOPE const char *shmring_strerror(int error);
  * store first, then both load; one at least sees the other's store):
  *   F1  `retired`: who replaces the ring, then loads the lines; F4 is the other
  *   F2  status: two who leave at once, each to see that nobody is left
- *   F3  status RECOV, then S and the intents; R4 to R6 of the dead before it
+ *   F3  status RECOV, then states and intents; R4 to R6 of the dead before it
  *   F4  status LIVE, then our first claim, and `retired`
  *   F5  HEAVY, see DOUBT
  *   F6  who interrupts a handle, then loads what it sleeps on; who is about to
@@ -656,7 +673,7 @@ struct shmring__header {
 	unsigned char id[16]; /* of this creation, random */
 	uint64_t looked; /* for the dead, last time: CLOCK_MONOTONIC, ns */
 	uint32_t demote_ms; /* BROADCAST */
-	uint32_t zero;
+	uint32_t alignment; /* of places, 8 at least */
 	uint64_t spare[14]; /* 0 */
 	struct shmring__notice notice;
 };
@@ -664,7 +681,8 @@ struct shmring__header {
 /* header.features */
 #define SHMRING__FEATURE_ENDLESS 1u /* SHMRING_PERSISTENT: nobody is the last */
 #define SHMRING__FEATURE_BROADCAST 2u
-#define SHMRING__FEATURES 3u /* all that this header knows */
+#define SHMRING__FEATURE_PLACES 4u /* records are not packed to 8 bytes */
+#define SHMRING__FEATURES 7u /* all that this header knows */
 
 #define SHMRING__READ 0 /* side: index of what there is once a direction */
 #define SHMRING__WRITE 1
@@ -691,7 +709,8 @@ struct shmring__line { /* a participant; only its owner writes, but status */
 	uint64_t waits; /* as which role its owner waits; 0: it does not */
 	/* BROADCAST reader: its position; bytes passed unread; messages lost */
 	uint64_t head, passed, lost;
-	uint64_t spare[11]; /* 0 */
+	uint64_t refused, high_water;
+	uint64_t spare[9]; /* 0 */
 };
 
 SHMRING__HOT uint32_t
@@ -748,6 +767,7 @@ SHMRING__AT(shmring__header, features, 108);
 SHMRING__AT(shmring__header, id, 112);
 SHMRING__AT(shmring__header, looked, 128);
 SHMRING__AT(shmring__header, demote_ms, 136);
+SHMRING__AT(shmring__header, alignment, 140);
 SHMRING__AT(shmring__header, notice, 256);
 SHMRING__AT(shmring__notice, attn, 0);
 SHMRING__AT(shmring__notice, data, 8);
@@ -768,15 +788,19 @@ SHMRING__AT(shmring__line, waits, 136);
 SHMRING__AT(shmring__line, head, 144);
 SHMRING__AT(shmring__line, passed, 152);
 SHMRING__AT(shmring__line, lost, 160);
+SHMRING__AT(shmring__line, refused, 168);
+SHMRING__AT(shmring__line, high_water, 176);
 SHMRING__ASSERT(sizeof(struct shmring__notice) == SHMRING__LINE);
 SHMRING__ASSERT(sizeof(struct shmring__header) == 256 + SHMRING__LINE);
 SHMRING__ASSERT(sizeof(struct shmring__line) == 2 * SHMRING__LINE);
 
-/* Where everything is: follows from mode, slots, slot_size, participants and
- * page alone. Each handle works it out for itself and never reads it from
- * shared memory again. */
+/* Where everything is: follows from mode, slots, slot_size, participants,
+ * alignment, meters and page alone. Each handle works it out for itself and
+ * never reads it from shared memory again. */
 struct shmring__geometry {
 	uint32_t mode, slots, slot_size, participants;
+	uint32_t alignment, meters; /* meters: bytes before the header, or 0 */
+	uint64_t near; /* smaller messages stand before their header */
 	uint64_t page, stride; /* of a slot */
 	uint64_t capacity; /* bytes of data */
 	uint64_t index, consumer, states, data, total; /* offsets, size */
@@ -786,7 +810,7 @@ struct shmring__geometry {
  * path. What a handle may do stands here, to be checked by one comparison with
  * what is compared anyway. */
 struct shmring__canary {
-	uint64_t limit[2]; /* 1 + slot_size, or 0: pop, push are refused */
+	uint64_t limit[2]; /* as in the handle, or 0: pop, push are refused */
 	uint64_t hands[2]; /* 1 + size of what release, commit may end; or 0 */
 	uint64_t alive;
 };
@@ -796,9 +820,9 @@ struct shmring__canary {
 struct shmring__claim { /* a message in hands */
 	uint64_t position;
 	uint64_t size;
-	unsigned char *data; /* behind its header, or A */
+	unsigned char *data; /* behind its header, or phase: see PLACES */
 	int hold;
-	uint64_t end; /* MPMC: what A becomes then, but for the length */
+	uint64_t end; /* MPMC: the phase that ends it, as a word */
 };
 #define SHMRING__NO_CLAIM                    \
 	{                                    \
@@ -844,15 +868,19 @@ struct shmring { /* private: one participant, in its own memory */
 	uint64_t published; /* SPSC reader: my copy of *taken */
 	uint64_t lazy; /* SPSC reader: publish after so many bytes */
 	uint64_t usual; /* SPSC reader: size of the last record */
-	uint64_t *states; /* MPMC: S */
+	uint64_t *states; /* MPMC: a word for each slot */
 	uint64_t stride;
 	uint64_t fetch_ahead; /* what is fetched; SPSC: bytes, MPMC: slots */
+	uint64_t limit[2]; /* 1 + the largest length: as stored, as pushed */
 	uint32_t path; /* which of the hot ones, SHMRING__PACKED or the like */
-	uint64_t length_mask; /* MPMC: of the length in A */
+	uint64_t length_mask; /* MPMC: of the length beside the phase */
 	uint64_t gone; /* SPSC: what in attn refuses a push; BROADCAST: none */
 	uint32_t mode, shift, length_bits;
 	uint32_t wide; /* MPMC: the length stands beside */
 	uint32_t fenced; /* LIGHT must be a full fence */
+	uint32_t waiting; /* a waiting call has failed once, and goes on */
+	uint32_t meters;
+	uint64_t align, near; /* see PLACES */
 	/* the rest */
 	struct shmring__claim held[2]; /* by peek, by reserve */
 	unsigned char *spill;
@@ -902,6 +930,8 @@ struct shmring { /* private: one participant, in its own memory */
 #define SHMRING__SLOWLY 0
 #define SHMRING__PACKED 1 /* SPSC, BROADCAST */
 #define SHMRING__SLOTS 2 /* MPMC, but for wide slots, or without membarrier */
+#define SHMRING__PLACED 3 /* SPSC, BROADCAST with an alignment, or meters */
+#define SHMRING__IS_PACKED(path) ((path)&1) /* PACKED or PLACED */
 
 /* What the hot paths read of a handle, in a local variable, and so in
  * registers: for all that compilers know, a store into the ring may change the
@@ -912,25 +942,98 @@ struct shmring__view {
 	uint64_t *cursor; /* tail, or head */
 	struct shmring__line *line; /* my own */
 	struct shmring__notice *notice;
+	uint64_t align, near; /* constants, but for where they are needed */
+	uint32_t meters;
 };
 
 /* Open, and of that engine. */
 SHMRING__HOT int
 shmring__is_spsc(const struct shmring *r)
 {
-	return r->path == SHMRING__PACKED && r->mode == SHMRING_SPSC;
+	return SHMRING__IS_PACKED(r->path) && r->mode == SHMRING_SPSC;
 }
 
 SHMRING__HOT struct shmring__view
-shmring__view_of(const struct shmring *r, int side)
+shmring__view_of(const struct shmring *r, int path, int side)
 {
 	struct shmring__view v;
+	int plain = path == SHMRING__PACKED || path == SHMRING__SLOTS;
 	v.data = r->data;
 	v.mask = r->mask;
 	v.cursor = side == SHMRING__WRITE ? r->tail : r->head;
 	v.line = r->line[side];
 	v.notice = r->notice;
+	v.align = plain ? 8 : r->align;
+	v.near = plain ? 0 : r->near;
+	v.meters = plain ? 0 : r->meters;
 	return v;
+}
+
+/* With all care, for whatever ring. */
+static inline struct shmring__view
+shmring__any_view(const struct shmring *r, int side)
+{
+	return shmring__view_of(r, SHMRING__SLOWLY, side);
+}
+
+/* PLACES. An alignment is that of what users get, not of headers. So a record,
+ * or slot, is a multiple of it, and has its header at the end of its first
+ * unit. A payload that fits stands before its header (near), so that both are
+ * in one unit; a larger one behind it. Meters have 8 bytes before the header,
+ * and an alignment of 16 at least.
+ *
+ *	64:          | payload to 56         header |
+ *	             |                       header | payload ...
+ *	8:                                 | header | payload ...
+ *	metered, 64: | payload to 48   time, header |
+ *
+ * Positions are those of headers, as if there was nothing before the first.
+ * What stands before its header is free when what is behind it is, so all that
+ * follows knows only one length: from the header to the next payload, with what
+ * is unused. In MPMC all places of a ring are near, or none. */
+SHMRING__HOT unsigned char *
+shmring__place(const struct shmring__view *v, unsigned char *data,
+	       uint64_t size)
+{
+	return size < v->near ? data - v->align : data;
+}
+
+/* The length that the header tells: of a message that is not near, what is
+ * unused before it counts, too. */
+SHMRING__HOT uint64_t
+shmring__stored(const struct shmring__view *v, uint64_t size)
+{
+	return size < v->near ? size : size + v->align - 8;
+}
+
+/* And back; never between near and what is added. */
+SHMRING__HOT uint64_t
+shmring__length(const struct shmring__view *v, uint64_t stored)
+{
+	return stored < v->near ? stored : stored - (v->align - 8);
+}
+
+SHMRING__HOT uint64_t
+shmring__stored_size(const struct shmring__view *v, uint64_t stored)
+{
+	return (stored + 8 + v->align - 1) & ~(v->align - 1);
+}
+
+/* Bytes of a record. */
+SHMRING__HOT uint64_t
+shmring__record_size(const struct shmring__view *v, uint64_t size)
+{
+	return shmring__stored_size(v, shmring__stored(v, size));
+}
+
+/* Whether the header of a record can be none that was written: then nothing
+ * follows from it. */
+SHMRING__HOT int
+shmring__is_bad(const struct shmring *r, const struct shmring__view *v,
+		uint64_t header)
+{
+	return header > r->limit[SHMRING__READ] ||
+	       header - 1 - v->near < v->align - 8;
 }
 
 /* shmring.interrupts */
@@ -1502,12 +1605,6 @@ SHMRING__HOT int shmring__overwritten(const struct shmring *r,
 /* Longer records than so many times fetch_ahead are not fetched ahead. */
 #define SHMRING__FETCHED 16
 
-SHMRING__HOT uint64_t
-shmring__record_size(uint64_t size)
-{
-	return (size + 15) & ~UINT64_C(7);
-}
-
 SHMRING__HOT uint64_t *
 shmring__header_in(const struct shmring__view *v, uint64_t position)
 {
@@ -1517,7 +1614,8 @@ shmring__header_in(const struct shmring__view *v, uint64_t position)
 static inline uint64_t *
 shmring__header_at(const struct shmring *r, uint64_t position)
 {
-	struct shmring__view v = shmring__view_of(r, SHMRING__READ);
+	struct shmring__view v =
+		shmring__view_of(r, SHMRING__PACKED, SHMRING__READ);
 	return shmring__header_in(&v, position);
 }
 
@@ -1547,7 +1645,7 @@ shmring__spsc_reserve(struct shmring *r, const struct shmring__view *v,
 		      int lazy)
 {
 	/* and 8 bytes, for the next header to be cleared */
-	uint64_t need = shmring__record_size(size) + 8;
+	uint64_t need = shmring__record_size(v, size) + 8;
 	if (SHMRING__RARELY(r->credit - tail < need)) {
 		int error = r->mode == SHMRING_SPSC
 				    ? shmring__spsc_refresh(r, tail, need, lazy)
@@ -1588,7 +1686,7 @@ SHMRING__HOT uint64_t
 shmring__spsc_fill(const struct shmring *r, const struct shmring__view *v,
 		   const struct shmring__claim *claim, size_t size)
 {
-	uint64_t record = shmring__record_size(size);
+	uint64_t record = shmring__record_size(v, size);
 	uint64_t next = claim->position + record;
 	shmring__spsc_fetch(r, v, next, record, 1);
 	return next;
@@ -1603,7 +1701,8 @@ shmring__spsc_commit(const struct shmring__view *v,
 	/* carried by R1 */
 	SHMRING__STORE(shmring__header_in(v, next), 0, RELAXED);
 	/* R1: the payload and the cleared next header go before */
-	SHMRING__PUBLISH((uint64_t *)(void *)(claim->data - 8), size + 1);
+	SHMRING__PUBLISH((uint64_t *)(void *)(claim->data - 8),
+			 shmring__stored(v, size) + 1);
 	SHMRING__STORE(v->cursor, next, RELAXED); /* own */
 	shmring__count(&v->line->pushed, count);
 }
@@ -1612,14 +1711,14 @@ shmring__spsc_commit(const struct shmring__view *v,
 SHMRING__COLD int
 shmring__spsc_unready(struct shmring *r, uint64_t head, uint64_t header)
 {
+	struct shmring__view v = shmring__any_view(r, SHMRING__READ);
 	if (!r->canary->limit[SHMRING__READ])
 		return shmring__refusal(r, SHMRING__READ);
 	if (r->checks && shmring__overwritten(r, head))
 		return shmring__lapped(r);
 	if (!header)
 		return -EAGAIN;
-	return header - 1 > r->geometry.slot_size ? shmring__poison(r)
-						  : -EMSGSIZE;
+	return shmring__is_bad(r, &v, header) ? shmring__poison(r) : -EMSGSIZE;
 }
 
 SHMRING__HOT int
@@ -1628,11 +1727,13 @@ shmring__spsc_acquire(struct shmring *r, const struct shmring__view *v,
 {
 	uint64_t *place = shmring__header_in(v, head);
 	uint64_t header = SHMRING__LOAD(place, ACQUIRE); /* A1 */
+	uint64_t lead = v->align - 8;
 	if (SHMRING__RARELY(header - 1 >= r->canary->limit[SHMRING__READ] ||
-			    header - 1 > limit))
+			    (lead && header - 1 - v->near < lead) ||
+			    shmring__length(v, header - 1) > limit))
 		return shmring__spsc_unready(r, head, header);
 	claim->position = head;
-	claim->size = header - 1;
+	claim->size = shmring__length(v, header - 1);
 	claim->data = (unsigned char *)(place + 1);
 	return 0;
 }
@@ -1652,7 +1753,7 @@ SHMRING__HOT uint64_t
 shmring__spsc_next(struct shmring *r, const struct shmring__view *v,
 		   const struct shmring__claim *claim)
 {
-	uint64_t record = shmring__record_size(claim->size);
+	uint64_t record = shmring__record_size(v, claim->size);
 	/* A branch, not the arithmetic: the CPU predicts that this record is
 	 * as large as the last, and need not wait for its header to know
 	 * where the next one stands. asm, or compilers see through it. A
@@ -1708,12 +1809,15 @@ shmring__spsc_hold(struct shmring *r, uint64_t count)
  *
  * THE QUEUE. Position p belongs to slot p mod N in turn T = p / N.
  *
- *	slot    A: phase, length | payload      one for each of the N
- *	states  S: phase, count, state          a cold word for each, elsewhere
+ *	slot    phase, length | payload     one for each of the N
+ *	states  phase, count, state         a cold word for each, elsewhere
  *
- *	A's phase  2T      free for the writer of turn T
- *	           2T + 1  ready for the reader of turn T
- *	           2T + 2  free for the writer of turn T + 1
+ *	phase   2T      free for the writer of turn T
+ *	        2T + 1  ready for the reader of turn T
+ *	        2T + 2  free for the writer of turn T + 1
+ *
+ * Below, `phase` is the word in the slot, `state` the cold one, whose phase is
+ * called f.
  *
  * The life of a message: its writer finds phase 2T at tail, shows the
  * position in its participant line (intent), claims it by a compare-and-swap
@@ -1726,19 +1830,19 @@ shmring__spsc_hold(struct shmring *r, uint64_t count)
  * THE DOUBT. What if the owner is stopped, or dead? Nobody asks, until its
  * claim has blocked somebody for SHMRING_PATIENCE_NS, or until somebody else
  * has died who may have been the owner: who showed the position, too. Then it
- * is decided in S whether the phase still counts. If not, it is void: cursors
- * pass it, and the slot is retained, left alone until its late owner hands it
- * back. A late copy of the payload thus harms nobody. A late writer pushes
- * its message again, at a later position.
+ * is decided in the state whether the phase still counts. If not, it is void:
+ * cursors pass it, and the slot is retained, left alone until its late owner
+ * hands it back. A late copy of the payload thus harms nobody. A late writer
+ * pushes its message again, at a later position.
  *
- *   S            means                      moves on to, and by whom
+ *   state        means                      moves on to, and by whom
  *   LIVE(f)      phases up to f are decided. VOIDING(g > f)  who is blocked,
- *                A < f: a hand-back is        or who recovers a dead one that
- *                unfinished                   shows the position
- *                                            ORPHAN(A + 1)   who recovers
- *   VOIDING(f)   does phase f count?         LIVE(f)         anybody: A >= f
- *                                            WRITER(f + 1)   anybody: f odd,
- *                                            READER(f + 2)   f even; A < f
+ *                phase < f: a hand-back       or who recovers a dead one that
+ *                is unfinished                shows the position
+ *                                            ORPHAN(phase + 1)  who recovers
+ *   VOIDING(f)   does phase f count?         LIVE(f)         anybody: it came
+ *                                            WRITER(f + 1)   anybody: it did
+ *                                            READER(f + 2)   not; f odd; even
  *   WRITER(f)    retained for a late writer  LIVE(f)         the owner; or,
  *   READER(f)    or reader; positions of       uncovered, anybody
  *                turns < f / 2 are void      same(f + 2)     writers, come
@@ -1750,7 +1854,8 @@ shmring__spsc_hold(struct shmring *r, uint64_t count)
  *                                              come round
  *
  * And who finishes it, if the one who moved dies or stops right there?
- *   LIVE, A < f  whoever looks at the slot: shmring__help
+ *   LIVE, phase  whoever looks at the slot: shmring__help
+ *   below f
  *   VOIDING      whoever it blocks, by his own clock (shmring__doubt), or who
  *                recovers; attn need not tell of it yet
  *   WRITER,      its owner; if that is dead, who recovers it or looks through
@@ -1765,50 +1870,50 @@ shmring__spsc_hold(struct shmring *r, uint64_t count)
  * THE HARD PLACES. Each in the form: if this load sees that store, then ...
  *
  * (decide)  owner of the claim         doubter
- *           A := phase          R4     S := VOIDING(phase)
+ *           phase := f          R4     state := VOIDING(f)
  *           LIGHT                      attn |= DOUBT             R8
  *           load attn           A8     HEAVY
- *                                      load A                    A4
- *     If the doubter's load of A misses the phase, then HEAVY came before
- *     LIGHT, and the owner's load of attn sees DOUBT: it looks at S. If the
+ *                                      load phase                A4
+ *     If the doubter's load of phase misses f, then HEAVY came before LIGHT,
+ *     and the owner's load of attn sees DOUBT: it looks at the state. If the
  *     owner's load misses DOUBT, then LIGHT came before HEAVY, and the
- *     doubter sees the phase. Impossible: the position is void, and its
- *     writer takes the message for delivered.
+ *     doubter sees f. Impossible: the position is void, and its writer takes
+ *     the message for delivered.
  * (settle)  who claims                 late owner
- *           load A: phase       A4     A := phase, too late      R4
- *           LIGHT                      S := LIVE(f)              R5
- *           load attn: DOUBT    A8     A := f
- *           load S              A5
- *           load A again        A4
+ *           load phase          A4     phase := late             R4
+ *           LIGHT                      state := LIVE(f)          R5
+ *           load attn: DOUBT    A8     phase := f
+ *           load state          A5
+ *           load phase again    A4
  *     DOUBT stays until head has passed the position, for which
  *     shmring__reclaim_slots looks; so who sees a late phase sees DOUBT. If its
- *     load of S sees LIVE(f), then its second load of A sees f, or helps.
- *     Impossible: a message is read at a void position, and again where its
- *     writer pushed it anew.
+ *     load of state sees LIVE(f), then its second load of phase sees f, or
+ *     helps. Impossible: a message is read at a void position, and again where
+ *     its writer pushed it anew.
  * (retain)  late owner                 anybody
- *           A := phase          R4     S := VOIDING(f <= phase)
- *           load S              A5     S := WRITER or READER     R5
- *           load A              A4
- *     If the load of S sees WRITER (READER) and A still is the phase just
- *     stored, then the slot is retained for this owner and no other: only
+ *           phase := late       R4     state := VOIDING(f <= late)
+ *           load state          A5     state := WRITER or READER R5
+ *           load phase          A4
+ *     If the load of state sees WRITER (READER) and phase still is what was
+ *     just stored, then the slot is retained for this owner and no other: only
  *     who is uncovered loses it. Impossible: two use a slot at once.
  * (recover) claimer of p               who recovers x, which shows p, too
  *           status := LIVE      R7     load cursor: beyond p     A9
- *           intent := p         R6     load S, then A: unfinished
+ *           intent := p         R6     load state, phase: unfinished
  *           CAS cursor          R9     load all lines: uncovered A6, A7
- *           A := next phase     R4     load A: unchanged
- *           intent := q         R6     CAS S from the word judged
+ *           phase := next       R4     load phase: unchanged
+ *           intent := q         R6     CAS state from the word judged
  *     If the cursor is beyond p, then the loads of the lines see the claimer
- *     LIVE with p; or with a later intent, then the second load of A sees its
- *     phase; or not LIVE any more, then it will not touch the slot, and who
- *     acted for it has changed S or A. Impossible: a living owner's message
- *     becomes an orphan, or its slot another's.
+ *     LIVE with p; or with a later intent, then the second load of phase sees
+ *     its own; or not LIVE any more, then it will not touch the slot, and who
+ *     acted for it has changed state or phase. Impossible: a living owner's
+ *     message becomes an orphan, or its slot another's.
  *
  * ABA. Phases, positions, generations and attn's version only grow. The one
  * word that may come again is READER(f) by way of ORPHAN(f): whatever leaves
  * ORPHAN counts, so a mover would have to sleep through 512 of one message.
  * A participant line may be used again as soon as it is FREE: by then all
- * that its owner left is told by S, which needs no line.
+ * that its owner left is told by the states, which need no line.
  *
  * WIDE rings, whose slot_size does not fit into 12 bits beside the phase, keep
  * the length in the slot's last word: so all count 2^51 turns.
@@ -1872,14 +1977,15 @@ shmring__aborted(const struct shmring *r)
 	return r->wide ? UINT32_MAX : r->length_mask;
 }
 
-/* WIDE: where the length of a slot's message stands. */
+/* WIDE: where the length of a slot's message stands, behind its place. */
 SHMRING__HOT uint64_t *
 shmring__length_word(const struct shmring *r, uint64_t position)
 {
-	return (uint64_t *)(void *)(shmring__slot(r, position) + r->stride - 8);
+	return (uint64_t *)(void *)(shmring__slot(r, position) + r->stride -
+				    r->align);
 }
 
-/* The length of the message at a position whose A was loaded: loaded once,
+/* The length of the message at a position whose phase was loaded: loaded once,
  * to be checked by the caller. */
 SHMRING__HOT uint64_t
 shmring__length_of(const struct shmring *r, uint64_t position, uint64_t a)
@@ -1917,7 +2023,8 @@ shmring__wake_both(struct shmring *r)
 	shmring__wake(r, &r->notice->space, 1);
 }
 
-/* S is LIVE(f): let A have come to f. Others may help, and be faster. */
+/* The state is LIVE(f): let the phase have come to f. Others may help, and be
+ * faster. */
 SHMRING__COLD void
 shmring__help_phase(struct shmring *r, uint64_t p, uint64_t f)
 {
@@ -1928,8 +2035,8 @@ shmring__help_phase(struct shmring *r, uint64_t p, uint64_t f)
 		shmring__wake_both(r);
 }
 
-/* The only change of S: from the word that was judged to a state and phase,
- * with all that follows from it. 0: S is not what it was, judge again. */
+/* The only change of a state word: from the one that was judged to a state and
+ * phase, with all that follows from it. 0: it is not what it was, judge again. */
 SHMRING__COLD int
 shmring__move(struct shmring *r, uint64_t p, uint64_t from, uint64_t state,
 	      uint64_t f)
@@ -1967,8 +2074,8 @@ shmring__move(struct shmring *r, uint64_t p, uint64_t from, uint64_t state,
 	return 1;
 }
 
-/* S says VOIDING(phase): did the phase come? Returns 0 if it cannot be told.
- * attn goes up before A is read, and whoever still stores A reads attn
+/* The state is VOIDING(f): did phase f come? Returns 0 if it cannot be told.
+ * attn goes up before the phase is read, and whoever still stores one reads attn
  * afterwards: see (decide). The dead store nothing: for them no fence is
  * needed. */
 SHMRING__COLD int
@@ -1988,8 +2095,8 @@ shmring__decide(struct shmring *r, uint64_t p, uint64_t s, int dead)
 	return 1;
 }
 
-/* Finish what others left undone at a slot: a hand-back, a decision. Loads S
- * (A5), then A, in this order. 1: something changed, look again. */
+/* Finish what others left undone at a slot: a hand-back, a decision. Loads
+ * state (A5), then phase, in this order. 1: something changed, look again. */
 SHMRING__COLD int
 shmring__help(struct shmring *r, uint64_t p, uint64_t *s, uint64_t *a)
 {
@@ -2011,12 +2118,12 @@ shmring__help(struct shmring *r, uint64_t p, uint64_t *s, uint64_t *a)
 	}
 }
 
-#define SHMRING__OPEN 0 /* S does not object */
+#define SHMRING__OPEN 0 /* the state does not object */
 #define SHMRING__VOID 1 /* the position is void: pass it */
 #define SHMRING__STUCK 2 /* undecided, or retained for longer */
 
 /* attn says that slots are in doubt: what about position p, whose phase
- * `want` the caller has loaded from A, or misses? */
+ * `want` the caller has loaded, or misses? */
 SHMRING__COLD int
 shmring__settle(struct shmring *r, uint64_t p, uint64_t want)
 {
@@ -2025,7 +2132,7 @@ shmring__settle(struct shmring *r, uint64_t p, uint64_t want)
 		if (shmring__help(r, p, &s, &a))
 			continue;
 		uint64_t f = s >> 12;
-		/* Open only for whom A still is as it was before S was read:
+		/* Open only for whom the phase is as before the state was read:
 		 * a late phase may just have been handed back. */
 		if ((s & 7) == SHMRING__S_LIVE)
 			return a >> r->length_bits > want ? SHMRING__VOID
@@ -2217,7 +2324,7 @@ shmring__backoff(int tries)
 		SHMRING_PAUSE();
 }
 
-/* A before attn, as HEAVY relies upon. */
+/* The phase before attn, as HEAVY relies upon. */
 SHMRING__HOT void
 shmring__light(const struct shmring *r, int plainly)
 {
@@ -2290,7 +2397,7 @@ SHMRING__APART int
 shmring__mpmc_claim(struct shmring *r, int side, size_t limit,
 		    struct shmring__claim *claim, int *tries)
 {
-	struct shmring__view v = shmring__view_of(r, side);
+	struct shmring__view v = shmring__any_view(r, side);
 	for (; *tries < SHMRING__TRIES; ++*tries) {
 		int error = shmring__mpmc_try(r, &v, side, limit, claim, 0);
 		if (error <= 0)
@@ -2321,8 +2428,8 @@ shmring__retained(struct shmring *r, uint64_t p, uint64_t end)
 	return 0;
 }
 
-/* Return a slot that is retained for us: meanwhile only producers change S,
- * who raise its phase. */
+/* Return a slot that is retained for us: meanwhile only producers change its
+ * state, who raise its phase. */
 SHMRING__COLD void
 shmring__hand_back(struct shmring *r, uint64_t p)
 {
@@ -2394,7 +2501,7 @@ shmring__mpmc_release(struct shmring *r, const struct shmring__view *v,
 		shmring__notify_space(r);
 }
 
-/* The oldest orphan: its position, or NONE; its S and A. */
+/* The oldest orphan: its position, or NONE; its words. */
 SHMRING__COLD uint64_t
 shmring__orphan(struct shmring *r, uint64_t *s, uint64_t *a)
 {
@@ -2460,7 +2567,7 @@ SHMRING__APART int
 shmring__mpmc_acquire(struct shmring *r, struct shmring__claim *claim,
 		      size_t limit)
 {
-	struct shmring__view v = shmring__view_of(r, SHMRING__READ);
+	struct shmring__view v = shmring__any_view(r, SHMRING__READ);
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
 		int error = -EAGAIN;
 		if (!shmring__limit(r, SHMRING__READ))
@@ -2519,6 +2626,24 @@ shmring__doubt(struct shmring *r, uint64_t p, uint64_t phase, int dead)
 	return shmring__decide(r, p, s, dead);
 }
 
+/* Pass the void positions at which a cursor stands, as who claims would: who
+ * only looks for what is ready never comes to claim. */
+SHMRING__COLD void
+shmring__pass_void(struct shmring *r, int side)
+{
+	uint64_t *cursor = side == SHMRING__READ ? r->head : r->tail;
+	for (uint64_t i = 0; i <= r->mask; i++) {
+		uint64_t p = SHMRING__LOAD(cursor, ACQUIRE); /* A9 */
+		uint64_t a = SHMRING__LOAD(shmring__phase_word(r, p),
+					   ACQUIRE); /* A4 */
+		if (shmring__mpmc_care(
+			    r, cursor, p,
+			    shmring__phase(r, p, side == SHMRING__READ),
+			    a) <= 0)
+			return;
+	}
+}
+
 /* The same position has blocked us for long: doubt its owner, if somebody
  * has claimed it at all and more is to be had behind. */
 SHMRING__COLD void
@@ -2534,25 +2659,18 @@ shmring__mpmc_impatient(struct shmring *r, int side)
 		if (same && shmring__distance(tail, head) > 0 &&
 		    shmring__blocked_behind(r, head, tail, 1))
 			shmring__doubt(r, head, shmring__phase(r, head, 1), 0);
+		shmring__pass_void(r, SHMRING__READ);
 		return;
 	}
 	if (shmring__distance(head, tail - slots) > 0) {
 		if (same && r->idle[side].claimed > 0 &&
 		    shmring__blocked_behind(r, tail, head + slots, 0))
 			shmring__doubt(r, tail, shmring__phase(r, tail, 0), 0);
+		shmring__pass_void(r, SHMRING__WRITE);
 		return;
 	}
 	/* Full; or head stands before void positions and all readers sleep. */
-	for (uint64_t i = 0; i < slots; i++, head++) {
-		uint64_t want = shmring__phase(r, head, 1);
-		uint64_t a = SHMRING__LOAD(shmring__phase_word(r, head),
-					   ACQUIRE); /* A4 */
-		if (shmring__distance(tail, head) <= 0 ||
-		    (a >> r->length_bits <= want &&
-		     shmring__settle(r, head, want) != SHMRING__VOID) ||
-		    !shmring__cas(r->head, head, head + 1)) /* R9 */
-			return;
-	}
+	shmring__pass_void(r, SHMRING__READ);
 }
 
 /* ------------------------------------------------------------------------
@@ -2701,6 +2819,7 @@ shmring__nearest_mark(const struct shmring *r, uint64_t where, uint64_t floor,
 SHMRING__COLD int
 shmring__walk(const struct shmring *r, uint64_t end, struct shmring__mark *at)
 {
+	struct shmring__view v = shmring__any_view(r, SHMRING__READ);
 	uint64_t start = at->position;
 	while (shmring__distance(at->position, end) < 0 &&
 	       at->position - start < r->geometry.capacity) {
@@ -2708,9 +2827,9 @@ shmring__walk(const struct shmring *r, uint64_t end, struct shmring__mark *at)
 			shmring__header_at(r, at->position), ACQUIRE); /* A1 */
 		if (!header)
 			break;
-		if (header - 1 > r->geometry.slot_size)
+		if (shmring__is_bad(r, &v, header))
 			return -EBADMSG;
-		at->position += shmring__record_size(header - 1);
+		at->position += shmring__stored_size(&v, header - 1);
 		at->sequence++;
 	}
 	return 0;
@@ -3016,7 +3135,7 @@ shmring__resume_broadcast(struct shmring *r)
  *   LIVE    somebody's                  RECOV  the owner that closes; with
  *                                              DIED, who has proven its death
  *   RECOV   nobody's any more, but its  FREE   anybody: when all that it
- *           claims are not settled yet         claimed is told by S
+ *           claims are not settled yet         claimed is told by states
  *
  * LIVE -> RECOV -> FREE are compare-and-swaps from the status judged, and the
  * generation grows with each owner. Recovery takes no lock: several may run it
@@ -3066,7 +3185,7 @@ shmring__dead(const struct shmring *r, uint32_t i)
 }
 
 /* Settle the claim of a participant that is no more: p, as its line shows it.
- * If it held the slot, or may have, then its phase is decided, so that S tells
+ * If it held the slot, or may have, then its phase is decided, so that the state tells
  * the rest: a message in a reader's hands is an orphan, or the slot is
  * retained; if a living one may be the owner, until that one comes or goes.
  * 0: not yet, for HEAVY reaches not everybody. */
@@ -3153,7 +3272,7 @@ SHMRING__COLD int
 shmring__reclaim_line(struct shmring *r, uint32_t i, uint64_t status)
 {
 	struct shmring__line *x = &r->lines[i];
-	/* F3: the proof of death before the reads of S, or a slot may leak */
+	/* F3: the proof of death before the reads of states, or a slot may leak */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	/* A6 */
 	uint64_t writes = SHMRING__LOAD(&x->intent[SHMRING__WRITE], ACQUIRE);
@@ -3220,11 +3339,12 @@ shmring__resume_writer(struct shmring *r)
 	uint64_t told = SHMRING__LOAD(r->tail, ACQUIRE);
 	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE); /* A2 */
 	uint64_t tail = told, header;
+	struct shmring__view v = shmring__any_view(r, SHMRING__READ);
 	while ((header = SHMRING__LOAD(shmring__header_at(r, tail), ACQUIRE)) !=
 	       0) { /* A1 */
-		if (header - 1 > r->geometry.slot_size)
+		if (shmring__is_bad(r, &v, header))
 			return -EBADMSG;
-		tail += shmring__record_size(header - 1);
+		tail += shmring__stored_size(&v, header - 1);
 		if (tail - told > r->geometry.capacity)
 			return -EBADMSG;
 	}
@@ -3259,17 +3379,18 @@ shmring__resume_reader(struct shmring *r)
 				 ? SHMRING__LOAD(&x->hands, RELAXED)
 				 : 0;
 	uint64_t seen = head, header;
+	struct shmring__view v = shmring__any_view(r, SHMRING__READ);
 	r->published = SHMRING__LOAD(r->taken, RELAXED); /* carried by A7 */
 	if (head - r->published > capacity)
 		return -EBADMSG;
 	for (;; hands--) {
 		/* A1 */
 		header = SHMRING__LOAD(shmring__header_at(r, seen), ACQUIRE);
-		if (header && header - 1 > r->geometry.slot_size)
+		if (shmring__is_bad(r, &v, header))
 			return -EBADMSG;
 		if (!header || !hands || seen - head > capacity)
 			break;
-		seen += shmring__record_size(header - 1);
+		seen += shmring__stored_size(&v, header - 1);
 	}
 	/* Those of an earlier one, if nobody has read them yet. own */
 	uint64_t before = SHMRING__LOAD(shared, RELAXED);
@@ -3433,7 +3554,7 @@ shmring__attach(struct shmring *r)
 	r->fenced = shmring__os(SYS_membarrier,
 				SHMRING__MEMBARRIER_REGISTER_GLOBAL_EXPEDITED,
 				0, 0, 0, 0, 0) != 0;
-	if (!r->fenced && !r->wide)
+	if (!r->fenced && !r->wide && r->align == 8)
 		r->path = SHMRING__SLOTS;
 	int i = shmring__lock_any_line(r, -1);
 	if (i >= 0)
@@ -3518,25 +3639,35 @@ shmring__length_bits(uint32_t slot_size)
 	return 64 - (uint32_t)__builtin_clzll(UINT64_C(1) + slot_size);
 }
 
+#define SHMRING__STAMP 8 /* bytes: when a metered message was committed */
+
 /* Work out the offsets from the parameters; -EINVAL if these are not sound,
  * whether a caller or the content of a file gave them. */
 SHMRING__COLD int
 shmring__lay_out(struct shmring__geometry *g)
 {
 	uint64_t slots = g->slots;
+	uint64_t unit = g->alignment;
 	if (slots < 1 || slots > 1u << 30 || (slots & (slots - 1)) ||
 	    g->slot_size < 1 || g->slot_size > 1u << 30 || g->page < 4096 ||
-	    g->page > 1u << 30 || (g->page & (g->page - 1)))
+	    g->page > 1u << 30 || (g->page & (g->page - 1)) || unit < 8 ||
+	    unit > 4096 || (unit & (unit - 1)) || g->meters > unit - 8)
 		return -EINVAL;
+	/* What fits before the header, beside meters. */
+	g->near = unit - 8 - g->meters;
+	g->near += g->near > 0;
 	g->index =
 		shmring__round_up(sizeof(struct shmring__header) +
 					  (uint64_t)g->participants *
 						  sizeof(struct shmring__line),
 				  g->page);
-	g->stride = 8 + shmring__round_up(g->slot_size, 8);
+	uint64_t length = 0; /* of a wide slot, see MPMC */
 	if (g->mode == SHMRING_MPMC &&
 	    shmring__length_bits(g->slot_size) > SHMRING__LENGTH_BITS)
-		g->stride += 8;
+		length = 8;
+	g->stride = unit;
+	if (g->slot_size >= g->near)
+		g->stride += shmring__round_up(g->slot_size + length, unit);
 	if (g->mode == SHMRING_SPSC && g->participants == 2) {
 		g->consumer = g->index + g->page;
 		g->states = 0;
@@ -3565,6 +3696,8 @@ shmring__lay_out(struct shmring__geometry *g)
 		g->states = g->index + g->page;
 		g->data = g->states + shmring__round_up(slots * 8, g->page);
 		g->capacity = shmring__round_up(slots * g->stride, g->page);
+		if (g->near)
+			g->near = g->slot_size < g->near ? UINT64_MAX : 0;
 	} else {
 		return -EINVAL;
 	}
@@ -3637,6 +3770,8 @@ shmring__judge_sizes(struct shmring__geometry *g,
 	g->slots = h->slots;
 	g->slot_size = h->slot_size;
 	g->participants = h->participants;
+	g->alignment = h->alignment;
+	g->meters = h->flags & SHMRING_METERED ? SHMRING__STAMP : 0;
 	g->page = h->page;
 	if (shmring__lay_out(g) || g->capacity != h->capacity ||
 	    g->total != h->total)
@@ -3763,8 +3898,13 @@ shmring__set_pointers(struct shmring *r)
 	r->header = (struct shmring__header *)(void *)r->base;
 	r->notice = &r->header->notice;
 	r->lines = (struct shmring__line *)(void *)(r->header + 1);
-	r->data = r->base + g->data;
+	r->align = g->alignment;
+	r->near = g->near;
+	r->meters = g->meters;
+	r->data = r->base + g->data + (r->align - 8);
 	r->mode = g->mode;
+	r->limit[SHMRING__READ] = r->limit[SHMRING__WRITE] =
+		UINT64_C(1) + g->slot_size;
 	r->stride = g->stride;
 	r->length_bits = shmring__length_bits(g->slot_size);
 	r->wide = r->length_bits > SHMRING__LENGTH_BITS;
@@ -3773,7 +3913,9 @@ shmring__set_pointers(struct shmring *r)
 	r->length_mask = (UINT64_C(1) << r->length_bits) - 1;
 	r->tail = (uint64_t *)(void *)index;
 	if (g->mode != SHMRING_MPMC) {
-		r->path = SHMRING__PACKED;
+		struct shmring__view v = shmring__any_view(r, SHMRING__READ);
+		r->path = r->align == 8 ? SHMRING__PACKED : SHMRING__PLACED;
+		r->limit[SHMRING__READ] = shmring__stored(&v, g->slot_size) + 1;
 		if (g->mode == SHMRING_SPSC)
 			r->gone = SHMRING__NO_CONSUMER;
 		unsigned char *consumer = r->base + g->consumer;
@@ -3782,7 +3924,8 @@ shmring__set_pointers(struct shmring *r)
 		if (g->mode == SHMRING_BROADCAST) /* a reader has its own */
 			r->head = r->gates ? &shmring__page_of(r)->gate
 					   : &shmring__page_of(r)->bound;
-		r->mask = g->capacity - 8; /* keeps hostile positions aligned */
+		/* keeps hostile positions aligned */
+		r->mask = g->capacity - r->align;
 		r->lazy = g->capacity / 8;
 		r->fetch_ahead =
 			SHMRING_AHEAD < r->lazy ? SHMRING_AHEAD : r->lazy;
@@ -3921,8 +4064,7 @@ shmring__join(struct shmring *r, int fd, unsigned roles)
 	}
 	for (int side = 0; side < 2; side++)
 		if (r->line[side])
-			r->canary->limit[side] =
-				UINT64_C(1) + r->geometry.slot_size;
+			r->canary->limit[side] = r->limit[side];
 	return 0;
 }
 
@@ -3999,7 +4141,7 @@ shmring__makes_sense(const struct shmring_config *wish)
 	int demotes = wish->demote_ms != 0;
 	return wish->mode <= SHMRING_BROADCAST &&
 	       wish->roles <= SHMRING_OBSERVER && wish->permissions <= 0777 &&
-	       wish->flags <= 127 &&
+	       wish->flags <= 255 &&
 	       lossy + demotes <= (wish->mode == SHMRING_BROADCAST);
 }
 
@@ -4031,6 +4173,10 @@ shmring__init_header(struct shmring__header *h,
 		g.participants = 2;
 	if (wish.mode == SHMRING_BROADCAST) /* and the writer */
 		g.participants = wish.participants ? wish.participants + 1 : 64;
+	g.meters = wish.flags & SHMRING_METERED ? SHMRING__STAMP : 0;
+	g.alignment = wish.alignment ? wish.alignment : 8;
+	if (g.meters && g.alignment == 8)
+		g.alignment = 16;
 	g.page = wish.flags & (SHMRING_HUGE | SHMRING_HUGETLB)
 			 ? UINT64_C(2) << 20
 			 : (uint64_t)sysconf(_SC_PAGESIZE);
@@ -4051,6 +4197,9 @@ shmring__init_header(struct shmring__header *h,
 		h->features |= SHMRING__FEATURE_ENDLESS;
 	if (g.mode == SHMRING_BROADCAST)
 		h->features |= SHMRING__FEATURE_BROADCAST;
+	if (g.alignment > 8)
+		h->features |= SHMRING__FEATURE_PLACES;
+	h->alignment = g.alignment;
 	h->creator = geteuid();
 	h->demote_ms = wish.demote_ms;
 	h->page = g.page;
@@ -5017,6 +5166,34 @@ shmring__unavailable(struct shmring *r, int side)
 		       : -EAGAIN;
 }
 
+/* The same, for who wants room: refused is who does not wait for it. */
+SHMRING__COLD int
+shmring__no_room(struct shmring *r, int lazy)
+{
+	if (!lazy && !r->waiting)
+		shmring__count(&r->line[SHMRING__WRITE]->refused, 1);
+	return shmring__unavailable(r, SHMRING__WRITE);
+}
+
+/* What a metered ring knows of a message that is about to be shown: when, and
+ * how full the ring will be. */
+SHMRING__COLD void
+shmring__meter(struct shmring *r, unsigned char *data, uint64_t next)
+{
+	uint64_t *most = &r->line[SHMRING__WRITE]->high_water;
+	uint64_t *stamp = (uint64_t *)(void *)(data - 8 - SHMRING__STAMP);
+	uint64_t from = next;
+	SHMRING__STORE(stamp, (uint64_t)SHMRING_NOW(),
+		       RELAXED); /* carried by R1, R4 */
+	if (r->mode != SHMRING_BROADCAST)
+		from = SHMRING__LOAD(r->head, RELAXED); /* hint */
+	else if (r->gates)
+		from = shmring__slowest(r, next, 0);
+	if (shmring__distance(next, from) >
+	    (int64_t)SHMRING__LOAD(most, RELAXED)) /* own */
+		SHMRING__STORE(most, next - from, RELAXED); /* own */
+}
+
 /* Room for a message of size bytes, in the ring. Here and below: a constant
  * path leaves its code only. */
 SHMRING__HOT int
@@ -5024,7 +5201,7 @@ shmring__reserve(struct shmring *r, const struct shmring__view *v, int path,
 		 size_t size, struct shmring__claim *claim, int lazy,
 		 int *tries)
 {
-	int packed = path == SHMRING__PACKED;
+	int packed = SHMRING__IS_PACKED(path);
 	uint64_t limit = packed ? r->canary->limit[SHMRING__WRITE]
 				: shmring__limit(r, SHMRING__WRITE);
 	if (SHMRING__RARELY(size >= limit))
@@ -5038,9 +5215,8 @@ shmring__reserve(struct shmring *r, const struct shmring__view *v, int path,
 				     claim, lazy)
 			   : shmring__mpmc_claim(r, SHMRING__WRITE, 0, claim,
 						 tries);
-	return SHMRING__RARELY(error == -EAGAIN)
-		       ? shmring__unavailable(r, SHMRING__WRITE)
-		       : error;
+	return SHMRING__RARELY(error == -EAGAIN) ? shmring__no_room(r, lazy)
+						 : error;
 }
 
 /* The message is complete. 1: its position was void, it is still ours. */
@@ -5048,11 +5224,15 @@ SHMRING__HOT int
 shmring__commit(struct shmring *r, const struct shmring__view *v, int path,
 		const struct shmring__claim *claim, size_t size)
 {
-	if (path == SHMRING__PACKED) {
-		shmring__spsc_commit(v, claim, size,
-				     shmring__spsc_fill(r, v, claim, size), 1);
+	if (SHMRING__IS_PACKED(path)) {
+		uint64_t next = shmring__spsc_fill(r, v, claim, size);
+		if (v->meters)
+			shmring__meter(r, claim->data, next);
+		shmring__spsc_commit(v, claim, size, next, 1);
 		return 0;
 	}
+	if (v->meters)
+		shmring__meter(r, claim->data, claim->position + 1);
 	if (SHMRING__RARELY(shmring__mpmc_commit(r, v, claim, size,
 						 path == SHMRING__SLOTS)))
 		return 1;
@@ -5067,7 +5247,7 @@ SHMRING__HOT int
 shmring__acquire_once(struct shmring *r, const struct shmring__view *v,
 		      int path, struct shmring__claim *claim, size_t limit)
 {
-	if (path == SHMRING__PACKED) /* own */
+	if (SHMRING__IS_PACKED(path)) /* own */
 		return shmring__spsc_acquire(
 			r, v, SHMRING__LOAD(v->cursor, RELAXED), claim, limit);
 	if (path == SHMRING__SLOTS &&
@@ -5093,7 +5273,7 @@ shmring__acquire_or_end(struct shmring *r, struct shmring__claim *claim,
 	/* The last producer may have pushed between our look and its end. And a
 	 * message may be in hands yet: it is not the end before it was let go;
 	 * or recovered, once we have looked after the dead. */
-	struct shmring__view v = shmring__view_of(r, SHMRING__READ);
+	struct shmring__view v = shmring__any_view(r, SHMRING__READ);
 	int again = shmring__acquire_once(r, &v, (int)r->path, claim, limit);
 	if (again != -EAGAIN || r->mode != SHMRING_MPMC)
 		return again != -EAGAIN ? again : error;
@@ -5123,7 +5303,7 @@ SHMRING__HOT void
 shmring__release(struct shmring *r, const struct shmring__view *v, int path,
 		 const struct shmring__claim *claim)
 {
-	if (path == SHMRING__PACKED) {
+	if (SHMRING__IS_PACKED(path)) {
 		shmring__spsc_release(r, v, shmring__spsc_next(r, v, claim), 1);
 		return;
 	}
@@ -5132,18 +5312,36 @@ shmring__release(struct shmring *r, const struct shmring__view *v, int path,
 	shmring__count(&v->line->popped_bytes, claim->size);
 }
 
+/* SPSC, BROADCAST: whatever has room is committed at once. */
+SHMRING__HOT int
+shmring__push_packed(struct shmring *r, const struct shmring__view *v, int path,
+		     const void *data, size_t size, int lazy)
+{
+	struct shmring__claim claim = SHMRING__NO_CLAIM;
+	int tries = 0,
+	    error = shmring__reserve(r, v, path, size, &claim, lazy, &tries);
+	if (SHMRING__RARELY(error))
+		return error;
+	SHMRING_COPY(shmring__place(v, claim.data, size), data, size);
+	shmring__commit(r, v, path, &claim, size);
+	return 0;
+}
+
 /* With all care, for whatever handle has no path of its own. */
 SHMRING__APART int
-shmring__push_slowly(struct shmring *r, const void *data, size_t size)
+shmring__push_slowly(struct shmring *r, const void *data, size_t size, int lazy)
 {
-	struct shmring__view v = shmring__view_of(r, SHMRING__WRITE);
+	struct shmring__view v = shmring__any_view(r, SHMRING__WRITE);
+	if (r->path == SHMRING__PLACED)
+		return shmring__push_packed(r, &v, SHMRING__PLACED, data, size,
+					    lazy);
 	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
 		struct shmring__claim claim = SHMRING__NO_CLAIM;
 		int error = shmring__reserve(r, &v, SHMRING__SLOWLY, size,
-					     &claim, 0, &tries);
+					     &claim, lazy, &tries);
 		if (error)
 			return error;
-		SHMRING_COPY(claim.data, data, size);
+		SHMRING_COPY(shmring__place(&v, claim.data, size), data, size);
 		if (!shmring__commit(r, &v, SHMRING__SLOWLY, &claim, size))
 			return 0;
 		/* we were too slow: the next position */
@@ -5158,16 +5356,9 @@ shmring__push_quietly(struct shmring *r, const struct shmring__view *v,
 		      const void *data, size_t size, int lazy)
 {
 	struct shmring__claim claim = SHMRING__NO_CLAIM;
-	if (r->path == SHMRING__PACKED) {
-		int tries = 0,
-		    error = shmring__reserve(r, v, SHMRING__PACKED, size,
-					     &claim, lazy, &tries);
-		if (SHMRING__RARELY(error))
-			return error;
-		SHMRING_COPY(claim.data, data, size);
-		shmring__commit(r, v, SHMRING__PACKED, &claim, size);
-		return 0;
-	}
+	if (r->path == SHMRING__PACKED)
+		return shmring__push_packed(r, v, SHMRING__PACKED, data, size,
+					    lazy);
 	if (r->path == SHMRING__SLOTS &&
 	    size < r->canary->limit[SHMRING__WRITE] &&
 	    !shmring__mpmc_try(r, v, SHMRING__WRITE, 0, &claim, 1)) {
@@ -5176,7 +5367,7 @@ shmring__push_quietly(struct shmring *r, const struct shmring__view *v,
 			return 0;
 		shmring__hand_back(r, claim.position);
 	}
-	return shmring__push_slowly(r, data, size);
+	return shmring__push_slowly(r, data, size, lazy);
 }
 
 /* Copy the message out and release it; its size may be a constant, which makes
@@ -5186,8 +5377,8 @@ shmring__take(struct shmring *r, const struct shmring__view *v, int path,
 	      struct shmring__claim *claim, void *buffer, size_t size)
 {
 	claim->size = size;
-	SHMRING_COPY(buffer, claim->data, size);
-	if (path == SHMRING__PACKED && SHMRING__RARELY(r->checks) &&
+	SHMRING_COPY(buffer, shmring__place(v, claim->data, size), size);
+	if (SHMRING__IS_PACKED(path) && SHMRING__RARELY(r->checks) &&
 	    shmring__overwritten(r, claim->position))
 		return shmring__lapped(r);
 	shmring__release(r, v, path, claim);
@@ -5197,9 +5388,9 @@ shmring__take(struct shmring *r, const struct shmring__view *v, int path,
 SHMRING__HOT ssize_t
 shmring__pop_in(struct shmring *r, int path, void *buffer, size_t capacity)
 {
-	struct shmring__view v = shmring__view_of(r, SHMRING__READ);
+	struct shmring__view v = shmring__view_of(r, path, SHMRING__READ);
 	struct shmring__claim claim = SHMRING__NO_CLAIM;
-	int packed = path == SHMRING__PACKED;
+	int packed = SHMRING__IS_PACKED(path);
 	int error = shmring__acquire(r, &v, path, &claim,
 				     packed ? SIZE_MAX : capacity);
 	if (SHMRING__RARELY(error))
@@ -5208,7 +5399,8 @@ shmring__pop_in(struct shmring *r, int path, void *buffer, size_t capacity)
 	    claim.size == capacity)
 		return shmring__take(r, &v, path, &claim, buffer, capacity);
 	if (packed && claim.size > capacity)
-		return shmring__spsc_unready(r, claim.position, claim.size + 1);
+		return shmring__spsc_unready(
+			r, claim.position, shmring__stored(&v, claim.size) + 1);
 	if (claim.size > capacity) /* cannot be; the compiler shall know */
 		__builtin_unreachable();
 	return shmring__take(r, &v, path, &claim, buffer, claim.size);
@@ -5217,13 +5409,16 @@ shmring__pop_in(struct shmring *r, int path, void *buffer, size_t capacity)
 SHMRING__APART ssize_t
 shmring__pop_slowly(struct shmring *r, void *buffer, size_t capacity)
 {
-	return shmring__pop_in(r, SHMRING__SLOWLY, buffer, capacity);
+	return r->path == SHMRING__PLACED
+		       ? shmring__pop_in(r, SHMRING__PLACED, buffer, capacity)
+		       : shmring__pop_in(r, SHMRING__SLOWLY, buffer, capacity);
 }
 
 SHMRING__HOT int
 shmring__push(struct shmring *r, const void *data, size_t size, int lazy)
 {
-	struct shmring__view v = shmring__view_of(r, SHMRING__WRITE);
+	struct shmring__view v =
+		shmring__view_of(r, SHMRING__PACKED, SHMRING__WRITE);
 	int error = shmring__push_quietly(r, &v, data, size, lazy);
 	if (!SHMRING__RARELY(error))
 		shmring__notify(r, &v);
@@ -5249,11 +5444,14 @@ shmring__spsc_push_n(struct shmring *r, const struct shmring__view *v,
 		if (SHMRING__RARELY(size >= limit) ||
 		    shmring__spsc_reserve(r, v, tail, size, &claim, lazy && !n))
 			break; /* not lazy: as many as fit, once one does */
-		SHMRING_COPY(claim.data, messages[n].iov_base, size);
+		SHMRING_COPY(shmring__place(v, claim.data, size),
+			     messages[n].iov_base, size);
 		tail = shmring__spsc_fill(r, v, &claim, size);
+		if (v->meters)
+			shmring__meter(r, claim.data, tail);
 		if (n) /* carried by R1 of the first */
 			SHMRING__STORE((uint64_t *)(void *)(claim.data - 8),
-				       size + 1, RELAXED);
+				       shmring__stored(v, size) + 1, RELAXED);
 		else
 			shmring__set_claim(&first, &claim);
 	}
@@ -5262,13 +5460,22 @@ shmring__spsc_push_n(struct shmring *r, const struct shmring__view *v,
 	return n;
 }
 
+SHMRING__APART size_t
+shmring__push_n_slowly(struct shmring *r, const struct iovec *messages,
+		       size_t count, int lazy)
+{
+	struct shmring__view v = shmring__any_view(r, SHMRING__WRITE);
+	return shmring__spsc_push_n(r, &v, messages, count, lazy);
+}
+
 /* SPSC: as many messages as are there, up to a redelivered one. Head moves
  * once for all: until then a successor would get them again, marked, of which
  * `hands` tells it. */
 SHMRING__HOT size_t
-shmring__spsc_pop_n(struct shmring *r, struct iovec *messages, size_t count)
+shmring__spsc_pop_n(struct shmring *r, int path, struct iovec *messages,
+		    size_t count)
 {
-	struct shmring__view v = shmring__view_of(r, SHMRING__READ);
+	struct shmring__view v = shmring__view_of(r, path, SHMRING__READ);
 	uint64_t head = SHMRING__LOAD(v.cursor, RELAXED); /* own */
 	size_t n;
 	if (SHMRING__RARELY(count != r->hands))
@@ -5280,7 +5487,9 @@ shmring__spsc_pop_n(struct shmring *r, struct iovec *messages, size_t count)
 		if (shmring__spsc_acquire(r, &v, head, &claim,
 					  messages[n].iov_len))
 			break;
-		SHMRING_COPY(messages[n].iov_base, claim.data, claim.size);
+		SHMRING_COPY(messages[n].iov_base,
+			     shmring__place(&v, claim.data, claim.size),
+			     claim.size);
 		messages[n].iov_len = claim.size;
 		head = shmring__spsc_next(r, &v, &claim);
 	}
@@ -5289,15 +5498,24 @@ shmring__spsc_pop_n(struct shmring *r, struct iovec *messages, size_t count)
 	return n;
 }
 
+SHMRING__APART size_t
+shmring__pop_n_slowly(struct shmring *r, struct iovec *messages, size_t count)
+{
+	return shmring__spsc_pop_n(r, SHMRING__PLACED, messages, count);
+}
+
 SHMRING__HOT ssize_t
 shmring__push_n(struct shmring *r, const struct iovec *messages, size_t count,
 		int lazy)
 {
-	struct shmring__view v = shmring__view_of(r, SHMRING__WRITE);
+	struct shmring__view v =
+		shmring__view_of(r, SHMRING__PACKED, SHMRING__WRITE);
 	int error = 0;
-	size_t n = shmring__is_spsc(r)
-			   ? shmring__spsc_push_n(r, &v, messages, count, lazy)
-			   : 0;
+	size_t n = 0;
+	if (shmring__is_spsc(r))
+		n = r->path == SHMRING__PACKED
+			    ? shmring__spsc_push_n(r, &v, messages, count, lazy)
+			    : shmring__push_n_slowly(r, messages, count, lazy);
 	while (n < count && !error) {
 		error = shmring__push_quietly(r, &v, messages[n].iov_base,
 					      messages[n].iov_len, lazy && !n);
@@ -5335,7 +5553,12 @@ shmring_pop_n(struct shmring *ring, struct iovec *messages, size_t count)
 {
 	ssize_t got = 0;
 	int spsc = shmring__is_spsc(ring);
-	size_t n = spsc ? shmring__spsc_pop_n(ring, messages, count) : 0;
+	size_t n = 0;
+	if (spsc)
+		n = ring->path == SHMRING__PACKED
+			    ? shmring__spsc_pop_n(ring, SHMRING__PACKED,
+						  messages, count)
+			    : shmring__pop_n_slowly(ring, messages, count);
 	if (n)
 		return (ssize_t)n;
 	/* SPSC: there was none, or it is refused. One that has come since, but
@@ -5408,7 +5631,7 @@ shmring__held(const struct shmring *r, const struct shmring__view *v, int path,
 {
 	struct shmring__claim claim;
 	shmring__set_claim(&claim, &r->held[side]);
-	if (path == SHMRING__PACKED) {
+	if (SHMRING__IS_PACKED(path)) {
 		/* own */
 		claim.position = SHMRING__LOAD(v->cursor, RELAXED);
 		claim.data = (unsigned char *)(shmring__header_in(
@@ -5423,7 +5646,7 @@ shmring__hold(struct shmring *r, int path, int side,
 	      const struct shmring__claim *claim)
 {
 	struct shmring__claim *held = &r->held[side];
-	if (path == SHMRING__PACKED) {
+	if (SHMRING__IS_PACKED(path)) {
 		held->size = claim->size;
 		held->hold = SHMRING__HELD;
 	} else {
@@ -5436,7 +5659,7 @@ shmring__hold(struct shmring *r, int path, int side,
 SHMRING__HOT void *
 shmring__reserve_in(struct shmring *r, int path, size_t size, int lazy)
 {
-	struct shmring__view v = shmring__view_of(r, SHMRING__WRITE);
+	struct shmring__view v = shmring__view_of(r, path, SHMRING__WRITE);
 	struct shmring__claim claim = SHMRING__NO_CLAIM;
 	/* A stopped commit may find its slot void and must keep the message
 	 * somewhere: have the place before it is needed. (Who has no canary is
@@ -5452,13 +5675,15 @@ shmring__reserve_in(struct shmring *r, int path, size_t size, int lazy)
 		return shmring__null(r, error);
 	shmring__hold(r, path, SHMRING__WRITE, &claim);
 	shmring__take_in_hands(r, SHMRING__WRITE, size);
-	return claim.data;
+	return shmring__place(&v, claim.data, size);
 }
 
 SHMRING__APART void *
 shmring__reserve_slowly(struct shmring *r, size_t size, int lazy)
 {
-	return shmring__reserve_in(r, SHMRING__SLOWLY, size, lazy);
+	return r->path == SHMRING__PLACED
+		       ? shmring__reserve_in(r, SHMRING__PLACED, size, lazy)
+		       : shmring__reserve_in(r, SHMRING__SLOWLY, size, lazy);
 }
 
 static inline void *
@@ -5480,7 +5705,7 @@ shmring__clear_held(struct shmring *r, int side)
 {
 	r->held[side].hold = SHMRING__IDLE;
 	r->canary->hands[side] = 0;
-	r->canary->limit[side] = UINT64_C(1) + r->geometry.slot_size;
+	r->canary->limit[side] = r->limit[side];
 }
 
 /* Why nothing can be done with what is held on this side: it is nothing, or
@@ -5516,19 +5741,34 @@ shmring__commit_spilled(struct shmring *r, size_t size)
 	return error;
 }
 
+/* A message that was to be larger may be near now: put it where it will be
+ * looked for. */
+SHMRING__HOT void
+shmring__shrink(struct shmring *r, const struct shmring__view *v,
+		unsigned char *data, size_t size)
+{
+	uint64_t reserved = r->canary->hands[SHMRING__WRITE] - 1;
+	unsigned char *to = shmring__place(v, data, size);
+	if (to != shmring__place(v, data, reserved))
+		SHMRING_COPY(to, data, size);
+}
+
 SHMRING__HOT int
 shmring__commit_in(struct shmring *r, int path, size_t size)
 {
-	struct shmring__view v = shmring__view_of(r, SHMRING__WRITE);
+	struct shmring__view v = shmring__view_of(r, path, SHMRING__WRITE);
 	int error = shmring__check_held(r, path, SHMRING__WRITE, size);
 	if (SHMRING__RARELY(error))
 		return error;
 	struct shmring__claim claim =
 		shmring__held(r, &v, path, SHMRING__WRITE);
+	if (path == SHMRING__PLACED)
+		shmring__shrink(r, &v, claim.data, size);
 	if (path == SHMRING__SLOWLY && claim.hold == SHMRING__SPILLED)
 		return shmring__commit_spilled(r, size);
 	if (SHMRING__RARELY(shmring__commit(r, &v, path, &claim, size))) {
-		SHMRING_COPY(r->spill, claim.data, size);
+		SHMRING_COPY(r->spill, shmring__place(&v, claim.data, size),
+			     size);
 		shmring__hand_back(r, claim.position);
 		return shmring__commit_spilled(r, size);
 	}
@@ -5540,7 +5780,9 @@ shmring__commit_in(struct shmring *r, int path, size_t size)
 SHMRING__APART int
 shmring__commit_slowly(struct shmring *r, size_t size)
 {
-	return shmring__commit_in(r, SHMRING__SLOWLY, size);
+	return r->path == SHMRING__PLACED
+		       ? shmring__commit_in(r, SHMRING__PLACED, size)
+		       : shmring__commit_in(r, SHMRING__SLOWLY, size);
 }
 
 SHMRING__HOT_SCOPE int
@@ -5555,7 +5797,7 @@ SHMRING_SCOPE void
 shmring_abort(struct shmring *ring)
 {
 	struct shmring__claim *claim = &ring->held[SHMRING__WRITE];
-	struct shmring__view v = shmring__view_of(ring, SHMRING__WRITE);
+	struct shmring__view v = shmring__any_view(ring, SHMRING__WRITE);
 	if (shmring__check_held(ring, SHMRING__SLOWLY, SHMRING__WRITE, 0))
 		return;
 	if (ring->mode == SHMRING_MPMC && claim->hold == SHMRING__HELD &&
@@ -5568,11 +5810,11 @@ shmring_abort(struct shmring *ring)
 SHMRING__HOT const void *
 shmring__peek_in(struct shmring *r, int path, size_t *size)
 {
-	struct shmring__view v = shmring__view_of(r, SHMRING__READ);
+	struct shmring__view v = shmring__view_of(r, path, SHMRING__READ);
 	struct shmring__claim claim = SHMRING__NO_CLAIM;
 	int error = shmring__acquire(r, &v, path, &claim, SIZE_MAX);
 	/* Not a length that another message's bytes have told. */
-	if (path == SHMRING__PACKED && !error && SHMRING__RARELY(r->checks) &&
+	if (SHMRING__IS_PACKED(path) && !error && SHMRING__RARELY(r->checks) &&
 	    shmring__overwritten(r, claim.position))
 		error = shmring__lapped(r);
 	if (SHMRING__RARELY(error)) {
@@ -5582,13 +5824,15 @@ shmring__peek_in(struct shmring *r, int path, size_t *size)
 	shmring__hold(r, path, SHMRING__READ, &claim);
 	shmring__take_in_hands(r, SHMRING__READ, 0);
 	*size = claim.size;
-	return claim.data;
+	return shmring__place(&v, claim.data, claim.size);
 }
 
 SHMRING__APART const void *
 shmring__peek_slowly(struct shmring *r, size_t *size)
 {
-	return shmring__peek_in(r, SHMRING__SLOWLY, size);
+	return r->path == SHMRING__PLACED
+		       ? shmring__peek_in(r, SHMRING__PLACED, size)
+		       : shmring__peek_in(r, SHMRING__SLOWLY, size);
 }
 
 SHMRING__HOT_SCOPE const void *
@@ -5602,13 +5846,13 @@ shmring_peek(struct shmring *ring, size_t *size)
 SHMRING__HOT int
 shmring__release_in(struct shmring *r, int path)
 {
-	struct shmring__view v = shmring__view_of(r, SHMRING__READ);
+	struct shmring__view v = shmring__view_of(r, path, SHMRING__READ);
 	int error = shmring__check_held(r, path, SHMRING__READ, 0);
 	if (SHMRING__RARELY(error))
 		return error;
 	struct shmring__claim claim = shmring__held(r, &v, path, SHMRING__READ);
 	shmring__clear_held(r, SHMRING__READ);
-	if (path == SHMRING__PACKED && SHMRING__RARELY(r->checks) &&
+	if (SHMRING__IS_PACKED(path) && SHMRING__RARELY(r->checks) &&
 	    shmring__overwritten(r, claim.position))
 		return shmring__lapped(r);
 	shmring__release(r, &v, path, &claim);
@@ -5618,7 +5862,9 @@ shmring__release_in(struct shmring *r, int path)
 SHMRING__APART int
 shmring__release_slowly(struct shmring *r)
 {
-	return shmring__release_in(r, SHMRING__SLOWLY);
+	return r->path == SHMRING__PLACED
+		       ? shmring__release_in(r, SHMRING__PLACED)
+		       : shmring__release_in(r, SHMRING__SLOWLY);
 }
 
 SHMRING__HOT_SCOPE int
@@ -5633,7 +5879,7 @@ SHMRING_SCOPE ssize_t
 shmring_peek_n(struct shmring *ring, struct iovec *messages, size_t count)
 {
 	struct shmring__claim *held = &ring->held[SHMRING__READ];
-	struct shmring__view v = shmring__view_of(ring, SHMRING__READ);
+	struct shmring__view v = shmring__any_view(ring, SHMRING__READ);
 	if (held->hold == SHMRING__SEVERAL &&
 	    ring->canary->hands[SHMRING__READ])
 		shmring__clear_held(ring, SHMRING__READ); /* look anew */
@@ -5642,7 +5888,7 @@ shmring_peek_n(struct shmring *ring, struct iovec *messages, size_t count)
 			       ? -ENOTSUP
 			       : shmring__refusal(ring, SHMRING__READ);
 	struct shmring__claim claim = SHMRING__NO_CLAIM;
-	int error = count ? shmring__acquire(ring, &v, SHMRING__PACKED, &claim,
+	int error = count ? shmring__acquire(ring, &v, (int)ring->path, &claim,
 					     SIZE_MAX)
 			  : -EINVAL;
 	if (error)
@@ -5652,7 +5898,8 @@ shmring_peek_n(struct shmring *ring, struct iovec *messages, size_t count)
 	shmring__set_claim(held, &claim);
 	size_t n = 0;
 	do {
-		messages[n].iov_base = claim.data;
+		messages[n].iov_base =
+			shmring__place(&v, claim.data, claim.size);
 		messages[n++].iov_len = claim.size;
 	} while (n < count &&
 		 !shmring__spsc_acquire(ring, &v,
@@ -5670,7 +5917,7 @@ SHMRING_SCOPE int
 shmring_release_n(struct shmring *ring, size_t count)
 {
 	struct shmring__claim *held = &ring->held[SHMRING__READ];
-	struct shmring__view v = shmring__view_of(ring, SHMRING__READ);
+	struct shmring__view v = shmring__any_view(ring, SHMRING__READ);
 	int error =
 		shmring__check_held(ring, SHMRING__SLOWLY, SHMRING__READ, 0);
 	if (error)
@@ -5709,8 +5956,8 @@ shmring_release_n(struct shmring *ring, size_t count)
  * Who waits for messages is woken for each. Who waits for room is woken for an
  * eighth of the ring at once, or else there would be a wake-up a message in
  * overload; between, it looks every SHMRING__NAP_NS, as long as the head moves
- * at all. When it does not, one PROMPT wake-up a message is what there is to
- * do, and it sleeps for slices.
+ * at all. When it has stood for SHMRING__STANDS_NS, one PROMPT wake-up a
+ * message is what there is to do, and it sleeps for slices.
  * ------------------------------------------------------------------------ */
 
 /* Until then what overtook an announcement has arrived. */
@@ -5720,7 +5967,8 @@ shmring_release_n(struct shmring *ring, size_t count)
 #ifndef SHMRING__NAP_NS
 #define SHMRING__NAP_NS INT64_C(1000000) /* beside room that nobody tells of */
 #endif
-#define SHMRING__LONG_NAP_NS (8 * SHMRING__NAP_NS) /* while others get it all */
+#define SHMRING__STANDS_NS \
+	(16 * SHMRING__NAP_NS) /* then the head stands still */
 #define SHMRING__PEEK_NS \
 	10000 /* who spins looks at the peer's lines so often */
 #define SHMRING__STREAM 4 /* messages between two waits make a stream */
@@ -5741,10 +5989,9 @@ struct shmring__waiter {
 	int announced, heard; /* heard: no wake-up can be missed any more */
 	uint32_t polls, pauses, sleeps;
 	int64_t timeout, deadline, spin_until, peek_at;
-	uint64_t head, tail; /* waiting for room: where they stand */
-	int64_t stands; /* the head, since when */
-	int64_t nap; /* until we look again; 0: not seen yet */
-	int64_t until; /* of the last sleep */
+	int naps; /* waiting for room: has seen the head, */
+	uint64_t head; /* here */
+	int64_t stands; /* since then */
 };
 
 static inline struct shmring__waiter
@@ -5870,28 +6117,20 @@ shmring__may_sleep_long(struct shmring__waiter *w, uint32_t before,
 	       now - r->stands[w->side] >= SHMRING__FIRST_SLEEP_NS;
 }
 
-/* Waiting for room: does the head move? If not, its next step is what we have
- * to be told of. If it does, and others take the room, they can be relied on
- * for a while: each wakes another when it leaves. Who was woken itself
- * (now < until) looks often. */
+/* Waiting for room: does the head move? If it has not for a while, its next
+ * step is what we have to be told of. */
 SHMRING__COLD void
 shmring__watch_head(struct shmring__waiter *w, int64_t now)
 {
 	uint64_t head = SHMRING__LOAD(w->ring->head, RELAXED); /* hint */
-	uint64_t tail = SHMRING__LOAD(w->ring->tail, RELAXED); /* hint */
-	if (w->nap && head == w->head) {
-		if (now - w->stands >= SHMRING__NAP_NS)
-			w->bits |= SHMRING__PROMPT;
-		return;
+	if (!w->naps || head != w->head) {
+		w->naps = 1;
+		w->head = head;
+		w->stands = now;
+		w->bits &= ~SHMRING__PROMPT;
+	} else if (now - w->stands >= SHMRING__STANDS_NS) {
+		w->bits |= SHMRING__PROMPT;
 	}
-	if (!w->nap || now < w->until || tail == w->tail)
-		w->nap = SHMRING__NAP_NS;
-	else if (w->nap < SHMRING__LONG_NAP_NS)
-		w->nap *= 2;
-	w->head = head;
-	w->tail = tail;
-	w->stands = now;
-	w->bits &= ~SHMRING__PROMPT;
 }
 
 /* Whether the calls in the word are ours alone: no wake-up has taken them, and
@@ -5954,8 +6193,8 @@ shmring__sleep_until(const struct shmring__waiter *w, int64_t now,
 	const struct shmring *r = w->ring;
 	if (!w->heard)
 		until = shmring__earlier(until, now + SHMRING__FIRST_SLEEP_NS);
-	else if (w->nap && !(w->bits & SHMRING__PROMPT))
-		until = shmring__earlier(until, now + w->nap);
+	else if (w->naps && !(w->bits & SHMRING__PROMPT))
+		until = shmring__earlier(until, now + SHMRING__NAP_NS);
 	if (r->idle[w->side].claimed > 0) {
 		int64_t doubt = shmring__patient_until(r, w->side);
 		until = doubt > now ? shmring__earlier(until, doubt) : until;
@@ -5981,9 +6220,9 @@ SHMRING__COLD int
 shmring__sleep(struct shmring__waiter *w, int64_t now)
 {
 	struct shmring *r = w->ring;
-	w->until = shmring__sleep_length(w, now);
+	int64_t until = shmring__sleep_length(w, now);
 	shmring__note_cpu(r, w->side);
-	long result = SHMRING_FUTEX_WAIT(w->word, w->expected, w->until);
+	long result = SHMRING_FUTEX_WAIT(w->word, w->expected, until);
 	shmring__count(&r->line[w->side]->sleeps, 1);
 	w->sleeps++;
 	w->announced = 0;
@@ -6033,7 +6272,7 @@ shmring__wait(struct shmring__waiter *w)
 
 /* The wait is over. If nobody else waits, take our call back. Else, as a
  * sleeper is woken alone, it wakes the next if there is more; also if there is
- * no room left: others may sleep long since we looked after it. */
+ * no room left, but they sleep long, for nothing moves. */
 SHMRING__COLD void
 shmring__wait_over(struct shmring__waiter *w)
 {
@@ -6055,8 +6294,11 @@ shmring__wait_over(struct shmring__waiter *w)
 	}
 	uint64_t head = SHMRING__LOAD(r->head, RELAXED); /* hint */
 	uint64_t tail = SHMRING__LOAD(r->tail, RELAXED); /* hint */
-	if (r->mode == SHMRING_MPMC &&
-	    (w->side == SHMRING__WRITE || tail != head))
+	int more =
+		w->side == SHMRING__WRITE
+			? tail - head <= r->mask || (w->bits & SHMRING__PROMPT)
+			: tail != head;
+	if (r->mode == SHMRING_MPMC && more)
 		shmring__wake(r, w->word, 0);
 }
 
@@ -6130,6 +6372,7 @@ shmring__wait_and_retry(struct shmring *r, struct shmring__call *call,
 						  : SHMRING__WAITS,
 		timeout_ns);
 	ssize_t result;
+	r->waiting = 1;
 	do {
 		result = shmring__wait(&w);
 		if (!result)
@@ -6137,7 +6380,10 @@ shmring__wait_and_retry(struct shmring *r, struct shmring__call *call,
 		else
 			break;
 	} while (result == -EAGAIN);
+	r->waiting = 0;
 	shmring__wait_over(&w);
+	if (result == -ETIMEDOUT && call->what < SHMRING__CALL_FLUSH)
+		shmring__count(&r->line[SHMRING__WRITE]->refused, 1);
 	return result;
 }
 
@@ -6459,6 +6705,27 @@ shmring_length(const struct shmring *ring)
 	return length < most ? length : most;
 }
 
+/* How long the message at this position has been there, if it is metered; 0:
+ * there is none. */
+SHMRING__COLD uint64_t
+shmring__age(const struct shmring *r, uint64_t position)
+{
+	uint64_t *word = r->mode == SHMRING_MPMC
+				 ? shmring__phase_word(r, position)
+				 : shmring__header_at(r, position);
+	uint64_t seen = SHMRING__LOAD(word, ACQUIRE); /* A1, A4 */
+	int there = seen != 0;
+	if (r->mode == SHMRING_MPMC)
+		there = seen >> r->length_bits ==
+			shmring__phase(r, position, 1);
+	if (!r->meters || !there)
+		return 0;
+	/* carried by A1, A4; hint: it may be another's meanwhile */
+	uint64_t since = SHMRING__LOAD(word - SHMRING__STAMP / 8, RELAXED);
+	uint64_t now = (uint64_t)SHMRING_NOW();
+	return shmring__distance(now, since) > 0 ? now - since : 0;
+}
+
 /* What a BROADCAST reader's own head tells. */
 static inline void
 shmring__describe_reader(const struct shmring *r, const struct shmring__line *x,
@@ -6471,6 +6738,8 @@ shmring__describe_reader(const struct shmring *r, const struct shmring__line *x,
 	out->popped_bytes = head - passed - out->popped * 8;
 	out->lag = shmring__distance(tail, head) > 0 ? tail - head : 0;
 	out->lost = SHMRING__LOAD(&x->lost, RELAXED); /* hint */
+	if (!shmring__overwritten(r, head))
+		out->age_ns = shmring__age(r, head);
 }
 
 /* What a line tells, without a system call. */
@@ -6505,6 +6774,8 @@ shmring__read_line(const struct shmring *ring, uint32_t index,
 	out->empty = SHMRING__LOAD(&x->empty, RELAXED);
 	out->sleeps = SHMRING__LOAD(&x->sleeps, RELAXED);
 	out->wakes = SHMRING__LOAD(&x->wakes, RELAXED);
+	out->refused = SHMRING__LOAD(&x->refused, RELAXED);
+	out->high_water = SHMRING__LOAD(&x->high_water, RELAXED);
 	if (shmring__state_of(status) == SHMRING__FREE)
 		return -ENOENT;
 	/* carried by A7 */
@@ -6538,6 +6809,9 @@ shmring_stat(const struct shmring *ring, struct shmring_stat *out)
 	out->participants = g->participants;
 	out->length = shmring_length(ring);
 	out->capacity = g->mode == SHMRING_MPMC ? g->slots : g->capacity;
+	if (g->mode != SHMRING_BROADCAST) /* hint */
+		out->age_ns =
+			shmring__age(ring, SHMRING__LOAD(ring->head, RELAXED));
 	for (uint32_t i = 0; i < g->participants; i++) {
 		struct shmring_participant one;
 		shmring__read_line(ring, i, &one);
@@ -6551,6 +6825,11 @@ shmring_stat(const struct shmring *ring, struct shmring_stat *out)
 		out->empty += one.empty;
 		out->sleeps += one.sleeps;
 		out->wakes += one.wakes;
+		out->refused += one.refused;
+		if (one.high_water > out->high_water)
+			out->high_water = one.high_water;
+		if (one.roles && one.age_ns > out->age_ns)
+			out->age_ns = one.age_ns;
 	}
 	return 0;
 }

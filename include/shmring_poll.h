@@ -159,7 +159,7 @@ shmring__writable(const struct shmring *r)
 	if ((attn & SHMRING__NO_CONSUMER) && r->mode != SHMRING_BROADCAST)
 		return 1;
 	if (r->mode != SHMRING_MPMC) {
-		uint64_t need = shmring__record_size(r->geometry.slot_size) + 8;
+		uint64_t need = r->geometry.stride + 8;
 		uint64_t taken = tail;
 		if (shmring__is_spsc(r))
 			taken = SHMRING__LOAD(r->head, ACQUIRE); /* A2 */
@@ -604,7 +604,6 @@ shmring__sleep_on_all(struct shmring__waiter *w, size_t count, int64_t deadline)
 	}
 	long result = shmring__futex_wait_several(w, count, until, now);
 	for (size_t i = 0; i < count; i++) {
-		w[i].until = until;
 		w[i].sleeps++;
 		shmring__count(&w[i].ring->line[w[i].side]->sleeps, 1);
 	}

@@ -104,7 +104,7 @@ run_in()
 		--size=200 --server="$(url main)" "$@"
 }
 
-# produce RING ENGINE COUNT RATE SIZE, consume RING FIRST END
+# produce RING ENGINE COUNT RATE SIZE [FLAGS ALIGNMENT], consume RING FIRST END
 produce()
 {
 	start producer $patience "$peer" produce "$@"
@@ -242,9 +242,10 @@ stop TERM out in
 # One that dies between a push and its note: its note is older than the ring.
 a=$ring-note-a
 b=$ring-note-b
-produce "$a" spsc 3000 0 0
+metered=128 # SHMRING_METERED
+produce "$a" spsc 3000 0 0 $metered 64
 run_out "$a=note$$"
-run_in --slots=64 "$b=note$$"
+run_in --metered --slots=64 "$b=note$$"
 first=0
 for end in 100 1000 2000; do
 	[ $first = 0 ] || cp "$tmp/notes$b.note" "$tmp/older"
@@ -255,7 +256,7 @@ for end in 100 1000 2000; do
 	[ $first = 0 ] || {
 		stop KILL in
 		cp "$tmp/older" "$tmp/notes$b.note"
-		run_in --slots=64 "$b=note$$"
+		run_in --metered --slots=64 "$b=note$$"
 	}
 	first=$end
 done
@@ -275,9 +276,9 @@ carried()
 {
 	status_of in | grep -q " $1 messages"
 }
-produce "$a" mpmc 200 0 0
+produce "$a" mpmc 200 0 0 $metered 64
 run_out "$a=claim$$"
-run_in --mpmc --slots=64 "$b=claim$$"
+run_in --mpmc --metered --slots=64 "$b=claim$$"
 wait_for carried 64
 cp "$tmp/notes$b.note" "$tmp/older"
 consume "$b" 0 1
@@ -285,7 +286,7 @@ finish consumer 0 "one message, so that one more is pushed"
 wait_for carried 65
 stop KILL in
 cp "$tmp/older" "$tmp/notes$b.note"
-run_in --mpmc --slots=64 "$b=claim$$"
+run_in --mpmc --metered --slots=64 "$b=claim$$"
 consume "$b" 1 200
 finish consumer 0 "the note was one message older than the ring"
 is "$(cat "$tmp/consumer.out")" \
@@ -307,6 +308,13 @@ wait_for is_behind out 200
 ok $? "the ring here fills up: $(status_of out)"
 wait_for is_behind in 100 # it may only now have found the stream
 ok "$(($(behind in) < 100))" "in asks for no more: $(status_of in)"
+carried_by()
+{
+	status_of "$1" | sed -n 's/.*: \([0-9]*\) messages.*/\1/p'
+}
+is "$(status_of in | sed 's/.* bytes, //')" \
+	"$(($(carried_by out) - $(carried_by in))) behind" \
+	"in knows how many messages of the ring are in the stream"
 stop KILL main
 main_server
 consume "$b" 0 4000
@@ -377,10 +385,13 @@ run_in "$b=gone$$"
 consume "$b" 0 100
 finish consumer 0 "a hundred messages, before it goes"
 finish producer 0 "and all was taken"
+is "$(status_of in | sed 's/.* bytes, //')" "0 behind" "in has all"
 stop KILL main
 sleep 0.3
 status_of out >/dev/null
 says out 'no connection' "no server: out says so"
+status_of in >/dev/null
+says in 'at least 0 behind, no connection' "no server: in cannot know"
 produce "$a" spsc 20000 0 64
 consume "$b" 0 20000
 wait_for is_behind out 1000

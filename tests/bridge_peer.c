@@ -2,9 +2,10 @@
  *
  * The programs at both ends of the bridge, for tests/bridge.t.
  *
- *	produce RING ENGINE COUNT RATE SIZE	makes RING, pushes messages
- *		numbered from 0, RATE a second (0: as fast as it goes), of SIZE
- *		bytes or, if that is 0, of 8 to 200; waits until all are taken
+ *	produce RING ENGINE COUNT RATE SIZE [FLAGS ALIGNMENT]	makes RING,
+ *		pushes messages numbered from 0, RATE a second (0: as fast as it
+ *		goes), of SIZE bytes or, if that is 0, of 8 to 200; waits until
+ *		all are taken
  *	consume RING FIRST END	takes those numbered from FIRST to before END,
  *		and checks them
  *	halfway URL STREAM RING COUNT	does what a bridge has done that dies
@@ -90,6 +91,10 @@ produce(char **argument)
 	int64_t start;
 	int error;
 
+	if (argument[5] && argument[6]) {
+		config.flags |= (uint32_t)atoi(argument[5]);
+		config.alignment = (uint32_t)atoi(argument[6]);
+	}
 	/* The bridge lets go of the ring that there was, when that is empty. */
 	while ((error = shmring_create(&ring, argument[0], &config)) == -EBUSY)
 		sleep_ns(10000000);
@@ -267,7 +272,7 @@ publish(char **argument)
 int
 main(int argc, char **argv)
 {
-	if (argc == 7 && !strcmp(argv[1], "produce"))
+	if ((argc == 7 || argc == 9) && !strcmp(argv[1], "produce"))
 		return produce(argv + 2);
 	if (argc == 5 && !strcmp(argv[1], "consume"))
 		return consume(argv + 2);

@@ -19,7 +19,8 @@ export SHMRING_LIBRARY="$tmp/build/libshmring.so" PYTHONPATH=examples \
 python()
 {
 	{
-		echo 'import errno, os, signal, sys, threading, time, shmring'
+		echo 'import ctypes, errno, os, signal, sys, threading, time'
+		echo 'import shmring'
 		echo 'name = os.environ["SHMRING_TEST_NAME"]'
 		# fails(KIND, call): with this exception
 		printf '%s\n' 'def fails(kind, call, *a, **k):' ' try: call(*a, **k)' \
@@ -47,7 +48,8 @@ for struct, name in (shmring.Config, "config"), (shmring.Stat, "stat"):
     print(f"SHMRING__ASSERT(sizeof(struct shmring_{name})"
           f" <= {ctypes.sizeof(struct)});")
 for constant in ("SPSC MPMC PRODUCER CONSUMER BOTH OBSERVER ANY_OWNER PREFAULT"
-                 " MLOCK HUGE HUGETLB REPLACE PERSISTENT").split():
+                 " MLOCK HUGE HUGETLB REPLACE PERSISTENT BROADCAST LOSSY"
+                 " METERED").split():
     print(f"SHMRING__ASSERT(SHMRING_{constant}"
           f" == {getattr(shmring, constant)});")
 print("return 0; }")
@@ -104,6 +106,37 @@ with shmring.create(name, slots=16, slot_size=100) as ring:
     assert both.id() == ring.id() and len(ring.id()) == 16 and any(ring.id())
     both.close()
 shmring.unlink(name)
+END
+
+python "alignment, meters, refused pushes" <<'END'
+with shmring.create_memfd(mode=shmring.MPMC, slots=8, slot_size=56,
+                          participants=2, alignment=64,
+                          flags=shmring.METERED) as ring:
+    for i in range(6):
+        ring.push(b"m" * 56)
+    time.sleep(0.02)
+    stat = ring.stat()
+    assert stat.high_water == 6 and stat.refused == 0, stat
+    assert 20_000_000 <= stat.age_ns < 60_000_000_000, stat
+    ring.pop_n(6)
+    while True:
+        try: ring.push(b"")
+        except BlockingIOError: break
+    ring.pop_n(8)
+    stat = ring.stat()
+    assert stat.high_water == 8 and stat.refused == 1, stat
+    assert stat.age_ns == 0 and "age_ns=0" in repr(stat), stat
+    place = ring.reserve(56)
+    assert ctypes.addressof(ctypes.c_char.from_buffer(place)) % 64 == 0
+    ring.abort()
+assert fails(OSError, shmring.create_memfd,
+             alignment=24).errno == errno.ERANGE
+with shmring.create_memfd(mode=shmring.BROADCAST, slots=4, slot_size=8,
+                          flags=shmring.LOSSY) as ring:
+    for i in range(1000):
+        ring.push(b"12345678")
+    stat = ring.stat()
+    assert stat.refused == stat.high_water == stat.age_ns == 0, stat
 END
 
 python "each error is an exception of its kind, with a reason" <<'END'

@@ -16,6 +16,9 @@
 
 static const char *const mode_name[] = { "SPSC", "MPMC", "BROADCAST" };
 
+/* Of the rings that the helpers below make; 0: as by default. */
+static uint32_t ring_alignment, ring_flags;
+
 /* A ring without a name that this process both writes and reads. */
 TAP_FUNCTION void
 ring_make(struct shmring *ring, uint32_t mode, uint32_t slots,
@@ -23,7 +26,9 @@ ring_make(struct shmring *ring, uint32_t mode, uint32_t slots,
 {
 	struct shmring_config config = { .mode = mode,
 					 .slots = slots,
-					 .slot_size = slot_size };
+					 .slot_size = slot_size,
+					 .flags = ring_flags,
+					 .alignment = ring_alignment };
 	int error = shmring_create_memfd(ring, &config);
 
 	if (error)
@@ -55,6 +60,8 @@ make_halves(uint32_t mode, struct shmring *writer, struct shmring *reader)
 	struct shmring_config config = { .mode = mode,
 					 .slots = 16,
 					 .slot_size = 8,
+					 .flags = ring_flags,
+					 .alignment = ring_alignment,
 					 .roles = SHMRING_PRODUCER };
 
 	if (shmring_create_memfd(writer, &config))

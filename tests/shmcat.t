@@ -33,6 +33,13 @@ status_of()
 	cat "$tmp/$1.status"
 }
 
+# segment_of NAME: the path of its ring, which may have no other name by now
+segment_of()
+{
+	wait_for test -s "$tmp/$1.pid"
+	find "/proc/$(cat "$tmp/$1.pid")/fd" -lname '/dev/shm/*'
+}
+
 kill_hard()
 {
 	wait_for test -s "$tmp/$1.pid"
@@ -102,8 +109,8 @@ says "see shmcat --help" "and it says where to look"
 exits 0 "--version" --version
 is "$(grep -c '^shmcat [0-9.]*, layout [0-9]*$' "$tmp/stdout")" 1 \
 	"--version tells its own and the layout's"
-exits 75 "a reader gives up when no ring comes" -r "$ring" -t 0.1 -c 8 -s 64k
-says "ignored: -c -s$" "a reader says what it ignores"
+exits 75 "a reader gives up when no ring comes" -r "$ring" -t 0.1 -c 8 -s 64k -M
+says "ignored: -c -s -M$" "a reader says what it ignores"
 exits 73 "-u of a ring that is not there" -u "$ring"
 
 # Who waits, and for whom, is told on a terminal.
@@ -126,6 +133,8 @@ copies "lines" -l -s 2M
 copies "spinning" -p spin
 copies "blocking" -p block
 copies "one to one in a ring for many" -m
+copies "metered" -M -l -s 2M
+copies "metered, for many" --metered -m
 head -c 1 "$cc1" >"$input"
 copies "one byte"
 : >"$input"
@@ -187,11 +196,14 @@ is "$(cat "$tmp/out1" "$tmp/out2")" "" "and get nothing"
 # What a writer reads from it comes when it is written to descriptor 9.
 mkfifo "$tmp/slow"
 exec 9<>"$tmp/slow"
-start writer -l -w "$ring" <"$tmp/slow"
+start writer -M -l -w "$ring" <"$tmp/slow"
 echo first >&9
 start reader -r "$ring" >"$tmp/out1"
 wait_for test -s "$tmp/out1"
 gone "a stream that has begun has no name" "$ring"
+is "$($limit "$tools/shmring" show "$(segment_of writer)" |
+	grep -c '^  high water  *[0-9]')" 1 \
+	"metered: shmring tells its high-water mark through who carries it"
 kill_hard writer
 is "$(status_of reader)" 69 "writer killed: the reader knows"
 is "$(cat "$tmp/out1")" first "writer killed: what it sent had arrived"

@@ -57,8 +57,8 @@ spawn()
 	echo $! >>"$tmp/started"
 }
 
-# write NAME RING ENGINE SLOTS SIZE: sends the lines of stdin, and stays until
-# they have been taken
+# write NAME RING ENGINE SLOTS SIZE [FLAGS ALIGNMENT]: sends the lines of stdin,
+# and stays until they have been taken
 write()
 {
 	name=$1
@@ -107,6 +107,11 @@ popped_is() # RING COUNT: so many messages have been taken
 {
 	$shmring show "$1" | grep -q "popped *$2\\b"
 }
+# shellcheck disable=SC2317
+json_has() # RING PATTERN
+{
+	$shmring show -j "$1" | grep -q -e "$2"
+}
 
 # shellcheck disable=SC2317 # the trap calls it
 end_all()
@@ -116,9 +121,10 @@ end_all()
 }
 trap end_all EXIT
 
-# What takes part in the rings that are looked at: `lines RING spsc|mpmc SLOTS
-# SIZE` makes one and sends, `lines RING` receives; a message stays in its hands
-# while stdout does not take it.
+# What takes part in the rings that are looked at: `lines RING spsc|mpmc|cast
+# SLOTS SIZE [FLAGS ALIGNMENT]` makes one and sends (what finds no room at once
+# is refused once, and then waits), `lines RING` receives; a message stays in its
+# hands while stdout does not take it.
 cat >"$tmp/lines.c" <<'END'
 #include <shmring.h>
 #define LONGEST INT64_C(60000000000)
@@ -129,28 +135,35 @@ int main(int argc, char **argv)
 	const void *data;
 	char text[4096];
 	size_t size;
+	int error;
 
-	if (argc == 5) {
-		config.mode = strcmp(argv[2], "mpmc") ? SHMRING_SPSC :
-							SHMRING_MPMC;
+	if (argc >= 5) {
+		config.mode = !strcmp(argv[2], "spsc") ? SHMRING_SPSC :
+			      !strcmp(argv[2], "mpmc") ? SHMRING_MPMC :
+							 SHMRING_BROADCAST;
+		config.flags = argc == 7 ? (uint32_t)atoi(argv[5]) : 0;
+		config.alignment = argc == 7 ? (uint32_t)atoi(argv[6]) : 0;
 		config.slots = (uint32_t)atoi(argv[3]);
 		config.slot_size = (uint32_t)atoi(argv[4]);
 		config.participants = config.mode == SHMRING_MPMC ? 3 : 0;
 		if (shmring_create(&ring, argv[1], &config))
 			return 1;
 		while (fgets(text, sizeof(text), stdin))
-			if (shmring_push_wait(&ring, text, strlen(text),
+			if (shmring_push(&ring, text, strlen(text)) &&
+			    shmring_push_wait(&ring, text, strlen(text),
 					      LONGEST))
 				return 1;
 		return shmring_flush(&ring, LONGEST) || shmring_close(&ring);
 	}
 	if (shmring_open(&ring, argv[1], SHMRING_CONSUMER, LONGEST))
 		return 1;
-	while ((data = shmring_peek_wait(&ring, &size, LONGEST)))
-		if (write(1, data, size) != (ssize_t)size ||
-		    shmring_release(&ring))
+	do { /* overwritten before or meanwhile: go on at what comes next */
+		data = shmring_peek_wait(&ring, &size, LONGEST);
+		if (data && write(1, data, size) != (ssize_t)size)
 			return 1;
-	return shmring_close(&ring);
+		error = data ? shmring_release(&ring) : shmring_error(&ring);
+	} while (!error || error == -ENOBUFS);
+	return shmring_close(&ring) || error != -EPIPE;
 }
 END
 ${CC:-cc} -O2 -Iinclude "$tmp/lines.c" -o "$lines"
@@ -243,6 +256,20 @@ metrics()
 
 commands="list show top dump record replay check clean recover unlink"
 
+# prometheus WHAT: what `gives` left is the older text format
+prometheus()
+{
+	metrics 0 "$tmp/stdout"
+	ok $? "$1: strictly parsed"
+	if command -v promtool >/dev/null; then
+		promtool check metrics <"$tmp/stdout" >"$tmp/stderr" 2>&1
+		is "$? $(cat "$tmp/stderr")" "0 " \
+			"$1: promtool finds nothing to complain about"
+	else
+		echo "# no promtool: only the strict parser was asked"
+	fi
+}
+
 # ---- usage ----
 gives 0 "--help" --help
 says '^ *3  no such ring' "--help lists the exit statuses"
@@ -303,6 +330,8 @@ gives 0 "list" list
 says "^$one *SPSC *64 *32B .*100% .*0600 [0-9a-f]\{8\}$" "list: the ring"
 says "^ *$(pid one) lines *producer  [a-z]*?\{0,1\} .*255 in" "list: who is attached, and what it does"
 is "$(awk 'length > 80' "$tmp/stdout")" "" "list: 80 columns"
+says "^NAME .* FILL HIGH  *AGE " "list: its columns"
+says "^$two .* 62%    - .*0600" "list: no high-water mark of a ring that is not metered"
 gives 0 "list --names" list --names
 is "$(grep -c -x -e "$one" -e "$two" "$tmp/stdout")" 2 "list --names: both"
 gives 0 "list --json" list --json
@@ -311,6 +340,9 @@ ok $? "list --json is valid"
 gives 0 "show" show "$one"
 says "pushed *255 messages" "show: messages"
 says "participants *1 of 2" "show: participants"
+says "^  refused *1 pushes that found no room$" "show: refused pushes"
+says "^  metered *no: created without SHMRING_METERED$" "show: not metered"
+says "geometry *64 messages of at most 32 B$" "show: no alignment but 8 is told"
 is "$(awk 'length > 80' "$tmp/stdout")" "" "show: 80 columns"
 gives 0 "show without a slash" show "${one#/}"
 gives 0 "show by path" show "$shm$one"
@@ -320,7 +352,10 @@ ok $? "show --json is valid"
 for pair in '"engine":"mpmc"' '"slots":64' '"slot_size":32' '"pushed":40' \
 	'"pushed_bytes":200' '"popped":0' '"messages":40' '"fill":0.625' \
 	'"command":"lines"' '"producer":true' '"permissions":"0600"' \
-	'"state":"in use"' '"error":null' "\"pid\":$(pid two)"; do
+	'"state":"in use"' '"error":null' "\"pid\":$(pid two)" \
+	'"alignment":8' '"flags":\[\]' '"refused":0,.*"refused":0' \
+	'"high_water":null,"oldest_age_seconds":null,"attention"' \
+	'"lag_bytes":null,"lost":null,"oldest_age_seconds":null'; do
 	says "$pair" "show --json: $pair"
 done
 for form in openmetrics prometheus; do
@@ -333,14 +368,12 @@ for form in openmetrics prometheus; do
 	done
 	says "^shmring_pushed_messages_total{ring=\"$two\"} 40$" "$form: messages"
 	says "^shmring_fill_ratio{ring=\"$two\"} 0.625$" "$form: fill"
+	says "^shmring_refused_total{ring=\"$two\"} 0$" "$form: refused"
+	is "$(grep -c -e high_water -e oldest -e reader "$tmp/stdout")" 0 \
+		"$form: of one that is not metered, and has no readers of its own"
 	says "state=\"alive\"} 1$" "$form: participants"
 done
-if command -v promtool >/dev/null; then
-	promtool check metrics <"$tmp/stdout" >"$tmp/stderr" 2>&1
-	is "$? $(cat "$tmp/stderr")" "0 " "promtool finds nothing to complain about"
-else
-	echo "# no promtool: only the strict parser was asked"
-fi
+prometheus "show --prometheus"
 gives 0 "check: in order" check "$one"
 says "in order: SPSC, 255 messages" "check: says so"
 gives 0 "check --json" check "$two" --json
@@ -564,6 +597,140 @@ for kind in spsc mpmc; do
 	end_started
 	$shmring unlink -f "$one" 2>/dev/null
 done
+
+# ---- metered, aligned ----
+lossy=64 metered=128 # SHMRING_LOSSY, SHMRING_METERED
+seq 1001 1040 >&6
+write two "$two" mpmc 64 32 $metered 64 <"$tmp/two"
+wait_for holds "$two" 40
+spawn reader "$lines" "$two" >"$tmp/got"
+wait_for json_has "$two" '"popped":40'
+kill_hard reader
+gives 0 "show: metered, empty" show "$two"
+says "^  geometry .*, aligned to 64$" "show: the alignment"
+says "^  oldest *nothing waits$" "show: nothing is old"
+says "^  flags *metered layout" "show: the flag"
+seq 1001 1016 >&6
+wait_for holds "$two" 16
+sleep 0.05
+gives 0 "show: metered" show "$two"
+says "^  refused *0 pushes" "show: none was refused"
+says "^  high water *40 of 64 messages, 62%$" "show: the high-water mark"
+says "^  oldest *pushed [0-9]*m\{0,1\}s ago$" "show: how old the oldest is"
+is "$(awk 'length > 80' "$tmp/stdout")" "" "show: 80 columns"
+gives 0 "show --json: metered" show -j "$two"
+json "$tmp/stdout"
+ok $? "show --json is valid"
+says '"alignment":64' "show --json: alignment"
+says '"flags":\["metered"\]' "show --json: the flag"
+says '"high_water":40,"oldest_age_seconds":[0-9.e-]*,"attention"' \
+	"show --json: mark and age"
+age=$(sed 's/.*"oldest_age_seconds":\([0-9.e-]*\),"attention".*/\1/' "$tmp/stdout")
+is "$(awk -v age="$age" 'BEGIN { print (age >= 0.05 && age < 60) }')" 1 \
+	"show --json: in seconds"
+gives 0 "list: metered" list
+says "^$two .* 25%  62%  *[0-9]*[sm] .*0600" "list: fill and mark"
+is "$(awk 'length > 80' "$tmp/stdout")" "" "list: 80 columns"
+gives 0 "dump: metered, aligned" dump "$two"
+is "$(cksum <"$tmp/stdout")" "$(seq 1001 1016 | cksum)" "dump: the messages"
+gives 0 "recover: the reader" recover "$two"
+gives 0 "check: metered, aligned" check "$two"
+gives 0 "list --prometheus: metered" list -p
+prometheus "list --prometheus: metered"
+says "^shmring_high_water_ratio{ring=\"$two\"} 0\.625$" "--prometheus: the mark"
+says "^shmring_oldest_age_seconds{ring=\"$two\"} [0-9]*\.[0-9]*$" "--prometheus: the age"
+end_started
+$shmring unlink -f "$two"
+
+# ---- BROADCAST: readers, of whom one is stopped ----
+# cast FLAGS: a ring with three readers, the first of them stopped
+cast()
+{
+	write one "$one" cast 64 32 "$1" 8 <"$tmp/two"
+	wait_for test -e "$shm$one"
+	for name in slow fast other; do
+		spawn $name "$lines" "$one" >"$tmp/$name.out"
+	done
+	wait_for json_has "$one" '"consumer":true.*"consumer":true.*"consumer":true'
+	wait_for state_is "$one" consumer waiting
+	kill -STOP "$(pid slow)"
+}
+# reader NAME FIELD: of its participant in what `gives` left
+reader()
+{
+	sed "s/.*\"pid\":$(pid "$1"),//; s/}.*//" "$tmp/stdout" |
+		sed -n "s/.*\"$2\":\([0-9.e-]*\).*/\1/p"
+}
+cast $metered
+seq 1001 1100 >&6 # of 24 bytes each, with their meters
+wait_for json_has "$one" '"popped":200'
+sleep 0.05
+gives 0 "show: readers" show "$one"
+says "^  fill *78%: 3.1 KiB of 4.0 KiB before the slowest reader$" \
+	"show: how far the slowest is behind"
+says "^  kept *100 messages$" "show: how many can be read yet"
+says "^ *PID .* LAG  LOST SLEEPS   AGE$" "show: their columns"
+says "^ *$(pid slow) lines *consumer stopped *0 *0 *3.12K *0 .* [0-9]*m\{0,1\}s$" \
+	"show: a reader that is stopped"
+says "^ *$(pid fast) lines *consumer [a-z?]* *0 *100 *0B *0 .* -$" "show: one that is not"
+says "^  high water *3.1 KiB of 4.0 KiB, 78%$" "show: the mark of the slowest"
+is "$(awk 'length > 80' "$tmp/stdout")" "" "show: 80 columns"
+gives 0 "top: readers" top -d 0.05
+says "^$one  *\[#######   \] 78% " "top: how far the slowest is behind"
+says "^ *$(pid slow) \[#######   \] 78% 3.12K lag     0 lost  lines *stopped$" \
+	"top: a reader that is stopped"
+says "^ *$(pid fast) \[          \]  0%    0B lag     0 lost  lines *" "top: one that is not"
+says "^NAME .* REFUS SLEEP  WAKE$" "top: its columns"
+is "$(awk 'length > 80' "$tmp/stdout")" "" "top: 80 columns"
+seq 1001 1100 >&6 # is held after some
+wait_for json_has "$one" '"refused":1,'
+gives 0 "show: a push was refused" show "$one"
+says "^  refused *1 pushes" "show: it says so"
+kill -CONT "$(pid slow)"
+wait_for json_has "$one" '"popped":600,'
+gives 0 "show: all have read all" show "$one"
+says "^  fill *0%: 0 B of 4.0 KiB before the slowest reader$" \
+	"show: nothing is in the writer's way"
+end_started
+$shmring unlink -f "$one"
+cast $((lossy + metered))
+seq 10001 11000 >&6
+wait_for json_has "$one" '"pushed":1000,'
+gives 0 "show: lossy" show "$one"
+says "^  flags *lossy metered layout" "show: the flags"
+says "^  high water *none: a lossy ring stays full$" "show: no mark of a lossy ring"
+kill -CONT "$(pid slow)"
+# shellcheck disable=SC2317 # wait_for calls it
+caught_up()
+{
+	$shmring show -j "$one" >"$tmp/stdout"
+	[ "$(reader slow lag_bytes)" = 0 ]
+}
+wait_for caught_up
+gives 0 "show --json: lossy" show -j "$one"
+json "$tmp/stdout"
+ok $? "show --json is valid"
+says '"high_water":null,"oldest_age_seconds":0,' "show --json: no mark of a lossy ring"
+lost=$(reader slow lost)
+is "$((lost > 800)) $(($(reader slow popped) + lost))" "1 1000" \
+	"show --json: what a reader has lost"
+is "$(reader slow oldest_age_seconds) $(reader fast lag_bytes)" "0 0" \
+	"show --json: nothing is before them"
+gives 0 "list --openmetrics: readers" list -o
+metrics 1 "$tmp/stdout"
+ok $? "list --openmetrics: strictly parsed"
+gives 0 "list --prometheus: readers" list -p
+prometheus "list --prometheus: readers"
+says "^shmring_reader_lost_messages_total{ring=\"$one\",pid=\"$(pid slow)\",participant=\"[0-9]*\"} $lost$" \
+	"--prometheus: what a reader has lost"
+says "^shmring_reader_lag_bytes{ring=\"$one\",pid=\"$(pid slow)\",participant=\"[0-9]*\"} 0$" \
+	"--prometheus: how far it is behind"
+is "$(grep -c "^shmring_high_water_ratio{ring=\"$one\"" "$tmp/stdout")" 0 \
+	"--prometheus: no mark of a lossy ring"
+gives 0 "top: what was lost" top -d 0.05
+says "^ *$(pid slow) .* \($lost\|[0-9.]*k\) lost  lines" "top: it says so"
+end_started
+$shmring unlink -f "$one"
 
 # ---- what is no ring, or a damaged one ----
 mkfifo "$shm$ring-fifo"

@@ -32,7 +32,12 @@ struct model {
 static uint64_t
 model_cost(const struct model *model, size_t size)
 {
-	return model->mode == SHMRING_MPMC ? 1 : 8 + (size + 7) / 8 * 8;
+	uint64_t unit = ring_alignment ? ring_alignment : 8;
+
+	if (model->mode == SHMRING_MPMC)
+		return 1;
+	/* Beside its header, if the unit has room for both. */
+	return size <= unit - 8 ? unit : unit + (size + unit - 1) / unit * unit;
 }
 
 static int
@@ -370,6 +375,11 @@ main(void)
 	agree_with_model(SHMRING_SPSC, UINT64_MAX - 99999);
 	agree_with_model(SHMRING_MPMC, 0);
 	agree_with_model(SHMRING_MPMC, (UINT64_C(1) << 32) - 9999);
+	ring_alignment = 32;
+	agree_with_model(SHMRING_SPSC, 0);
+	agree_with_model(SHMRING_SPSC, UINT64_MAX - 99999);
+	agree_with_model(SHMRING_MPMC, 0);
+	ring_alignment = 0;
 #ifdef HAVE_CK
 	agree_with_ck(SHMRING_SPSC);
 	agree_with_ck(SHMRING_MPMC);

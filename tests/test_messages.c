@@ -9,6 +9,17 @@
 #define SLOT_SIZE 200
 #define BATCH 300 /* more than fits */
 
+/* What a message of 8 bytes takes in SPSC: beside its header, if the unit has
+ * room for both. */
+static uint64_t
+record_of_8(void)
+{
+	unsigned meters = ring_flags & SHMRING_METERED ? 8 : 0;
+	uint64_t unit = ring_alignment ? ring_alignment : 8 + meters;
+
+	return unit >= 16 + meters ? unit : 2 * unit;
+}
+
 static void
 carry_every_length(uint32_t mode)
 {
@@ -317,7 +328,10 @@ count_exactly(uint32_t mode)
 	struct shmring_config config = { .mode = mode,
 					 .slots = SLOTS,
 					 .slot_size = 8,
+					 .flags = ring_flags,
+					 .alignment = ring_alignment,
 					 .roles = SHMRING_PRODUCER };
+	const uint64_t record = mode == SHMRING_SPSC ? record_of_8() : 16;
 	struct shmring_participant one = { 0 };
 	struct shmring_stat all;
 	struct shmring writer, reader, looker;
@@ -336,15 +350,20 @@ count_exactly(uint32_t mode)
 	for (int i = 0; i < 5; i++)
 		pop_number(&reader);
 	is_int(shmring_stat(&looker, &all), 0, "an observer sees it all:");
-	ok(all.pushed == pushed && all.pushed_bytes == 8 * pushed,
+	ok(all.pushed == pushed && all.pushed_bytes == (record - 8) * pushed,
 	   "pushed, messages and bytes");
-	ok(all.popped == 5 && all.popped_bytes == 40, "popped, too");
+	ok(all.popped == 5 && all.popped_bytes == 5 * (record - 8),
+	   "popped, too");
 	ok(all.full == 1 && all.empty == 1, "full and empty, once each");
+	is_int(all.refused, 2, "two pushes were refused");
 	ok(all.sleeps == 0 && all.wakes == 0, "no sleep, no wake");
 	ok(all.producers == 1 && all.consumers == 1, "who is there");
-	is_int(all.length, (pushed - 5) * (mode == SHMRING_SPSC ? 16 : 1),
+	is_int(all.length, (pushed - 5) * (mode == SHMRING_SPSC ? record : 1),
 	       "length: bytes with headers (SPSC), messages (MPMC)");
 	is_int(all.capacity, mode == SHMRING_SPSC ? 4096 : SLOTS, "capacity");
+	is_int(all.high_water,
+	       ring_flags ? pushed * (mode == SHMRING_SPSC ? record : 1) : 0,
+	       "the most that there ever was");
 	full_before = all.full;
 	push_number(&writer, 0);
 	shmring_stat(&looker, &all);
@@ -442,7 +461,7 @@ read_several_in_place(uint32_t mode)
 static void
 tell_positions(uint32_t mode)
 {
-	const uint64_t step = mode == SHMRING_SPSC ? 16 : 1;
+	const uint64_t step = mode == SHMRING_SPSC ? record_of_8() : 1;
 	unsigned char id[16], again[16];
 	struct shmring ring;
 	size_t size;
@@ -495,9 +514,21 @@ leave_errno_alone(uint32_t mode)
 int
 main(void)
 {
+	const struct {
+		uint32_t alignment, flags;
+	} kinds[] = { { 0, 0 },
+		      { 0, SHMRING_METERED },
+		      { 64, 0 },
+		      { 128, SHMRING_METERED } };
+
 	tap_start();
-	for (uint32_t mode = SHMRING_SPSC; mode <= SHMRING_MPMC; mode++) {
-		printf("# %s\n", mode_name[mode]);
+	for (int i = 0; i < 8; i++) {
+		uint32_t mode = i & 1 ? SHMRING_MPMC : SHMRING_SPSC;
+
+		ring_alignment = kinds[i / 2].alignment;
+		ring_flags = kinds[i / 2].flags;
+		printf("# %s, aligned to %u%s\n", mode_name[mode],
+		       ring_alignment, ring_flags ? ", metered" : "");
 		carry_every_length(mode);
 		keep_what_does_not_fit(mode);
 		fill_and_drain(mode);

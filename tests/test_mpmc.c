@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * Description: the MPMC engine in one thread with several handles: order,
- * owners that stop in the middle, positions near 2^32 and the last turns.
+ * owners that stop in the middle, those who only wait until something is ready
+ * beside them, positions near 2^32 and the last turns.
  */
 #define SHMRING_PATIENCE_NS 20000 /* nobody else is here to be disturbed */
 #include "ring.h"
+#include "shmring_poll.h"
 
 #define SLOTS 8
 #define HANDLES 4
@@ -340,6 +342,42 @@ end_with_the_last_turn(void)
 	shmring_close(&ring);
 }
 
+static int
+await_ready(struct shmring *ring, unsigned role)
+{
+	struct shmring_item item = { .ring = ring, .role = role };
+
+	return shmring_wait_several(&item, 1, GENEROUS);
+}
+
+/* Who waits for what is ready claims nothing, and passes by a stopped owner
+ * all the same. */
+static void
+wait_beside_the_stopped(void)
+{
+	struct room room;
+	size_t size;
+
+	room_enter(&room, 0);
+	shmring_reserve(&room.writer[0], 8);
+	push_number(&room.writer[1], 1);
+	is_int(await_ready(&room.reader[0], SHMRING_CONSUMER), 1,
+	       "a message behind a stopped writer is ready");
+	is_int(pop_number(&room.reader[0]), 1, "and comes");
+	shmring_abort(&room.writer[0]);
+	while (push_number(&room.writer[0], 0) == 0)
+		;
+	shmring_peek(&room.reader[0], &size);
+	pop_number(&room.reader[1]);
+	is_int(await_ready(&room.writer[1], SHMRING_PRODUCER), 1,
+	       "room behind a stopped reader is, too");
+	is_int(push_number(&room.writer[1], 0), 0, "and is had");
+	shmring_release(&room.reader[0]);
+	while (pop_number(&room.reader[1]) >= 0)
+		;
+	room_leave(&room);
+}
+
 int
 main(void)
 {
@@ -355,6 +393,7 @@ main(void)
 	stay_first_in_first_out(&room);
 	stop_at_random(&room);
 	room_leave(&room);
+	wait_beside_the_stopped();
 	end_with_the_last_turn();
 	return tap_done();
 }

@@ -1476,16 +1476,16 @@ tell_of_one_or_more(void)
 	leave();
 }
 
-static int64_t naps[8];
+static int64_t naps[32];
 
-/* All of them time out but the last, which a slot ends. */
+/* All of them time out but the long one, which a slot ends. */
 static void
-nap_until_the_fourth(void)
+nap_until_it_is_long(void)
 {
 	naps[sleeps] = sleep_until - clock_ns;
-	if (++sleeps < 4) {
+	if (naps[sleeps++] < SHMRING_SLICE_NS / 2 && sleeps < 32) {
 		clock_ns = sleep_until;
-		arm(&at_sleep, NULL, 1, nap_until_the_fourth);
+		arm(&at_sleep, NULL, 1, nap_until_it_is_long);
 		return;
 	}
 	ok(any->notice->space & SHMRING__PROMPT, "the next slot is asked for");
@@ -1563,48 +1563,55 @@ ask_for_the_next_slot(void)
 	int64_t start = clock_ns;
 
 	make_full();
-	arm(&at_sleep, NULL, 1, nap_until_the_fourth);
+	arm(&at_sleep, NULL, 1, nap_until_it_is_long);
 	is_int(shmring_push_wait(&writer[0], "", 1, -1), 0, "room");
-	is_int(sleeps, 4, "for who sleeps");
+	is_int(sleeps, 19, "for who sleeps");
 	is_int(naps[0], SHMRING__FIRST_SLEEP_NS, "shortly");
 	is_int(naps[1], SHMRING__NAP_NS, "a nap");
-	is_int(naps[2], SHMRING__FIRST_SLEEP_NS, "shortly since it asks");
-	ok(naps[3] > SHMRING_SLICE_NS / 2, "at last long");
+	is_int(naps[16], SHMRING__NAP_NS, "and others, as it may move");
+	is_int(naps[17], SHMRING__FIRST_SLEEP_NS, "shortly since it asks");
+	ok(naps[18] > SHMRING_SLICE_NS / 2, "at last long");
 	is_int(called, 1, "who leaves calls another, though it took all");
 	ok(!(any->notice->space & SHMRING__CALLS), "who is in charge now");
 	close_all();
 	clock_ns = start;
 }
 
-/* Others take what comes free; in the fourth we are woken. */
+static int more; /* come free at last, than for us */
+
+/* For longer than a head may stand, others take what comes free. */
 static void
 nap_while_others_push(void)
 {
 	naps[sleeps] = sleep_until - clock_ns;
 	pop_one();
-	if (++sleeps == 6)
+	if (++sleeps == 24) {
+		for (int i = 0; i < more; i++)
+			pop_one();
+		any->notice->space |= SHMRING__WAITS | SHMRING__MORE;
+		called = 0;
 		return;
+	}
 	is_int(push_number(&writer[1], 1), 0, "another is faster");
-	if (sleeps != 4)
-		clock_ns = sleep_until;
+	clock_ns = sleep_until;
 	arm(&at_sleep, NULL, 1, nap_while_others_push);
 }
 
 static void
-nap_beside_the_others(void)
+nap_beside_the_others(int room_for)
 {
 	int64_t start = clock_ns;
+	more = room_for - 1;
 
 	make_full();
 	arm(&at_sleep, NULL, 1, nap_while_others_push);
 	is_int(shmring_push_wait(&writer[0], "", 1, -1), 0, "room");
-	is_int(sleeps, 6, "at last");
+	is_int(sleeps, 24, "at last");
 	is_int(naps[0], SHMRING__FIRST_SLEEP_NS, "shortly");
-	is_int(naps[1], 2 * SHMRING__NAP_NS, "a nap");
-	is_int(naps[2], 4 * SHMRING__NAP_NS, "longer");
-	is_int(naps[4], SHMRING__NAP_NS, "after a wake-up short again");
-	is_int(naps[5], 2 * SHMRING__NAP_NS, "and longer");
+	is_int(naps[1], SHMRING__NAP_NS, "a nap");
+	is_int(naps[23], SHMRING__NAP_NS, "and many more");
 	ok(!(any->notice->space & SHMRING__PROMPT), "what moves is not asked");
+	is_int(called, more, "who leaves calls another if there is more");
 	close_all();
 	clock_ns = start;
 }
@@ -2033,7 +2040,8 @@ main(void)
 	tell_of_who_is_not_called();
 	wake_an_eighth_at_a_time();
 	ask_for_the_next_slot();
-	nap_beside_the_others();
+	nap_beside_the_others(1);
+	nap_beside_the_others(2);
 	sleep_long_when_heard();
 	forget_the_sleepy();
 	sleep_shortly_once();

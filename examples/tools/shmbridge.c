@@ -44,7 +44,8 @@ static const char help[] =
 	"                         window of the same (1); 0.1 at least\n"
 	"  -n, --slots=N          of a RING that is made: messages (1024),\n"
 	"  -z, --size=BYTES       the longest one (256),\n"
-	"  -m, --mpmc             for several producers and consumers\n"
+	"  -m, --mpmc             for several producers and consumers,\n"
+	"  -M, --metered          that knows its high-water mark and ages\n"
 	"  -p, --purge            in: remove from STREAM what was read from "
 	"RING\n"
 	"  -N, --notes=DIRECTORY  in: where it notes what is in RING\n"
@@ -177,6 +178,9 @@ take_option(int letter)
 	case 'm':
 		option.ring.mode = SHMRING_MPMC;
 		break;
+	case 'M':
+		option.ring.flags = SHMRING_METERED;
+		break;
 	case 'i':
 		option.status_ns = seconds_ns(optarg);
 		break;
@@ -210,6 +214,7 @@ parse(int argc, char **argv)
 		{ "slots", required_argument, NULL, 'n' },
 		{ "size", required_argument, NULL, 'z' },
 		{ "mpmc", no_argument, NULL, 'm' },
+		{ "metered", no_argument, NULL, 'M' },
 		{ "purge", no_argument, NULL, 'p' },
 		{ "notes", required_argument, NULL, 'N' },
 		{ "once", no_argument, NULL, '1' },
@@ -231,7 +236,7 @@ parse(int argc, char **argv)
 	option.pack = PACK;
 	option.duplicates_ns = 1000000000;
 	option.notes = default_notes();
-	while ((letter = getopt_long(argc, argv, "s:cwb:k:d:n:z:mpN:1i:hV",
+	while ((letter = getopt_long(argc, argv, "s:cwb:k:d:n:z:mMpN:1i:hV",
 				     options, NULL)) != -1)
 		take_option(letter);
 	direction = optind < argc ? argv[optind++] : "";
@@ -274,27 +279,66 @@ name_bridge(struct bridge *b, char *text)
 	snprintf(b->subject, sizeof(b->subject), "shmring.%s", b->stream);
 }
 
-/* How far is it, how far behind? Of `out`, that is what waits in the ring; of
- * `in`, what the server had still to send with the last message. */
+/* How many messages wait in the ring? */
+static uint64_t
+out_is_behind(const struct bridge *b)
+{
+	struct shmring_stat stat;
+	struct shmring look;
+	uint64_t behind = 0;
+
+	if (shmring_open(&look, b->name, SHMRING_OBSERVER, 0))
+		return 0;
+	if (!shmring_stat(&look, &stat) && stat.pushed > stat.popped)
+		behind = stat.pushed - stat.popped;
+	shmring_close(&look);
+	return behind;
+}
+
+/* How many of the ring's messages are in the stream and not in the ring? The
+ * last one of the stream tells how many there are. Not sure, but so many at
+ * least: it cannot be asked, or some were not counted; one of the stream has one
+ * of the ring's or more. */
+static uint64_t
+in_is_behind(struct bridge *b, int *sure)
+{
+	uint64_t next = atomic_load(&b->next), last = 0, end = 0, done;
+	natsMsg *message = NULL;
+	jsOptions options;
+	natsStatus s = NATS_NOT_YET_CONNECTED;
+
+	jsOptions_Init(&options);
+	options.Wait = 1000; /* ms: who wants us to end waits, too */
+	if (next && atomic_load(&b->connected))
+		s = js_GetLastMsg(&message, b->js, b->stream, b->subject,
+				  &options, NULL);
+	if (s == NATS_OK) {
+		last = natsMsg_GetSequence(message);
+		end = read_total(message);
+		natsMsg_Destroy(message);
+	}
+	next = atomic_load(&b->next);
+	done = atomic_load(&b->done);
+	*sure = s == NATS_OK || s == NATS_NOT_FOUND;
+	if (s != NATS_OK || last < next)
+		return atomic_load(&b->left);
+	*sure = end != UNCOUNTED && done != UNCOUNTED && end >= done;
+	return *sure ? end - done : atomic_load(&b->left) + last - next + 1;
+}
+
 static void
 print_status(struct bridge *b)
 {
-	uint64_t behind = atomic_load(&b->behind);
-	struct shmring_stat stat;
-	struct shmring look;
+	int sure = 1;
+	uint64_t behind = option.in ? in_is_behind(b, &sure) : out_is_behind(b);
 
-	if (!option.in && !shmring_open(&look, b->name, SHMRING_OBSERVER, 0)) {
-		if (!shmring_stat(&look, &stat) && stat.pushed > stat.popped)
-			behind = stat.pushed - stat.popped;
-		shmring_close(&look);
-	}
 	fprintf(stderr,
 		"shmbridge: %s %s %s: %" PRIu64 " messages, %" PRIu64
-		" bytes, %" PRIu64 " behind%s\n",
+		" bytes, %s%" PRIu64 " behind%s\n",
 		b->name, option.in ? "<-" : "->", b->stream,
 		(uint64_t)atomic_load(&b->messages),
-		(uint64_t)atomic_load(&b->bytes), behind,
-		atomic_load(&b->connected) ? "" : ", no connection");
+		(uint64_t)atomic_load(&b->bytes), sure ? "" : "at least ",
+		behind, atomic_load(&b->connected) ? "" : ", no connection");
 }
 
 int

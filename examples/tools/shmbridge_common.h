@@ -47,8 +47,12 @@ struct bridge {
 	uint64_t first, last;
 	uint64_t bytes_used, bytes_most; /* most: 0 if it has no limit */
 	/* for the status line */
-	atomic_uint_fast64_t messages, bytes, behind;
+	atomic_uint_fast64_t messages, bytes;
 	atomic_int connected;
+	/* of `in`: the message of the stream to come (0: not known yet), how
+	 * many of the ring's have come and are not in it, and how many of the
+	 * stream's are (UNCOUNTED: nobody counted) */
+	atomic_uint_fast64_t next, left, done;
 };
 
 static __attribute__((format(printf, 2, 3))) void

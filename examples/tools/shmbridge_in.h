@@ -87,7 +87,7 @@ struct in {
 		int last; /* of it */
 	} parts[PARTS];
 	size_t messages_count, parts_count;
-	uint64_t pending; /* in the stream */
+	uint64_t total; /* of the ring's, up to the last that has come */
 };
 
 /* ---- the note ---- */
@@ -410,7 +410,7 @@ take_status(struct in *in, natsMsg *message)
 /* Each message comes with $JS.ACK[.DOMAIN.ACCOUNT].STREAM.CONSUMER.TIMES.
  * SEQUENCE.DELIVERED.TIME.PENDING[.TOKEN] as reply. */
 static int
-parse_reply(const char *reply, const char *consumer, uint64_t numbers[3])
+parse_reply(const char *reply, const char *consumer, uint64_t numbers[2])
 {
 	const char *token[13];
 	int count = 0, at;
@@ -427,7 +427,6 @@ parse_reply(const char *reply, const char *consumer, uint64_t numbers[3])
 		return 0;
 	numbers[0] = strtoull(token[at + 2], NULL, 10);
 	numbers[1] = strtoull(token[at + 3], NULL, 10);
-	numbers[2] = strtoull(token[at + 5], NULL, 10);
 	return 1;
 }
 
@@ -454,13 +453,25 @@ unpack(struct in *in, natsMsg *message, uint64_t sequence)
 	in->messages[in->messages_count++] = message;
 }
 
+/* For the status line: so many of what has come are not in the ring yet. */
+static void
+tell(struct in *in, size_t left)
+{
+	struct bridge *b = in->b;
+
+	atomic_store(&b->next, in->next);
+	atomic_store(&b->left, left);
+	atomic_store(&b->done,
+		     in->total == UNCOUNTED ? UNCOUNTED : in->total - left);
+}
+
 /* Keep a message: 1. Or it is none, or of an older consumer, or one before it
  * was lost on its way, so that it must come again. */
 static int
 take_message(struct in *in, natsMsg *message)
 {
 	const char *reply = natsMsg_GetReply(message);
-	uint64_t numbers[3];
+	uint64_t numbers[2];
 
 	if (!reply) {
 		take_status(in, message);
@@ -488,8 +499,8 @@ take_message(struct in *in, natsMsg *message)
 	in->asked -= in->asked > 0;
 	in->next = numbers[0] + 1;
 	unpack(in, message, numbers[0]);
-	in->pending = numbers[2];
-	atomic_store(&in->b->behind, in->pending + in->parts_count);
+	in->total = read_total(message);
+	tell(in, in->parts_count);
 	return 1;
 }
 
@@ -519,11 +530,14 @@ was_pushed(const struct in *in)
 {
 	const struct place *place = &in->note->at[in->note->which & 1];
 	const struct shmring *ring = &in->ring;
+	struct shmring__view any = shmring__any_view(ring, SHMRING__WRITE);
 	uint64_t next = place->position + 1;
 
 	return shmring_position(ring, SHMRING_PRODUCER) == next &&
 	       count_pushed(in) == place->pushed + 1 &&
-	       !memcmp(shmring__slot(ring, place->position) + 8,
+	       !memcmp(shmring__place(&any,
+				      shmring__slot(ring, place->position) + 8,
+				      in->data->iov_len),
 		       in->data->iov_base, in->data->iov_len) &&
 	       shmring_position(ring, SHMRING_PRODUCER) == next;
 }
@@ -533,6 +547,7 @@ static size_t
 walk(struct in *in)
 {
 	uint64_t position = shmring_position(&in->ring, SHMRING_PRODUCER);
+	struct shmring__view any = shmring__any_view(&in->ring, SHMRING__WRITE);
 	size_t i = 0;
 
 	if (in->mpmc && in->walking && in->parts_count) {
@@ -553,7 +568,8 @@ walk(struct in *in)
 			     "note to begin anew",
 			     in->b->name);
 		else
-			in->walk += shmring__record_size(in->data[i++].iov_len);
+			in->walk += shmring__record_size(&any,
+							 in->data[i++].iov_len);
 	}
 	in->walking = in->walking && in->walk != position;
 	return i;
@@ -612,6 +628,7 @@ deliver(struct in *in)
 	size_t done = walk(in), before;
 
 	note_pushed(in, 0, done);
+	tell(in, in->parts_count - done);
 	while (done < in->parts_count && !atomic_load(&stopping)) {
 		before = done;
 		done += push_some(in, done);
@@ -621,8 +638,7 @@ deliver(struct in *in)
 		for (; before < done; before++)
 			atomic_fetch_add(&in->b->bytes,
 					 in->data[before].iov_len);
-		atomic_store(&in->b->behind,
-			     in->pending + in->parts_count - done);
+		tell(in, in->parts_count - done);
 		follow_reader(in);
 		purge(in);
 	}
@@ -649,6 +665,8 @@ run_in(void *argument)
 	shmring_stat(&in->ring, &stat);
 	in->mpmc = stat.mode == SHMRING_MPMC;
 	read_note(in);
+	in->total = UNCOUNTED;
+	tell(in, 0);
 	most = PACK_BYTES + PACK * PART_HEADER;
 	most = stat.slot_size > most ? stat.slot_size : most;
 	in->batch = BATCH_BYTES / most;

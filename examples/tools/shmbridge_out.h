@@ -64,6 +64,7 @@ struct out {
 	size_t unasked, unasked_bytes; /* since an answer was asked for */
 	/* packs[pack] becomes, or became, message base + 1 of the stream */
 	uint64_t base;
+	uint64_t total; /* of the ring's, in the stream and under way */
 	unsigned generation; /* of the chain; answers to older ones are void */
 	int doubt;
 	int probing; /* nothing of this chain has been confirmed */
@@ -94,6 +95,7 @@ fill_spsc(struct out *o)
 {
 	static _Thread_local struct iovec messages[WINDOW];
 	struct shmring *ring = o->rings;
+	struct shmring__view any = shmring__any_view(ring, SHMRING__READ);
 	size_t most = o->sent + o->most;
 	uint64_t position;
 	ssize_t n =
@@ -106,7 +108,7 @@ fill_spsc(struct out *o)
 		o->held[i].data = messages[i].iov_base;
 		o->held[i].size = messages[i].iov_len;
 		o->held[i].position = position;
-		position += shmring__record_size(messages[i].iov_len);
+		position += shmring__record_size(&any, messages[i].iov_len);
 	}
 	o->count = (size_t)n;
 	return 0;
@@ -285,7 +287,7 @@ make_message(struct out *o, const struct pack *pack, uint64_t after, int ask,
 	     natsMsg **message)
 {
 	const struct part *parts = &o->held[o->sent];
-	char reply[128], id[80], expected[32], number[32];
+	char reply[128], id[80], expected[32], number[32], total[32];
 	const void *data = parts->data;
 	size_t size = parts->size;
 	natsStatus s;
@@ -301,6 +303,7 @@ make_message(struct out *o, const struct pack *pack, uint64_t after, int ask,
 			 parts[pack->count - 1].position);
 	snprintf(expected, sizeof(expected), "%" PRIu64, after);
 	snprintf(number, sizeof(number), "%zu", pack->count);
+	snprintf(total, sizeof(total), "%" PRIu64, o->total + pack->count);
 	if (pack->count > 1) {
 		data = o->body;
 		size = 0;
@@ -316,6 +319,8 @@ make_message(struct out *o, const struct pack *pack, uint64_t after, int ask,
 				      expected);
 	if (s == NATS_OK && pack->count > 1)
 		s = natsMsgHeader_Set(*message, PACK_HEADER, number);
+	if (s == NATS_OK && o->total != UNCOUNTED)
+		s = natsMsgHeader_Set(*message, TOTAL_HEADER, total);
 	return s;
 }
 
@@ -405,6 +410,8 @@ publish(struct out *o)
 			break;
 		}
 		o->packs[(o->pack + o->packs_sent++) % PACKS] = next;
+		if (o->total != UNCOUNTED)
+			o->total += next.count;
 		o->sent += next.count;
 		o->flying += next.bytes;
 		next = after;
@@ -584,7 +591,9 @@ ask(struct out *o)
 	s = js_GetLastMsg(&message, b->js, b->stream, b->subject, NULL, &code);
 	last = b->last;
 	o->stored_count = o->stored_last = 0;
+	o->total = last ? UNCOUNTED : 0;
 	if (s == NATS_OK) {
+		o->total = read_total(message);
 		/* One of ours may have come since. */
 		if (natsMsg_GetSequence(message) > last)
 			last = natsMsg_GetSequence(message);

@@ -7,17 +7,21 @@
  * the other, each behind its position in the ring (8 bytes) and its length (4,
  * both with the lowest byte first), and the header Shmring-Messages says how
  * many. Nats-Msg-Id has the position of the first and, if there are several,
- * that of the last.
+ * that of the last. Shmring-Total says how many of the ring's messages the
+ * stream has had with these, so that who reads knows how many are to come. It is
+ * missing behind a message that has none.
  */
 
 #define PACK 1024 /* messages, at most */
 #define PACK_BYTES (64 << 10) /* of them; a longer one goes alone */
 #define PACK_HEADER "Shmring-Messages"
 #define PART_HEADER 12 /* position and length */
+#define TOTAL_HEADER "Shmring-Total"
+#define UNCOUNTED UINT64_MAX
 
 /* What the server counts for a message besides what is in it: its own record,
  * our headers, and some more. */
-#define STREAM_OVERHEAD 240
+#define STREAM_OVERHEAD 260
 #define STREAM_RECORD 30 /* and without what depends on us */
 
 struct part { /* of a message of the stream: one of the ring's */
@@ -50,6 +54,17 @@ read_id(natsMsg *message, const char *ring, uint64_t *position)
 		return 0;
 	*position = strtoull(id + 33, NULL, 16);
 	return 1;
+}
+
+static uint64_t
+read_total(natsMsg *message)
+{
+	const char *number = NULL;
+
+	if (natsMsgHeader_Get(message, TOTAL_HEADER, &number) != NATS_OK ||
+	    !isdigit((unsigned char)*number))
+		return UNCOUNTED;
+	return strtoull(number, NULL, 10);
 }
 
 /* What is in a message of the stream: how many, or 0 if it is none of ours. */

@@ -47,6 +47,8 @@ static const char help[] =
 	"                        to one reader; all must be given the same N\n"
 	"  -c, --capacity=N      make RING for N messages (suffix k, M, G)\n"
 	"  -s, --size=BYTES      of at most so many bytes (256k; -l: 64k)\n"
+	"  -M, --metered         that knows its high-water mark and ages:\n"
+	"                        shmring show /proc/PID/fd/N\n"
 	"  -p, --policy=WAIT     spin, block, or spin shortly, then block:\n"
 	"                        hybrid (default)\n"
 	"  -t, --timeout=SECONDS give up when nobody comes, gives or takes "
@@ -430,7 +432,7 @@ make_output(uint32_t flags)
 	int error = adapter_room_in(SHMRING_DIRECTORY, size, &least);
 
 	config.roles = SHMRING_PRODUCER;
-	config.flags = flags;
+	config.flags |= flags;
 	if (error != -ENOSPC && error != -EFBIG)
 		error = shmring_create(&out, option.out, &config);
 	if (!may_pass(error))
@@ -892,7 +894,7 @@ check_options(const char *given)
 	if (!option.in && !option.out && !option.unlink)
 		fail(EX_USAGE, "usage", "-r RING, -w RING or both");
 	if (!option.out && !option.unlink)
-		say_ignored(given, "lmcs", "-w");
+		say_ignored(given, "lmcsM", "-w");
 	else if (option.in)
 		say_ignored(given, "l", "stdin to read");
 	if (all > 1024)
@@ -918,6 +920,7 @@ parse(int argc, char **argv)
 		{ "readers", required_argument, NULL, 'R' },
 		{ "capacity", required_argument, NULL, 'c' },
 		{ "size", required_argument, NULL, 's' },
+		{ "metered", no_argument, NULL, 'M' },
 		{ "policy", required_argument, NULL, 'p' },
 		{ "timeout", required_argument, NULL, 't' },
 		{ "help", no_argument, NULL, 'h' },
@@ -927,7 +930,7 @@ parse(int argc, char **argv)
 	char given[64] = ""; /* letters, each once */
 	int letter;
 
-	while ((letter = getopt_long(argc, argv, "r:w:u:flmW:R:c:s:p:t:hV",
+	while ((letter = getopt_long(argc, argv, "r:w:u:flmW:R:c:s:Mp:t:hV",
 				     options, NULL)) != -1) {
 		if (!strchr(given, letter))
 			given[strlen(given)] = (char)letter;
@@ -961,6 +964,9 @@ parse(int argc, char **argv)
 			break;
 		case 's':
 			option.ring.slot_size = number(optarg);
+			break;
+		case 'M':
+			option.ring.flags = SHMRING_METERED;
 			break;
 		case 'p':
 			option.spin_ns = policy_ns(optarg);

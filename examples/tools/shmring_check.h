@@ -249,18 +249,19 @@ static void
 check_chain(struct findings *f, struct look *look)
 {
 	const struct shmring *r = &look->ring;
+	struct shmring__view any = shmring__any_view(r, SHMRING__READ);
 	uint64_t capacity = r->geometry.capacity;
 	uint64_t taken = SHMRING__LOAD(r->taken, ACQUIRE);
 	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE);
 	uint64_t tail = SHMRING__LOAD(r->tail, ACQUIRE), p = head, header;
 	uint64_t count = 0;
 
-	if ((head | tail | taken) & 7)
+	if ((head | tail | taken) & (r->align - 1))
 		found(f,
-		      "a position is no multiple of 8 (head %" PRIu64
+		      "a position is no multiple of %" PRIu64 " (head %" PRIu64
 		      ", taken %" PRIu64 ", tail %" PRIu64
 		      "): damaged; remove the ring",
-		      head, taken, tail);
+		      r->align, head, taken, tail);
 	if (head - taken > capacity)
 		found(f,
 		      "head %" PRIu64 " and what was published of it, "
@@ -279,7 +280,7 @@ check_chain(struct findings *f, struct look *look)
 			return; /* read and perhaps overwritten by now */
 		if (!header)
 			break;
-		if (header - 1 > r->geometry.slot_size) {
+		if (shmring__is_bad(r, &any, header)) {
 			found(f,
 			      "damaged record at position %" PRIu64
 			      ", after %" PRIu64 " good ones: its header is "
@@ -287,7 +288,7 @@ check_chain(struct findings *f, struct look *look)
 			      p, count, header);
 			return;
 		}
-		p += shmring__record_size(header - 1);
+		p += shmring__stored_size(&any, header - 1);
 	}
 	if (p - head > capacity)
 		found(f,

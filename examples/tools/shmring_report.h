@@ -10,7 +10,9 @@ static const struct {
 		   { SHMRING_MLOCK, "mlock" },
 		   { SHMRING_HUGE, "huge" },
 		   { SHMRING_HUGETLB, "hugetlb" },
-		   { SHMRING_PERSISTENT, "persistent" } };
+		   { SHMRING_PERSISTENT, "persistent" },
+		   { SHMRING_LOSSY, "lossy" },
+		   { SHMRING_METERED, "metered" } };
 
 static const struct {
 	uint64_t bit;
@@ -32,8 +34,9 @@ static const struct {
 static void
 list_header(void)
 {
-	printf("%-18s %-4s %5s %6s %6s %4s %4s %-8s %-4s %s\n", "NAME", "KIND",
-	       "SLOTS", "SIZE", "MEMORY", "FILL", "AGE", "OWNER", "MODE", "ID");
+	printf("%-18s %-4s %5s %5s %6s %4s %4s %4s %-8s %-4s %s\n", "NAME",
+	       "KIND", "SLOTS", "SIZE", "MEMORY", "FILL", "HIGH", "AGE",
+	       "OWNER", "MODE", "ID");
 }
 
 static void
@@ -57,7 +60,11 @@ list_ring(const struct look *look)
 {
 	const struct shmring__header *h = &look->header;
 	char slots[SOME], size[SOME], memory[SOME], age[SOME], owner[SOME];
+	char high[SOME] = "-";
 
+	if (!look->error && has_high_water(look))
+		snprintf(high, sizeof(high), "%.0f%%",
+			 100 * high_water_of(look));
 	put_column(look->name, 18);
 	if (strlen(look->name) > 18)
 		printf("\n%18s", "");
@@ -65,10 +72,10 @@ list_ring(const struct look *look)
 		printf(" unusable: shmring check says why\n");
 		return;
 	}
-	printf(" %-4s %5s %6s %6s %3.0f%% %4s %-8.8s %04o ", engine_of(look),
-	       scaled(slots, h->slots, 1024, " KMG"),
+	printf(" %-4s %5s %5s %6s %3.0f%% %4s %4s %-8.8s %04o ",
+	       engine_of(look), scaled(slots, h->slots, 1024, " KMG"),
 	       short_bytes(size, h->slot_size),
-	       short_bytes(memory, (double)h->total), 100 * fill_of(look),
+	       short_bytes(memory, (double)h->total), 100 * fill_of(look), high,
 	       short_time(age, age_of(look)), owner_of(look, owner),
 	       (unsigned)look->file.st_mode & 07777);
 	put_id(look, 4);
@@ -144,6 +151,34 @@ show_counts(const struct look *look)
 }
 
 static void
+show_meters(const struct look *look)
+{
+	const struct shmring_stat *c = &look->counts;
+	char a[SOME + 8], b[SOME + 8];
+
+	show_line("refused");
+	printf("%s pushes that found no room\n", grouped(a, c->refused));
+	show_line(is_metered(look) ? "high water" : "metered");
+	if (!is_metered(look)) {
+		printf("no: created without SHMRING_METERED\n");
+		return;
+	}
+	if (!has_high_water(look))
+		printf("none: a lossy ring stays full\n");
+	else if (look->header.mode == SHMRING_MPMC)
+		printf("%s of %s messages, %.0f%%\n", grouped(a, c->high_water),
+		       grouped(b, c->capacity), 100 * high_water_of(look));
+	else
+		printf("%s of %s, %.0f%%\n", long_bytes(a, c->high_water),
+		       long_bytes(b, c->capacity), 100 * high_water_of(look));
+	show_line("oldest");
+	if (c->age_ns)
+		printf("pushed %s ago\n", short_age(a, c->age_ns));
+	else
+		printf("nothing waits\n");
+}
+
+static void
 show_identity(const struct look *look)
 {
 	const struct shmring__header *h = &look->header;
@@ -178,10 +213,39 @@ show_identity(const struct look *look)
 	}
 }
 
+/* In BROADCAST lag, losses and age stand in place of counters; those of all
+ * together stand above. */
+static void
+show_person(const struct look *look, const struct person *p)
+{
+	const struct shmring_participant *c = &p->counts;
+	int cast = look->header.mode == SHMRING_BROADCAST;
+	int reads = is_reader(look, p);
+	char t[6][SOME];
+
+	printf("%8u ", c->pid);
+	put_column(*p->command ? p->command : "?", 15);
+	printf(" %-8s %s%-*s %5s %5s", roles_of(p), p->state,
+	       (int)(9 - strlen(p->state)), p->certain ? "" : "?",
+	       short_count(t[0], (double)c->pushed),
+	       short_count(t[1], (double)c->popped));
+	printf(" %5s %5s %6s %5s\n",
+	       reads  ? short_bytes(t[2], (double)c->lag)
+	       : cast ? "-"
+		      : short_count(t[2], (double)c->full),
+	       reads  ? short_count(t[3], (double)c->lost)
+	       : cast ? "-"
+		      : short_count(t[3], (double)c->empty),
+	       short_count(t[4], (double)c->sleeps),
+	       !cast	   ? short_count(t[5], (double)c->wakes)
+	       : c->age_ns ? short_age(t[5], c->age_ns)
+			   : "-");
+}
+
 static void
 show_people(const struct look *look)
 {
-	char t[6][SOME];
+	int cast = look->header.mode == SHMRING_BROADCAST;
 
 	show_line("participants");
 	printf("%u of %u", look->persons, look->counts.participants);
@@ -192,23 +256,32 @@ show_people(const struct look *look)
 	printf("\n");
 	if (look->persons)
 		printf("%8s %-15s %-8s %-9s %5s %5s %5s %5s %6s %5s\n", "PID",
-		       "COMMAND", "ROLE", "STATE", "IN", "OUT", "FULL", "EMPTY",
-		       "SLEEPS", "WAKES");
-	for (unsigned i = 0; i < look->persons; i++) {
-		const struct person *p = &look->people[i];
-		const struct shmring_participant *c = &p->counts;
-		printf("%8u ", c->pid);
-		put_column(*p->command ? p->command : "?", 15);
-		printf(" %-8s %s%-*s %5s %5s %5s %5s %6s %5s\n", roles_of(p),
-		       p->state, (int)(9 - strlen(p->state)),
-		       p->certain ? "" : "?",
-		       short_count(t[0], (double)c->pushed),
-		       short_count(t[1], (double)c->popped),
-		       short_count(t[2], (double)c->full),
-		       short_count(t[3], (double)c->empty),
-		       short_count(t[4], (double)c->sleeps),
-		       short_count(t[5], (double)c->wakes));
+		       "COMMAND", "ROLE", "STATE", "IN", "OUT",
+		       cast ? "LAG" : "FULL", cast ? "LOST" : "EMPTY", "SLEEPS",
+		       cast ? "AGE" : "WAKES");
+	for (unsigned i = 0; i < look->persons; i++)
+		show_person(look, &look->people[i]);
+}
+
+static void
+show_fill(const struct look *look)
+{
+	const struct shmring__header *h = &look->header;
+	char count[SOME + 8], used[SOME], all[SOME];
+
+	grouped(count, look->waiting);
+	long_bytes(used, look->counts.length);
+	long_bytes(all, look->counts.capacity);
+	show_line("fill");
+	printf("%.0f%%: ", 100 * fill_of(look));
+	if (h->mode == SHMRING_BROADCAST && !(h->flags & SHMRING_LOSSY)) {
+		printf("%s of %s before the slowest reader\n", used, all);
+		show_line("kept");
 	}
+	printf("%s message%s", count, look->waiting == 1 ? "" : "s");
+	if (h->mode == SHMRING_SPSC || (h->flags & SHMRING_LOSSY))
+		printf(", %s of %s", used, all);
+	printf("\n");
 }
 
 static void
@@ -228,21 +301,18 @@ show_text(const struct look *look)
 			       ? "BROADCAST, lossy: one producer, overwriting"
 			       : "BROADCAST: one producer, all see all");
 	show_line("geometry");
-	printf("%s messages of at most %s\n", grouped(a, h->slots),
+	printf("%s messages of at most %s", grouped(a, h->slots),
 	       long_bytes(b, h->slot_size));
+	if (h->alignment != 8)
+		printf(", aligned to %u", h->alignment);
+	printf("\n");
 	show_line("memory");
 	printf("%s", long_bytes(b, h->total));
 	printf(", %s of it resident\n",
 	       long_bytes(b, (uint64_t)look->file.st_blocks * 512));
-	show_line("fill");
-	printf("%.0f%%: %s message%s", 100 * fill_of(look),
-	       grouped(a, look->waiting), look->waiting == 1 ? "" : "s");
-	if (h->mode != SHMRING_MPMC) {
-		printf(", %s", long_bytes(b, look->counts.length));
-		printf(" of %s", long_bytes(b, look->counts.capacity));
-	}
-	printf("\n");
+	show_fill(look);
 	show_counts(look);
+	show_meters(look);
 	show_identity(look);
 	show_people(look);
 }
@@ -250,9 +320,10 @@ show_text(const struct look *look)
 /* ---- JSON ---- */
 
 static void
-json_person(const struct person *p)
+json_person(const struct look *look, const struct person *p)
 {
 	const struct shmring_participant *c = &p->counts;
+	int reads = is_reader(look, p);
 
 	json_open(NULL, '{');
 	json_number("index", p->index);
@@ -268,8 +339,13 @@ json_person(const struct person *p)
 	json_number("popped_bytes", c->popped_bytes);
 	json_number("full", c->full);
 	json_number("empty", c->empty);
+	json_number("refused", c->refused);
 	json_number("sleeps", c->sleeps);
 	json_number("wakes", c->wakes);
+	json_number_if("lag_bytes", reads, c->lag);
+	json_number_if("lost", reads, c->lost);
+	json_real_if("oldest_age_seconds", reads && is_metered(look),
+		     (double)c->age_ns / 1e9);
 	json_close('}');
 }
 
@@ -285,6 +361,7 @@ json_identity(const struct look *look)
 	json_number("layout", h->layout);
 	json_number("slots", h->slots);
 	json_number("slot_size", h->slot_size);
+	json_number("alignment", h->alignment);
 	json_number("participants_limit", look->counts.participants);
 	json_number("memory_bytes", h->total);
 	json_number("resident_bytes", (uint64_t)look->file.st_blocks * 512);
@@ -320,8 +397,12 @@ json_counts(const struct look *look)
 	json_number("popped_bytes", c->popped_bytes);
 	json_number("full", c->full);
 	json_number("empty", c->empty);
+	json_number("refused", c->refused);
 	json_number("sleeps", c->sleeps);
 	json_number("wakes", c->wakes);
+	json_number_if("high_water", has_high_water(look), c->high_water);
+	json_real_if("oldest_age_seconds", is_metered(look),
+		     (double)c->age_ns / 1e9);
 	json_open("attention", '[');
 	for (size_t i = 0; i < COUNT_OF(attn_bits); i++)
 		if (look->attn & attn_bits[i].bit)
@@ -343,7 +424,7 @@ json_ring(const struct look *look)
 		json_counts(look);
 		json_open("participants", '[');
 		for (unsigned i = 0; i < look->persons; i++)
-			json_person(&look->people[i]);
+			json_person(look, &look->people[i]);
 		json_close(']');
 	}
 	json_close('}');
@@ -403,8 +484,24 @@ static const struct family {
 	  "How often a producer found the ring full.", FROM_STAT(full) },
 	{ "shmring_empty", "", "counter",
 	  "How often a consumer found the ring empty.", FROM_STAT(empty) },
+	{ "shmring_refused", "", "counter",
+	  "Pushes and reserves that found no room, at once or in their time.",
+	  FROM_STAT(refused) },
 	{ "shmring_sleeps", "", "counter", "Futex waits.", FROM_STAT(sleeps) },
 	{ "shmring_wakes", "", "counter", "Futex wakes.", FROM_STAT(wakes) },
+	{ "shmring_high_water_ratio", "ratio", "gauge",
+	  "How much of the ring was ever in use, 0 to 1; of metered rings.",
+	  COMPUTED(8) },
+	{ "shmring_oldest_age_seconds", "seconds", "gauge",
+	  "How long the oldest message has waited, 0 for none; of metered "
+	  "rings.",
+	  COMPUTED(9) },
+	{ "shmring_reader_lag_bytes", "bytes", "gauge",
+	  "What a BROADCAST reader has not read yet.", COMPUTED(10) },
+	{ "shmring_reader_lost_messages", "messages", "counter",
+	  "Messages that were overwritten before a BROADCAST reader, or one "
+	  "that had its place, had read them.",
+	  COMPUTED(11) },
 };
 
 static void
@@ -451,6 +548,40 @@ metric_info(const struct family *f, const struct look *look)
 	printf("} 1\n");
 }
 
+/* A process may have several handles. */
+static void
+metric_readers(const struct family *f, const struct look *look)
+{
+	int lost = f->from == COMPUTED(11);
+
+	for (unsigned i = 0; i < look->persons; i++) {
+		const struct person *p = &look->people[i];
+		if (!is_reader(look, p))
+			continue;
+		metric_labels(f->name, lost ? "_total" : "", look);
+		printf(",pid=\"%u\",participant=\"%u\"} %" PRIu64 "\n",
+		       p->counts.pid, p->index,
+		       lost ? p->counts.lost : p->counts.lag);
+	}
+}
+
+/* Whether there is anything to say of this ring. */
+static int
+metric_is_known(const struct family *f, const struct look *look)
+{
+	unsigned readers = 0;
+
+	if (f->from == COMPUTED(0) || look->error)
+		return f->from == COMPUTED(0);
+	if (f->from == COMPUTED(8))
+		return has_high_water(look);
+	if (f->from == COMPUTED(9))
+		return is_metered(look);
+	for (unsigned i = 0; i < look->persons; i++)
+		readers += is_reader(look, &look->people[i]) != 0;
+	return readers || (f->from != COMPUTED(10) && f->from != COMPUTED(11));
+}
+
 static void
 metric(const struct family *f, const struct look *look)
 {
@@ -462,6 +593,10 @@ metric(const struct family *f, const struct look *look)
 	}
 	if (f->from == COMPUTED(6)) {
 		metric_people(f, look);
+		return;
+	}
+	if (f->from == COMPUTED(10) || f->from == COMPUTED(11)) {
+		metric_readers(f, look);
 		return;
 	}
 	metric_labels(f->name, *f->type == 'c' ? "_total" : "", look);
@@ -485,6 +620,12 @@ metric(const struct family *f, const struct look *look)
 	case COMPUTED(7):
 		printf("%d\n", !look->alive && (look->dead || look->died));
 		break;
+	case COMPUTED(8):
+		printf("%.6g\n", high_water_of(look));
+		break;
+	case COMPUTED(9):
+		printf("%.6g\n", (double)look->counts.age_ns / 1e9);
+		break;
 	default:
 		memcpy(&count, (const char *)&look->counts + f->from, 8);
 		printf("%" PRIu64 "\n", count);
@@ -497,15 +638,15 @@ print_metrics(const struct looks *looks, int open)
 {
 	for (size_t k = 0; k < COUNT_OF(families); k++) {
 		const struct family *f = &families[k];
-		int info = *f->type == 'i', sound = 0;
+		int info = *f->type == 'i', known = 0;
 		/* The older format names the sample, and knows no info. */
 		const char *suffix = open	       ? ""
 				     : *f->type == 'c' ? "_total"
 				     : info	       ? "_info"
 						       : "";
 		for (size_t i = 0; i < looks->count; i++)
-			sound |= !looks->all[i].error || !k;
-		if (!sound)
+			known |= metric_is_known(f, &looks->all[i]);
+		if (!known)
 			continue;
 		printf("# HELP %s%s %s\n", f->name, suffix, f->help);
 		printf("# TYPE %s%s %s\n", f->name, suffix,
@@ -513,7 +654,7 @@ print_metrics(const struct looks *looks, int open)
 		if (open && *f->unit)
 			printf("# UNIT %s %s\n", f->name, f->unit);
 		for (size_t i = 0; i < looks->count; i++)
-			if (!looks->all[i].error || !k)
+			if (metric_is_known(f, &looks->all[i]))
 				metric(f, &looks->all[i]);
 	}
 	if (open)

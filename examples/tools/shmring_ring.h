@@ -277,6 +277,43 @@ judge_person(struct look *look, struct person *p)
 	}
 }
 
+static int
+is_metered(const struct look *look)
+{
+	return (look->header.flags & SHMRING_METERED) != 0;
+}
+
+/* A lossy ring fills up and stays full, so that it has no such mark. */
+static int
+has_high_water(const struct look *look)
+{
+	return is_metered(look) && !(look->header.flags & SHMRING_LOSSY);
+}
+
+/* Of BROADCAST: one that has a lag, and losses. */
+static int
+is_reader(const struct look *look, const struct person *p)
+{
+	return look->header.mode == SHMRING_BROADCAST &&
+	       (p->counts.roles & SHMRING_CONSUMER);
+}
+
+/* BROADCAST: what the living reader that is the most behind has not read yet.
+ * The header's own length is what the writer has not freed yet, which it does
+ * only when it needs the room. */
+static uint64_t
+longest_lag(const struct look *look)
+{
+	uint64_t most = 0;
+
+	for (unsigned i = 0; i < look->persons; i++) {
+		const struct person *p = &look->people[i];
+		if (is_reader(look, p) && !p->dead && p->counts.lag > most)
+			most = p->counts.lag;
+	}
+	return most < look->counts.capacity ? most : look->counts.capacity;
+}
+
 static void
 gather_people(struct look *look)
 {
@@ -333,15 +370,30 @@ gather(struct look *look)
 					? 0
 					: look->counts.pushed - oldest.sequence;
 	gather_people(look);
+	if (r->mode == SHMRING_BROADCAST &&
+	    !(look->header.flags & SHMRING_LOSSY))
+		look->counts.length = longest_lag(look);
 	return 0;
+}
+
+static double
+ratio_of(const struct look *look, uint64_t length)
+{
+	return look->counts.capacity
+		       ? (double)length / (double)look->counts.capacity
+		       : 0;
 }
 
 static double
 fill_of(const struct look *look)
 {
-	return look->counts.capacity ? (double)look->counts.length /
-					       (double)look->counts.capacity
-				     : 0;
+	return ratio_of(look, look->counts.length);
+}
+
+static double
+high_water_of(const struct look *look)
+{
+	return ratio_of(look, look->counts.high_water);
 }
 
 /* For programs. */

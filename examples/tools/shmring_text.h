@@ -166,6 +166,25 @@ json_real(const char *key, double value)
 	printf("%.6g", value);
 }
 
+/* What not every ring, or not everybody, has. */
+static void
+json_number_if(const char *key, int known, uint64_t value)
+{
+	if (known)
+		json_number(key, value);
+	else
+		json_text(key, NULL);
+}
+
+static void
+json_real_if(const char *key, int known, double value)
+{
+	if (known)
+		json_real(key, value);
+	else
+		json_text(key, NULL);
+}
+
 static void
 json_truth(const char *key, int value)
 {
@@ -238,6 +257,17 @@ short_time(char text[SOME], double seconds)
 			return text;
 		}
 	snprintf(text, SOME, "%.0fs", seconds < 0 ? 0 : seconds);
+	return text;
+}
+
+/* As short_time, but messages are usually younger than a second. */
+static const char *
+short_age(char text[SOME], uint64_t ns)
+{
+	if (ns >= 1000000000)
+		return short_time(text, (double)ns / 1e9);
+	snprintf(text, SOME, ns >= 1000000 ? "%ums" : "%uus",
+		 (unsigned)(ns / (ns >= 1000000 ? 1000000 : 1000)));
 	return text;
 }
 

@@ -7,7 +7,8 @@
 
 struct rates { /* a second; of one ring */
 	const struct look *look;
-	double pushed, popped, pushed_bytes, popped_bytes, full, sleeps, wakes;
+	double pushed, popped, pushed_bytes, popped_bytes, refused, sleeps,
+		wakes;
 	int known;
 };
 
@@ -126,7 +127,7 @@ compare(const struct look *look, const struct looks *before, double seconds)
 			rate(now->pushed_bytes, then->pushed_bytes, seconds);
 		r.popped_bytes =
 			rate(now->popped_bytes, then->popped_bytes, seconds);
-		r.full = rate(now->full, then->full, seconds);
+		r.refused = rate(now->refused, then->refused, seconds);
 		r.sleeps = rate(now->sleeps, then->sleeps, seconds);
 		r.wakes = rate(now->wakes, then->wakes, seconds);
 		break;
@@ -166,15 +167,51 @@ top_end_line(void)
 	printf(terminal.on ? "\033[K\n" : "\n");
 }
 
+/* What there is, shows; full only when full. */
+static void
+top_bar(double fill)
+{
+	int width = terminal.columns >= 90 ? 20 : 10;
+	int marks = (int)(fill * width + (fill > 0 && fill * width < 1));
+
+	printf(" [");
+	for (int i = 0; i < width; i++)
+		putchar(i < marks ? '#' : ' ');
+	printf("]%3.0f%% ", 100 * fill);
+}
+
+/* Those of a BROADCAST ring, below it: so many rows at most; how many. One that
+ * was overwritten is as far behind as can be. */
+static size_t
+top_readers(const struct look *look, size_t room)
+{
+	char lag[SOME], lost[SOME];
+	size_t rows = 0;
+
+	for (unsigned i = 0; i < look->persons && rows < room; i++) {
+		const struct person *p = &look->people[i];
+		double behind = ratio_of(look, p->counts.lag);
+
+		if (!is_reader(look, p))
+			continue;
+		printf("%16u", p->counts.pid);
+		top_bar(behind < 1 ? behind : 1);
+		printf("%5s lag %5s lost  ",
+		       short_bytes(lag, (double)p->counts.lag),
+		       short_count(lost, (double)p->counts.lost));
+		put_column(*p->command ? p->command : "?", 15);
+		printf(" %s%s", p->state, p->certain ? "" : "?");
+		top_end_line();
+		rows++;
+	}
+	return rows;
+}
+
 static void
 top_row(const struct rates *r)
 {
 	const struct look *look = r->look;
 	char t[7][SOME], name[17];
-	double fill = look->error ? 0 : fill_of(look);
-	/* What there is, shows; full only when full. */
-	int width = terminal.columns >= 90 ? 20 : 10;
-	int marks = (int)(fill * width + (fill > 0 && fill * width < 1));
 
 	if (strlen(look->name) > 16)
 		snprintf(name, sizeof(name), "%.13s...", look->name);
@@ -186,14 +223,12 @@ top_row(const struct rates *r)
 		top_end_line();
 		return;
 	}
-	printf(" [");
-	for (int i = 0; i < width; i++)
-		putchar(i < marks ? '#' : ' ');
-	printf("]%3.0f%% %5s %5s %5s %5s %5s %5s %5s", 100 * fill,
-	       short_count(t[0], r->pushed), short_count(t[1], r->popped),
-	       short_bytes(t[2], r->pushed_bytes),
-	       short_bytes(t[3], r->popped_bytes), short_count(t[4], r->full),
-	       short_count(t[5], r->sleeps), short_count(t[6], r->wakes));
+	top_bar(fill_of(look));
+	printf("%5s %5s %5s %5s %5s %5s %5s", short_count(t[0], r->pushed),
+	       short_count(t[1], r->popped), short_bytes(t[2], r->pushed_bytes),
+	       short_bytes(t[3], r->popped_bytes),
+	       short_count(t[4], r->refused), short_count(t[5], r->sleeps),
+	       short_count(t[6], r->wakes));
 	top_end_line();
 }
 
@@ -225,7 +260,7 @@ top_header(const struct looks *looks, double seconds)
 		printf("\033[7m");
 	printf("%-16s  %-*s FILL %5s %5s %5s %5s %5s %5s %5s", "NAME",
 	       terminal.columns >= 90 ? 20 : 10, "", "IN/s", "OUT/s", "IN B",
-	       "OUT B", "FULL", "SLEEP", "WAKE");
+	       "OUT B", "REFUS", "SLEEP", "WAKE");
 	if (terminal.on)
 		printf("\033[0m");
 	top_end_line();
@@ -245,8 +280,12 @@ top_frame(const struct looks *now, const struct looks *before, double seconds)
 		rows[i] = compare(&now->all[i], before, seconds);
 	qsort(rows, now->count, sizeof(*rows), by_rate);
 	top_header(now, seconds);
-	for (size_t i = 0; i < now->count && i < room; i++)
+	for (size_t i = 0; i < now->count && room; i++) {
 		top_row(&rows[i]);
+		room--;
+		if (!rows[i].look->error)
+			room -= top_readers(rows[i].look, room);
+	}
 	if (terminal.on)
 		printf("\033[J");
 	fflush(stdout);

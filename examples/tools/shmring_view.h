@@ -69,6 +69,31 @@ view_open(struct view *v, struct look *look)
 	}
 }
 
+/* Copy what a header tells of. -EBADMSG: no writer wrote it. */
+static int
+view_copy(struct view *v, uint64_t position, uint64_t header)
+{
+	struct shmring *r = &v->look->ring;
+	struct shmring__view any = shmring__any_view(r, SHMRING__READ);
+	unsigned char *data =
+		(unsigned char *)(shmring__header_at(r, position) + 1);
+
+	if (!header || shmring__is_bad(r, &any, header))
+		return header ? -EBADMSG : 0;
+	v->size = shmring__length(&any, header - 1);
+	memcpy(v->data, shmring__place(&any, data, v->size), v->size);
+	return 0;
+}
+
+static uint64_t
+view_record(const struct view *v)
+{
+	struct shmring__view any =
+		shmring__any_view(&v->look->ring, SHMRING__READ);
+
+	return shmring__record_size(&any, v->size);
+}
+
 /* 1: a message, 0: none for now, negative: damaged. */
 static int
 view_spsc(struct view *v)
@@ -76,7 +101,9 @@ view_spsc(struct view *v)
 	struct shmring *r = &v->look->ring;
 
 	for (int tries = 0; tries < VIEW_TRIES; tries++) {
-		uint64_t head = SHMRING__LOAD(r->head, ACQUIRE), header, size;
+		uint64_t head = SHMRING__LOAD(r->head, ACQUIRE), header;
+		int bad;
+
 		if (shmring__distance(head, v->position) > 0) {
 			v->missed += head - v->position;
 			v->position = head;
@@ -85,25 +112,19 @@ view_spsc(struct view *v)
 		}
 		header = SHMRING__LOAD(shmring__header_at(r, v->position),
 				       ACQUIRE); /* A1 */
-		size = header - 1;
-		if (header && size <= r->geometry.slot_size)
-			memcpy(v->data, shmring__header_at(r, v->position) + 1,
-			       size);
+		bad = view_copy(v, v->position, header);
 		/* The copy before the look that judges it. */
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
 		if (shmring__distance(SHMRING__LOAD(r->head, RELAXED),
 				      v->position) > 0)
 			continue;
-		if (!header)
-			return 0;
-		if (size > r->geometry.slot_size)
-			return -EBADMSG;
-		v->size = size;
+		if (!header || bad)
+			return bad;
 		v->at = v->position;
 		v->again = shmring__distance(
 				   SHMRING__LOAD(shmring__doubtful(r), RELAXED),
 				   v->position) > 0;
-		v->position += shmring__record_size(size);
+		v->position += view_record(v);
 		return 1;
 	}
 	return 0;
@@ -119,10 +140,8 @@ view_broadcast(struct view *v)
 		uint64_t at = v->position;
 		uint64_t header = SHMRING__LOAD(shmring__header_at(r, at),
 						ACQUIRE); /* A1 */
-		uint64_t size = header - 1;
+		int bad = view_copy(v, at, header);
 
-		if (header && size <= r->geometry.slot_size)
-			memcpy(v->data, shmring__header_at(r, at) + 1, size);
 		if (shmring__overwritten(r, at)) {
 			int error = view_find(v);
 
@@ -131,13 +150,10 @@ view_broadcast(struct view *v)
 			v->missed += v->position - at;
 			continue;
 		}
-		if (!header)
-			return 0;
-		if (size > r->geometry.slot_size)
-			return -EBADMSG;
-		v->size = size;
+		if (!header || bad)
+			return bad;
 		v->at = at;
-		v->position += shmring__record_size(size);
+		v->position += view_record(v);
 		return 1;
 	}
 	return 0;
@@ -177,8 +193,13 @@ view_slot(struct view *v, uint64_t p)
 			       ? SLOT_PASSED
 			       : SLOT_LATER;
 	v->size = shmring__length_of(r, p, a);
-	if (v->size <= r->geometry.slot_size)
-		memcpy(v->data, shmring__slot(r, p) + 8, v->size);
+	if (v->size <= r->geometry.slot_size) {
+		struct shmring__view any = shmring__any_view(r, SHMRING__READ);
+
+		memcpy(v->data,
+		       shmring__place(&any, shmring__slot(r, p) + 8, v->size),
+		       v->size);
+	}
 	/* The copy before the look that judges it. */
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	if (SHMRING__LOAD(shmring__phase_word(r, p), RELAXED) != a)

@@ -381,10 +381,13 @@ static const struct setup {
 	const char *name;
 	uint32_t mode;
 	int paired;
+	uint32_t alignment; /* and with meters */
 } setups[] = {
-	{ "spsc", SHMRING_SPSC, 1 },
-	{ "mpmc", SHMRING_MPMC, 0 },
-	{ "mpmc, last one", SHMRING_MPMC, 1 },
+	{ "spsc", SHMRING_SPSC, 1, 0 },
+	{ "mpmc", SHMRING_MPMC, 0, 0 },
+	{ "mpmc, last one", SHMRING_MPMC, 1, 0 },
+	{ "spsc, placed", SHMRING_SPSC, 1, 32 },
+	{ "mpmc, placed", SHMRING_MPMC, 0, 32 },
 };
 #define SETUPS (sizeof(setups) / sizeof(*setups))
 
@@ -516,13 +519,14 @@ laps(struct world *w, uint32_t room)
 }
 
 static uint64_t
-bytes_of(uint32_t messages)
+bytes_of(const struct shmring *r, uint32_t messages)
 {
+	struct shmring__view v = shmring__any_view(r, SHMRING__READ);
 	uint64_t sum = 0;
 	struct message m;
 
 	while (messages-- > 0)
-		sum += shmring__record_size(compose(&m, 0, messages));
+		sum += shmring__record_size(&v, compose(&m, 0, messages));
 	return sum;
 }
 
@@ -531,7 +535,7 @@ bytes_of(uint32_t messages)
 static void
 seed(struct shmring *r, uint64_t place)
 {
-	memset(r->data, 0x11, r->geometry.capacity);
+	memset(r->data, 0x11, r->geometry.capacity + 8 - r->align);
 	*r->tail = *r->head = place;
 	if (r->mode == SHMRING_SPSC) {
 		*r->taken = *shmring__doubtful(r) = place;
@@ -558,13 +562,15 @@ prepare(struct world *w)
 	config.slots = SLOTS;
 	config.slot_size = LARGEST;
 	config.participants = SLOTS / 2;
+	config.alignment = t->setup->alignment;
+	config.flags = t->setup->alignment ? SHMRING_METERED : 0;
 	if (shmring_create_memfd(&maker, &config))
 		bail("no ring");
 	w->fd = dup(shmring_fd(&maker));
 	full = SLOTS;
 	if (t->setup->mode == SHMRING_SPSC)
 		for (full = 0;
-		     bytes_of(full + 1) + 8 <= maker.geometry.capacity;)
+		     bytes_of(&maker, full + 1) + 8 <= maker.geometry.capacity;)
 			full++;
 	const uint32_t counts[LEVELS] = { 0, 1, full / 2, full - 1, full };
 	level = counts[t->level];
@@ -573,7 +579,7 @@ prepare(struct world *w)
 	uint64_t place = places[t->setup->mode][t->place];
 	uint64_t before = first->role == SHMRING_CONSUMER ? 0 : level;
 	if (t->setup->mode == SHMRING_SPSC)
-		before = t->place ? bytes_of((uint32_t)before) + 16 : 0;
+		before = t->place ? bytes_of(&maker, (uint32_t)before) + 32 : 0;
 	seed(&maker, t->place ? place - before : 0);
 	w->writer = &maker;
 	if (fill(w, level) != level)

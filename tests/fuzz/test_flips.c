@@ -140,13 +140,14 @@ flip_while(pid_t side[2], unsigned char *file,
 
 /* One ring's life. */
 static void
-flip_through(uint32_t mode, uint32_t flags, struct sum *sum)
+flip_through(uint32_t mode, uint32_t flags, uint32_t alignment, struct sum *sum)
 {
 	struct shmring_config config = {
 		.mode = mode,
 		.slots = 16,
 		.slot_size = LARGEST,
 		.flags = flags,
+		.alignment = alignment,
 		.roles = SHMRING_OBSERVER,
 	};
 	struct shmring base;
@@ -184,12 +185,15 @@ main(void)
 	tap_start();
 	static const struct {
 		const char *name;
-		uint32_t mode, flags;
-	} kinds[] = { { "SPSC", SHMRING_SPSC, 0 },
-		      { "MPMC", SHMRING_MPMC, 0 },
-		      { "BROADCAST, gated", SHMRING_BROADCAST, 0 },
-		      { "BROADCAST, lossy", SHMRING_BROADCAST,
-			SHMRING_LOSSY } };
+		uint32_t mode, flags, alignment;
+	} kinds[] = {
+		{ "SPSC", SHMRING_SPSC, 0, 0 },
+		{ "MPMC", SHMRING_MPMC, 0, 0 },
+		{ "SPSC, placed", SHMRING_SPSC, SHMRING_METERED, 32 },
+		{ "MPMC, placed", SHMRING_MPMC, SHMRING_METERED, 32 },
+		{ "BROADCAST, gated", SHMRING_BROADCAST, 0, 0 },
+		{ "BROADCAST, lossy", SHMRING_BROADCAST, SHMRING_LOSSY, 0 },
+	};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		struct sum sum = { kinds[i].name, 0, 0, 0, 0 };
@@ -197,7 +201,8 @@ main(void)
 		int64_t end = start + INT64_C(2000000000) * tap_seconds();
 
 		for (int64_t now = start; now < end; now = shmring__now()) {
-			flip_through(kinds[i].mode, kinds[i].flags, &sum);
+			flip_through(kinds[i].mode, kinds[i].flags,
+				     kinds[i].alignment, &sum);
 			if (now < report)
 				continue;
 			report += REPORT_NS;

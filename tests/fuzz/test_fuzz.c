@@ -217,13 +217,16 @@ make_stage(struct stage *stage, const struct shmring_config *config)
 static struct stage *
 set_stage(unsigned shape)
 {
-	static struct stage stages[4][4][3];
+	static struct stage stages[8][4][3];
 	unsigned size = shape >> 1 & 3, roles = (shape >> 3) % 3;
 	unsigned kind = shape < 128 ? shape & 1 : 2 + (shape & 1);
-	struct stage *stage = &stages[kind][size][roles];
+	unsigned placed = shape >> 6 & 1; /* with an alignment, and meters */
+	struct stage *stage = &stages[kind + 4 * placed][size][roles];
 	struct shmring_config config = {
 		.mode = kind < 2 ? kind : SHMRING_BROADCAST,
-		.flags = kind == 3 ? SHMRING_LOSSY : 0,
+		.flags = (kind == 3 ? SHMRING_LOSSY : 0) |
+			 (placed ? SHMRING_METERED : 0),
+		.alignment = placed ? 32 : 0,
 		.slots = 4u << size,
 		.slot_size = LARGEST,
 		.participants = shape & 1 ? 2 : 0,

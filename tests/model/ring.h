@@ -85,6 +85,7 @@ model_open(uint32_t mode, uint32_t i, uint32_t roles)
 	g->mode = mode;
 	g->slots = SLOTS;
 	g->slot_size = 8;
+	g->alignment = 8;
 	g->participants = MODEL_LINES;
 	g->page = MODEL_PAGE;
 	g->stride = 16;
@@ -108,9 +109,9 @@ model_open(uint32_t mode, uint32_t i, uint32_t roles)
 	r->canary = &model_canaries[i];
 	r->canary->alive = 1;
 	if (roles & SHMRING_CONSUMER)
-		r->canary->limit[SHMRING__READ] = 1 + g->slot_size;
+		r->canary->limit[SHMRING__READ] = r->limit[SHMRING__READ];
 	if (roles & SHMRING_PRODUCER)
-		r->canary->limit[SHMRING__WRITE] = 1 + g->slot_size;
+		r->canary->limit[SHMRING__WRITE] = r->limit[SHMRING__WRITE];
 	if (mode == SHMRING_MPMC)
 		r->path = SHMRING__SLOTS;
 	return r;
@@ -175,7 +176,7 @@ model_hold(struct shmring *r, int side, uint64_t p)
 static inline int
 model_commit(struct shmring *r, const struct shmring__claim *claim)
 {
-	struct shmring__view v = shmring__view_of(r, SHMRING__WRITE);
+	struct shmring__view v = shmring__any_view(r, SHMRING__WRITE);
 
 	return shmring__mpmc_commit(r, &v, claim, sizeof(uint64_t), 0);
 }

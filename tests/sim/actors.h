@@ -55,7 +55,8 @@ struct operation {
 
 static struct plan {
 	uint32_t mode, slots, participants, actors, tso, limit, tries, cpus,
-		unfenced, pids, zombies, victims, spin, memfd, flags, demote;
+		unfenced, pids, zombies, victims, spin, memfd, flags, demote,
+		alignment;
 	struct operation todo[ACTORS][OPERATIONS];
 	uint32_t count[ACTORS];
 } plan;
@@ -168,9 +169,11 @@ refused(struct actor *a, int side, ssize_t error)
 static unsigned
 large(void)
 {
+	unsigned unit = plan.alignment ? plan.alignment : 8;
+
 	if (oracle.broadcast)
-		return PAGE * 3 / 4 / (plan.slots + 2) / 8 * 8 - 24;
-	return plan.mode ? 24 : PAGE / plan.slots - 16;
+		return PAGE * 3 / 4 / (plan.slots + 2) / 8 * 8 - 3 * unit;
+	return plan.mode ? 24 : PAGE / plan.slots - 2 * unit;
 }
 
 static unsigned
@@ -567,6 +570,7 @@ configuration(unsigned roles)
 					.participants = plan.participants,
 					.flags = SHMRING_REPLACE | plan.flags,
 					.demote_ms = plan.demote,
+					.alignment = plan.alignment,
 					.roles = roles };
 }
 
@@ -1121,6 +1125,10 @@ plan_draw(uint64_t seed, int tso)
 		plan.demote = 1 + pick(4) * pick(4);
 	if (pick(8) == 0)
 		plan.flags |= SHMRING_PERSISTENT;
+	if (pick(6) == 0) {
+		plan.alignment = 16u << pick(2);
+		plan.flags |= pick(2) ? SHMRING_METERED : 0;
+	}
 	plan.participants = plan.actors + 1;
 	if (!broadcast && plan.participants > plan.slots / 2)
 		plan.participants = plan.slots / 2;

@@ -223,14 +223,15 @@ memory_copy(void *to, const void *from, size_t size)
 
 	if (size % 8)
 		fail("simulator", "sizes are multiples of 8");
-	for (size_t i = 0; i < size / 8 && i < COPY_WORDS; i++)
-		if (shared_from)
-			t[i] = memory_load(f + i, 8, __LINE__);
-		else if (memory_is_shared(to))
-			memory_store(t + i, f[i], 8, __ATOMIC_RELAXED,
+	for (size_t i = 0; i < size / 8 && i < COPY_WORDS; i++) {
+		uint64_t word =
+			shared_from ? memory_load(f + i, 8, __LINE__) : f[i];
+		if (memory_is_shared(to))
+			memory_store(t + i, word, 8, __ATOMIC_RELAXED,
 				     __LINE__);
 		else
-			t[i] = f[i];
+			t[i] = word;
+	}
 	if (size > 8 * COPY_WORDS) {
 		memory_drain(sim.me, BUFFER); /* the rest overtakes no store */
 		memcpy(t + COPY_WORDS, f + COPY_WORDS, size - 8 * COPY_WORDS);

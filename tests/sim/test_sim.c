@@ -56,6 +56,7 @@ prepare_arena(void)
 	struct shmring__geometry g = { .mode = SHMRING_SPSC,
 				       .slots = 4,
 				       .slot_size = PAGE / 4 - 16,
+				       .alignment = 8,
 				       .participants = 2,
 				       .page = PAGE };
 	char *base =
