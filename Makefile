@@ -124,8 +124,9 @@ bench: $(BENCH) ## all mechanisms side by side (BENCH_ARGS=)
 	@$(RUN_BENCH) -r 3 -d 20ms -w 10ms $(BENCH_ARGS)
 bench-quick: $(BENCH) ## the same in seconds, to see that it works
 	@$(RUN_BENCH) --quick $(BENCH_ARGS)
-bars: $(BENCH) ## what shmring wants to reach, and whether it does
+bars: $(BENCH) $(BUILD)/bench/poll/bars ## what shmring wants to reach, and whether it does
 	@$(RUN_BENCH) --bars $(BENCH_ARGS)
+	@$(BUILD)/bench/poll/bars
 limits: $(BENCH) ## what each mechanism takes before it is full
 	@$(RUN_BENCH) --mode limits $(BENCH_ARGS)
 summary: $(BENCH) ## a line a mechanism, as Markdown

@@ -6185,13 +6185,13 @@ shmring__earlier(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-/* Until the look for the dead is due, which is a slice at most; and no longer
- * than it takes to lose patience with who has claimed our position. */
+/* Until then, if need be; but no longer than until we look again by ourselves,
+ * or lose patience with who has claimed our position. */
 SHMRING__COLD int64_t
-shmring__sleep_length(const struct shmring__waiter *w, int64_t now)
+shmring__sleep_until(const struct shmring__waiter *w, int64_t now,
+		     int64_t until)
 {
 	const struct shmring *r = w->ring;
-	int64_t until = shmring__after(r->looked, SHMRING_SLICE_NS);
 	if (!w->heard)
 		until = shmring__earlier(until, now + SHMRING__FIRST_SLEEP_NS);
 	else if (w->naps && !(w->bits & SHMRING__PROMPT))
@@ -6206,6 +6206,14 @@ shmring__sleep_length(const struct shmring__waiter *w, int64_t now)
 			until,
 			shmring__after(r->idle[w->side].since, r->demote));
 	return w->timeout > 0 ? shmring__earlier(until, w->deadline) : until;
+}
+
+/* Until the look for the dead is due, at the latest: a slice at most. */
+SHMRING__COLD int64_t
+shmring__sleep_length(const struct shmring__waiter *w, int64_t now)
+{
+	return shmring__sleep_until(
+		w, now, shmring__after(w->ring->looked, SHMRING_SLICE_NS));
 }
 
 /* 0, or -EINTR for who wants that. */

@@ -15,12 +15,24 @@
  * stays readable until it is armed, and is so at once if there was something
  * to do when it was: who forgets to arm, or arms too early, does not sleep.
  *
+ * One descriptor for many rings; each may come and go while the loop runs:
+ *
+ *	shmring_poll_open(&poll, NULL, 0);
+ *	shmring_poll_add(&poll, &client->polled, &client->ring, SHMRING_CONSUMER);
+ *	... when readable:
+ *	if (shmring_poll_arm(&poll))
+ *		... of each client whose polled.ready is 1, take all;
+ *
  * While nobody polls, nobody pays. Who polls has a bit in the waiters word like
  * who sleeps; who finds it there makes an event on the ring's own file, which
  * the poller watches with inotify. So it works for named rings and memfds,
  * across pid, network and user namespaces, wherever the ring itself does, and
- * leaves nothing behind. A timer beside it does what the slices do that others
- * sleep for: a killed peer, a killed waker are noticed within 100 ms.
+ * leaves nothing behind. The kernel makes such an event, too, when it closes
+ * the file of one who was killed. A timer beside it does what the slices do
+ * that others sleep for: 100 ms at most, and what a killed or stopped waker has
+ * left undone, or a death, is noticed. At each of its ends all rings are looked
+ * at, but only one of them for the dead, which takes system calls: so many
+ * idle rings cost little more than one.
  */
 #ifndef SHMRING_POLL_H
 #define SHMRING_POLL_H
@@ -41,11 +53,25 @@ extern "C" {
  * INTERFACE
  * ------------------------------------------------------------------------ */
 
-struct shmring_poll { /* private */
-	struct shmring *ring;
+struct shmring_polled { /* one of the rings of a descriptor */
+	struct shmring *ring; /* NULL: none */
+	uint32_t
+		ready; /* when last armed: 1: something is to be done; else 0 */
+	/* private */
+	int watch; /* of the inotify */
+	uint64_t place; /* where it was waited for */
+	int64_t until; /* what was announced stands; 0: does not */
+	int64_t suspects; /* until then: somebody may have died */
 	struct shmring__waiter waiter;
+	struct shmring_polled *next;
+};
+
+struct shmring_poll { /* private */
+	struct shmring_polled own, *first;
+	int64_t count; /* of them */
 	int epoll, inotify,
 		timer; /* the first is shown, and holds the others */
+	int armed; /* else it is readable */
 	int64_t due; /* the timer */
 };
 
@@ -55,21 +81,34 @@ struct shmring_item { /* as struct pollfd */
 	uint32_t ready; /* 1: something is to be done; else 0 */
 };
 
-/* A descriptor for a role of a handle, which must stay where it is and be
- * closed later; the same thread uses both. Readable means: a pop (push of
- * slot_size) may have something else to say than -EAGAIN; at first it is.
+/* A descriptor for a role of a handle; ring may be NULL: for those only that are
+ * added. The handle and all of poll must stay where they are and be closed
+ * later; the same thread uses them. Readable means: a pop (push of slot_size)
+ * may have something else to say than -EAGAIN; at first it is.
  * -EDOM: not one role; -EPERM: not the handle's; -EMFILE: no descriptors (3), or
  * fs.inotify.max_user_instances; -ENOSPC: fs.inotify.max_user_watches; -ENXIO:
  * no /proc; -ENOSYS: inotify is refused; -EBADF, -ESTALE, -EBADMSG, -ENFILE,
  * -ENOMEM. */
 SHMRING_SCOPE int shmring_poll_open(struct shmring_poll *poll,
 				    struct shmring *ring, unsigned role);
+/* One ring more for the descriptor, which is readable then: no descriptors, but
+ * a watch. Errors as above; any number, but each costs some 10 ns at each call
+ * of shmring_poll_arm. A death is noticed within 100 ms, or, where the kernel's
+ * event about it was lost, as many times 100 ms as there are rings. */
+SHMRING_SCOPE int shmring_poll_add(struct shmring_poll *poll,
+				   struct shmring_polled *polled,
+				   struct shmring *ring, unsigned role);
+/* One less; before or after the ring, or poll, is closed. Always 0; twice does
+ * no harm. */
+SHMRING_SCOPE int shmring_poll_remove(struct shmring_poll *poll,
+				      struct shmring_polled *polled);
 /* The descriptor: for waiting until it is readable, nothing else. -EBADF. */
 SHMRING_SCOPE int shmring_poll_fd(const struct shmring_poll *poll);
-/* Before each sleep. 0: it becomes readable when there is something; 1: there
- * is already, and it is readable. Spins before, as waiting calls do, if it was
- * woken by a message: see shmring_set_spin. -EBADF: closed; -ESTALE, -EBADMSG;
- * then it is readable, too. Lock-free. */
+/* Before each sleep. 0: it becomes readable when there is something; else it is
+ * readable: in so many rings there is something already, which are marked as
+ * ready. Spins before, as waiting calls do, if it has been readable since it was
+ * armed: see shmring_set_spin. -EBADF: closed; -EBADF, -ESTALE, -EBADMSG: one
+ * of the rings, marked as ready, cannot be waited for. Lock-free. */
 SHMRING_SCOPE int shmring_poll_arm(struct shmring_poll *poll);
 /* Before or after the ring is closed. Always 0; twice does no harm. */
 SHMRING_SCOPE int shmring_poll_close(struct shmring_poll *poll);
@@ -159,6 +198,12 @@ shmring__one_side(unsigned role)
 
 /* ------------------------------------------------------------------------
  * A DESCRIPTOR
+ *
+ * What was announced for a ring stands as long as nobody has answered it, and
+ * nothing that is to be looked after is due: then there is nothing to do for it
+ * but to look whether it stands. So a message whose waker was stopped on the
+ * way to the bell, before he took our call, waits until the next one takes it,
+ * or until our look for the dead. If he had taken it, the timer ends.
  * ------------------------------------------------------------------------ */
 
 /* The timer ends at this time, at the latest. */
@@ -177,80 +222,196 @@ shmring__poll_until(struct shmring_poll *p, int64_t until, int64_t now)
 
 #define SHMRING__AT_ONCE 1 /* ns after boot: over, but a time */
 
-/* Whether a waker has taken our call since we were armed: then the descriptor
- * is readable, or becomes so. */
-SHMRING__COLD int
-shmring__poll_told(const struct shmring_poll *p)
+/* It is readable. */
+SHMRING__COLD void
+shmring__poll_at_once(struct shmring_poll *p, int64_t now)
 {
-	/* hint: if the waker died, the timer ends */
-	return p->waiter.announced &&
-	       ((SHMRING__LOAD(p->waiter.word, RELAXED) ^ p->waiter.expected) &
-		SHMRING__GENERATIONS);
+	shmring__poll_until(p, SHMRING__AT_ONCE, now);
+	p->armed = 0;
 }
 
-/* Who was woken spins, as who waits in a call; but not for ever, for the loop
- * has others to look after. 1: it was worth it. */
+/* The next one's position, for who waits for it. */
+SHMRING__COLD uint64_t
+shmring__poll_place(const struct shmring_polled *e)
+{
+	const struct shmring *r = e->ring;
+	/* hint */
+	return SHMRING__LOAD(
+		e->waiter.side == SHMRING__READ ? r->head : r->tail, RELAXED);
+}
+
+/* Whether what was announced stands: nobody has told of anything since we
+ * looked in vain, nor have we gone elsewhere (shmring_seek). */
+SHMRING__COLD int
+shmring__poll_stands(const struct shmring_polled *e)
+{
+	const struct shmring__waiter *w = &e->waiter;
+	/* hint: who takes our call now has yet to ring the bell */
+	return e->until && e->ring->canary &&
+	       SHMRING__LOAD(w->word, RELAXED) == w->expected &&
+	       shmring__poll_place(e) == e->place;
+}
+
+/* Whether it is ready; or why it cannot be waited for. */
+SHMRING__COLD int
+shmring__poll_look(struct shmring_polled *e)
+{
+	struct shmring__waiter *w = &e->waiter;
+	int error = shmring__cannot_wait(e->ring, w->side);
+	e->ready = error || shmring__ready(e->ring, w->side);
+	if (e->ready)
+		e->until = 0; /* it waits no more */
+	if (e->ready && !error) /* own */
+		SHMRING__STORE(&e->ring->line[w->side]->waits, 0, RELAXED);
+	return error ? error : (int)e->ready;
+}
+
+/* Of two results: how many are ready, or an error. */
+static inline int
+shmring__poll_sum(int a, int b)
+{
+	return a < 0 ? a : b < 0 ? b : a + b;
+}
+
+/* How many are ready; or why one of them cannot be waited for, which after a
+ * fork goes for all: the first one tells. */
+SHMRING__COLD int
+shmring__poll_mark(struct shmring_poll *p)
+{
+	int ready = 0;
+	for (struct shmring_polled *e = p->first; e; e = e->next) {
+		if (e == p->first || !shmring__poll_stands(e))
+			ready = shmring__poll_sum(ready, shmring__poll_look(e));
+	}
+	return ready;
+}
+
+/* One whose call a waker has taken since we were armed: then the descriptor
+ * is readable, or becomes so. */
+SHMRING__COLD struct shmring_polled *
+shmring__poll_told(const struct shmring_poll *p)
+{
+	for (struct shmring_polled *e = p->first; e; e = e->next) {
+		const struct shmring__waiter *w = &e->waiter;
+		/* hint: if the waker died, the timer ends */
+		if (w->announced && e->ring->canary &&
+		    ((SHMRING__LOAD(w->word, RELAXED) ^ w->expected) &
+		     SHMRING__GENERATIONS))
+			return e;
+	}
+	return NULL;
+}
+
+/* Who was woken, or has found something without sleeping, spins, as who waits
+ * in a call; but not for ever, for the loop has others to look after. How many
+ * are ready then, or an error; 0 also if it did not spin. */
 SHMRING__COLD int
 shmring__poll_spin(struct shmring_poll *p)
 {
-	struct shmring *r = p->ring;
+	struct shmring_polled *e = shmring__poll_told(p);
+	int ready = 0;
+	if (!e && !p->armed)
+		e = p->first;
+	if (!e || shmring__cannot_wait(e->ring, e->waiter.side))
+		return 0;
 	struct shmring__waiter w = shmring__wait_for(
-		r, p->waiter.side, SHMRING__POLLS, SHMRING_SPIN_NS);
-	while (shmring__spin(&w))
-		if (shmring__ready(r, w.side)) {
-			r->missed = 0;
-			return 1;
-		}
-	r->missed++;
-	return 0;
+		e->ring, e->waiter.side, SHMRING__POLLS, SHMRING_SPIN_NS);
+	while (!ready && shmring__spin(&w))
+		ready = shmring__poll_mark(p);
+	e->ring->missed = ready ? 0 : e->ring->missed + 1;
+	return ready;
 }
 
-/* Announced, look after the dead and the stopped, then for what we wait. */
-SHMRING__COLD int
-shmring__poll_announce(struct shmring_poll *p, int64_t now)
+/* Take the events, and note of which rings somebody has closed the file, maybe
+ * in dying. That is not over yet: the kernel drops his locks later. */
+SHMRING__COLD void
+shmring__poll_events(struct shmring_poll *p, int64_t now)
 {
-	struct shmring__waiter *w = &p->waiter;
+	uint32_t events[1024]; /* watch, mask, cookie, length of no name */
+	long got = shmring__os(SYS_read, p->inotify, (long)events,
+			       sizeof(events), 0, 0, 0);
+	for (long i = 0; i + 16 <= got; i += 16) {
+		const uint32_t *event = &events[i / 4];
+		if (!(event[1] & (IN_CLOSE_WRITE | IN_Q_OVERFLOW)))
+			continue;
+		for (struct shmring_polled *e = p->first; e; e = e->next)
+			if (e->watch == (int)event[0] ||
+			    (event[1] & IN_Q_OVERFLOW)) {
+				e->suspects = shmring__after(
+					now, 10 * (int64_t)SHMRING_SLICE_NS);
+				e->until = 0;
+			}
+	}
+}
+
+/* Announced, look after the dead and the stopped; until when that is enough. */
+SHMRING__COLD void
+shmring__poll_announce(struct shmring_poll *p, struct shmring_polled *e,
+		       int64_t now)
+{
+	struct shmring__waiter *w = &e->waiter;
+	struct shmring *r = e->ring;
+	int64_t turns = now < e->suspects ? 1 : p->count;
+	if (shmring__cannot_wait(r, w->side))
+		return;
 	w->sleeps = 0;
 	shmring__announce_waiter(w, now);
 	/* No interrupt ends what is not a call of ours. hint */
-	SHMRING__STORE(&p->ring->sleeps_on, NULL, RELAXED);
-	shmring__look_around(p->ring, w->side, 1);
-	return shmring__ready(p->ring, w->side);
+	SHMRING__STORE(&r->sleeps_on, NULL, RELAXED);
+	shmring__look_around(r, w->side, 1);
+	shmring__note_cpu(r, w->side);
+	shmring__count(&r->line[w->side]->sleeps, 1);
+	e->place = shmring__poll_place(e);
+	e->until = shmring__sleep_until(
+		w, now,
+		shmring__after(r->looked, turns * (int64_t)SHMRING_SLICE_NS));
+}
+
+/* Announce all for which that is not done or will be due before we come here
+ * again, then look. How many are ready; or an error. */
+SHMRING__COLD int
+shmring__poll_announce_all(struct shmring_poll *p, int64_t now)
+{
+	int64_t next = shmring__after(now, SHMRING_SLICE_NS), until = next;
+	int ready = 0;
+	for (struct shmring_polled *e = p->first; e; e = e->next) {
+		if (shmring__poll_stands(e) && e->until > next)
+			continue;
+		shmring__poll_announce(p, e, now);
+		until = shmring__earlier(until, e->until);
+		ready = shmring__poll_sum(ready, shmring__poll_look(e));
+	}
+	p->armed = 1;
+	if (ready)
+		shmring__poll_at_once(p, now);
+	else
+		shmring__poll_until(p, until, now);
+	return ready;
 }
 
 SHMRING_SCOPE int
 shmring_poll_arm(struct shmring_poll *poll)
 {
-	struct shmring *r = poll->ring;
-	struct shmring__waiter *w = &poll->waiter;
-	char events[4096];
-	if (!r)
+	if (poll->epoll <= 0)
 		return -EBADF;
-	int error = shmring__cannot_wait(r, w->side);
+	/* in a stream there would be little yet: first let some come */
+	int ready = poll->armed ? shmring__poll_mark(poll) : 0;
+	if (!ready)
+		ready = shmring__poll_spin(poll);
 	int64_t now = SHMRING_NOW();
-	if (error) {
-		shmring__poll_until(poll, SHMRING__AT_ONCE, now);
-		return error;
+	if (!ready) {
+		shmring__poll_events(poll, now);
+		return shmring__poll_announce_all(poll, now);
 	}
-	if (shmring__poll_told(poll) && shmring__poll_spin(poll))
-		return 1;
-	shmring__os(SYS_read, poll->inotify, (long)events, sizeof(events), 0, 0,
-		    0);
-	int ready = shmring__poll_announce(poll, now);
-	shmring__poll_until(
-		poll, ready ? SHMRING__AT_ONCE : shmring__sleep_length(w, now),
-		now);
-	shmring__note_cpu(r, w->side);
-	if (ready)
-		SHMRING__STORE(&r->line[w->side]->waits, 0, RELAXED); /* own */
-	else
-		shmring__count(&r->line[w->side]->sleeps, 1);
+	if (poll->armed && !shmring__poll_told(poll))
+		shmring__poll_at_once(poll, now);
+	poll->armed = 0;
 	return ready;
 }
 
 /* One descriptor more, for the epoll. */
 SHMRING__COLD int
-shmring__poll_add(struct shmring_poll *p, int *to, long fd)
+shmring__poll_hold(struct shmring_poll *p, int *to, long fd)
 {
 	struct epoll_event event;
 	memset(&event, 0, sizeof(event));
@@ -263,32 +424,76 @@ shmring__poll_add(struct shmring_poll *p, int *to, long fd)
 }
 
 SHMRING__COLD int
-shmring__poll_watch(struct shmring_poll *p)
+shmring__poll_descriptors(struct shmring_poll *p)
 {
-	char self[SHMRING__SELF];
-	long events = p->waiter.side == SHMRING__READ ? IN_ACCESS : IN_ATTRIB;
+	p->inotify = p->timer = -1;
 	p->epoll = shmring__above_stdio(
 		shmring__os(SYS_epoll_create1, EPOLL_CLOEXEC, 0, 0, 0, 0, 0));
 	if (p->epoll < 0)
 		return p->epoll;
-	int error = shmring__poll_add(p, &p->inotify,
-				      shmring__os(SYS_inotify_init1,
-						  IN_CLOEXEC | IN_NONBLOCK, 0,
-						  0, 0, 0, 0));
+	int error = shmring__poll_hold(p, &p->inotify,
+				       shmring__os(SYS_inotify_init1,
+						   IN_CLOEXEC | IN_NONBLOCK, 0,
+						   0, 0, 0, 0));
 	if (!error)
-		error = shmring__poll_add(
+		error = shmring__poll_hold(
 			p, &p->timer,
 			shmring__os(SYS_timerfd_create, CLOCK_MONOTONIC,
 				    TFD_CLOEXEC | TFD_NONBLOCK, 0, 0, 0, 0));
+	if (!error)
+		shmring__poll_at_once(p, SHMRING_NOW());
+	return error ? shmring__refused(error) : 0;
+}
+
+SHMRING_SCOPE int
+shmring_poll_add(struct shmring_poll *poll, struct shmring_polled *polled,
+		 struct shmring *ring, unsigned role)
+{
+	char self[SHMRING__SELF];
+	int side = shmring__one_side(role);
+	memset(polled, 0, sizeof(*polled));
+	int error = side < 0	       ? side
+		    : poll->epoll <= 0 ? -EBADF
+				       : shmring__cannot_wait(ring, side);
 	if (error)
-		return shmring__refused(error);
-	shmring__self(self, p->ring->fd);
-	long watch = shmring__os(SYS_inotify_add_watch, p->inotify, (long)self,
-				 events, 0, 0, 0);
-	shmring__poll_until(p, SHMRING__AT_ONCE, SHMRING_NOW());
-	return watch == -ENOENT ? -ENXIO
-	       : watch < 0	? shmring__refused(watch)
-				: 0;
+		return error;
+	shmring__self(self, ring->fd);
+	/* one ring may be there twice, for both roles */
+	long events = side == SHMRING__READ ? IN_ACCESS : IN_ATTRIB;
+	long watch =
+		shmring__os(SYS_inotify_add_watch, poll->inotify, (long)self,
+			    events | IN_CLOSE_WRITE | IN_MASK_ADD, 0, 0, 0);
+	if (watch < 0)
+		return watch == -ENOENT ? -ENXIO : shmring__refused(watch);
+	polled->watch = (int)watch;
+	polled->ring = ring;
+	polled->waiter = shmring__wait_for(ring, side, SHMRING__POLLS, -1);
+	polled->next = poll->first;
+	poll->first = polled;
+	poll->count++;
+	shmring__poll_at_once(poll, SHMRING_NOW());
+	return 0;
+}
+
+/* Our call stays in the word, and costs the next waker a system call. */
+SHMRING_SCOPE int
+shmring_poll_remove(struct shmring_poll *poll, struct shmring_polled *polled)
+{
+	struct shmring_polled **place = &poll->first;
+	int shared = 0;
+	while (*place && *place != polled)
+		place = &(*place)->next;
+	if (*place) {
+		*place = polled->next;
+		poll->count--;
+		for (struct shmring_polled *e = poll->first; e; e = e->next)
+			shared |= e->watch == polled->watch;
+		if (!shared)
+			shmring__os(SYS_inotify_rm_watch, poll->inotify,
+				    polled->watch, 0, 0, 0, 0);
+	}
+	memset(polled, 0, sizeof(*polled));
+	return 0;
 }
 
 SHMRING_SCOPE int
@@ -297,13 +502,14 @@ shmring_poll_open(struct shmring_poll *poll, struct shmring *ring,
 {
 	int side = shmring__one_side(role);
 	memset(poll, 0, sizeof(*poll));
-	poll->epoll = poll->inotify = poll->timer = -1;
-	int error = side < 0 ? side : shmring__cannot_wait(ring, side);
+	int error = !ring      ? 0
+		    : side < 0 ? side
+			       : shmring__cannot_wait(ring, side);
 	if (error)
 		return error;
-	poll->ring = ring;
-	poll->waiter = shmring__wait_for(ring, side, SHMRING__POLLS, -1);
-	error = shmring__poll_watch(poll);
+	error = shmring__poll_descriptors(poll);
+	if (!error && ring)
+		error = shmring_poll_add(poll, &poll->own, ring, role);
 	if (error)
 		shmring_poll_close(poll);
 	return error;
@@ -312,16 +518,15 @@ shmring_poll_open(struct shmring_poll *poll, struct shmring *ring,
 SHMRING_SCOPE int
 shmring_poll_fd(const struct shmring_poll *poll)
 {
-	return poll->ring ? poll->epoll : -EBADF;
+	return poll->epoll > 0 ? poll->epoll : -EBADF;
 }
 
-/* Our call stays in the word, and costs the next waker a system call. */
 SHMRING_SCOPE int
 shmring_poll_close(struct shmring_poll *poll)
 {
 	const int all[] = { poll->epoll, poll->inotify, poll->timer };
-	for (int i = 0; poll->ring && i < 3; i++)
-		if (all[i] >= 0)
+	for (int i = 0; i < 3; i++)
+		if (all[i] > 0)
 			shmring__os(SYS_close, all[i], 0, 0, 0, 0, 0);
 	memset(poll, 0, sizeof(*poll));
 	return 0;

@@ -36,6 +36,7 @@ static const function functions[] = {
 	(function)shmring_wait_gone,	(function)shmring_poll_open,
 	(function)shmring_poll_fd,	(function)shmring_poll_arm,
 	(function)shmring_poll_close,	(function)shmring_wait_several,
+	(function)shmring_poll_add,	(function)shmring_poll_remove,
 };
 
 int

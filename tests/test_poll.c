@@ -450,6 +450,297 @@ survive_deaths(uint32_t mode)
 	shmring_close(&ring);
 }
 
+/* ---- One descriptor for many rings -------------------------------------- */
+
+#define CROWD 64 /* in turn, each is looked after once in 6.4 s */
+#define PROMPTLY 3000 /* ms: long before */
+
+/* The arm, until it has nothing more to tell. */
+static int
+all_quiet(struct shmring_poll *poller)
+{
+	return falls_asleep(poller) && shmring_poll_arm(poller) == 0;
+}
+
+static void
+show_crowd(uint32_t mode)
+{
+	struct shmring writer[3], reader[3];
+	struct shmring_poll poller;
+	struct shmring_polled polled[3];
+
+	slice_ns = FOREVER;
+	is_int(shmring_poll_open(&poller, NULL, 0), 0, "a descriptor for none");
+	ok(all_quiet(&poller), "nothing is to be done in none");
+	for (int i = 0; i < 3; i++) {
+		make_halves(mode, &writer[i], &reader[i]);
+		is_int(shmring_poll_add(&poller, &polled[i], &reader[i],
+					SHMRING_CONSUMER),
+		       0, "one more");
+	}
+	ok(is_readable(&poller, -1), "readable before it is armed");
+	ok(all_quiet(&poller), "armed: not any more");
+	push_number(&writer[1], 1);
+	ok(is_readable(&poller, -1), "a message in one of three");
+	is_int(shmring_poll_arm(&poller), 1, "is one");
+	ok(!polled[0].ready && polled[1].ready && !polled[2].ready, "in that");
+	push_number(&writer[0], 1);
+	is_int(shmring_poll_arm(&poller), 2, "another ring's, before it slept");
+	ok(polled[0].ready && polled[1].ready && !polled[2].ready, "is marked");
+	is_int(pop_number(&reader[0]), 1, "one is taken");
+	is_int(pop_number(&reader[1]), 1, "and the other");
+	ok(all_quiet(&poller), "asleep");
+	ok(!polled[0].ready && !polled[1].ready, "none is marked");
+	shmring_poll_remove(&poller, &polled[2]);
+	shmring_poll_remove(&poller, &polled[2]);
+	ok(all_quiet(&poller), "one less");
+	push_number(&writer[2], 1);
+	ok(!is_readable(&poller, 0), "which tells of nothing");
+	/* whoever pushed this has not seen us, nor rings */
+	__atomic_fetch_and(&reader[1].notice->data, ~SHMRING__NOTIFY,
+			   __ATOMIC_SEQ_CST);
+	push_number(&writer[1], 1);
+	is_int(shmring_poll_arm(&poller), 1, "a message that nobody told of");
+	ok(is_readable(&poller, 0), "makes it readable");
+	is_int(pop_number(&reader[1]), 1, "is taken");
+	ok(all_quiet(&poller), "asleep again");
+	shmring_close(&writer[0]);
+	ok(is_readable(&poller, -1), "an end");
+	is_int(shmring_poll_arm(&poller), 1, "of one");
+	ok(polled[0].ready && !polled[1].ready, "in that");
+	shmring_poll_remove(&poller, &polled[0]);
+	ok(all_quiet(&poller), "which may be left out");
+	slice_ns = 100 * MILLISECOND;
+	shmring_poll_close(&poller);
+	shmring_poll_remove(&poller, &polled[1]);
+	for (int i = 0; i < 3; i++) {
+		shmring_close(&writer[i]);
+		shmring_close(&reader[i]);
+	}
+}
+
+/* One is closed while all sleep. */
+static void
+close_one(uint32_t mode)
+{
+	struct shmring writer[2], reader[2];
+	struct shmring_poll poller;
+	struct shmring_polled polled[2], another;
+
+	shmring_poll_open(&poller, NULL, 0);
+	for (int i = 0; i < 2; i++) {
+		make_halves(mode, &writer[i], &reader[i]);
+		shmring_poll_add(&poller, &polled[i], &reader[i],
+				 SHMRING_CONSUMER);
+	}
+	is_int(shmring_poll_add(&poller, &another, &reader[0], SHMRING_BOTH),
+	       -EDOM, "one role");
+	is_int(shmring_poll_add(&poller, &another, &writer[0],
+				SHMRING_CONSUMER),
+	       -EPERM, "not its role");
+	ok(all_quiet(&poller), "two");
+	shmring_close(&reader[0]);
+	is_int(shmring_poll_arm(&poller), -EBADF, "one is closed");
+	ok(polled[0].ready && !polled[1].ready, "and marked");
+	ok(is_readable(&poller, -1), "nobody sleeps on it");
+	is_int(shmring_poll_arm(&poller), -EBADF, "still");
+	shmring_poll_remove(&poller, &polled[0]);
+	ok(all_quiet(&poller), "one is left");
+	pid_t child = tap_fork();
+	if (child == 0)
+		_exit(shmring_poll_arm(&poller) == -ESTALE ? 0 : 1);
+	is_int(tap_wait(child), 0, "a child of fork is told so");
+	shmring_poll_close(&poller);
+	is_int(shmring_poll_add(&poller, &polled[0], &reader[1],
+				SHMRING_CONSUMER),
+	       -EBADF, "closed");
+	shmring_close(&writer[0]);
+	shmring_close(&writer[1]);
+	shmring_close(&reader[1]);
+}
+
+/* One ring's both sides, by two handles: one watch. One of them is left. */
+static void
+poll_both_sides(uint32_t mode, int full)
+{
+	struct shmring writer, reader;
+	struct shmring_poll poller;
+	struct shmring_polled polled[2];
+	struct shmring *ring[2] = { &reader, &writer };
+
+	slice_ns = FOREVER;
+	make_halves(mode, &writer, &reader);
+	while (full && push_number(&writer, 1) == 0)
+		;
+	shmring_poll_open(&poller, NULL, 0);
+	for (int i = 0; i < 2; i++) {
+		int side = full ? !i : i;
+		shmring_poll_add(&poller, &polled[i], ring[side],
+				 side ? SHMRING_PRODUCER : SHMRING_CONSUMER);
+	}
+	is_int(shmring_poll_arm(&poller), 1, full ? "messages" : "room");
+	ok(!polled[0].ready && polled[1].ready, "is there");
+	shmring_poll_remove(&poller, &polled[1]);
+	ok(all_quiet(&poller), full ? "no room" : "no messages");
+	if (!full)
+		push_number(&writer, 1);
+	while (full && pop_number(&reader) == 1)
+		;
+	ok(is_readable(&poller, PROMPTLY), "is told of beside");
+	slice_ns = 100 * MILLISECOND;
+	shmring_poll_close(&poller);
+	shmring_close(&reader);
+	shmring_close(&writer);
+}
+
+/* A reader that goes elsewhere has something, though nobody told of it. */
+static void
+seek_while_armed(void)
+{
+	struct shmring writer, reader[2];
+	struct shmring_poll poller;
+	struct shmring_polled polled[2];
+
+	make_halves(SHMRING_BROADCAST, &writer, &reader[0]);
+	ring_dup(&reader[1], &writer, SHMRING_CONSUMER);
+	push_number(&writer, 1);
+	pop_number(&reader[0]);
+	pop_number(&reader[1]);
+	shmring_poll_open(&poller, NULL, 0);
+	for (int i = 0; i < 2; i++)
+		shmring_poll_add(&poller, &polled[i], &reader[i],
+				 SHMRING_CONSUMER);
+	for (int i = 0; i < 2; i++) {
+		ok(all_quiet(&poller), "all is read");
+		is_int(shmring_seek(&reader[i], SHMRING_OLDEST), 0, "back");
+		is_int(shmring_poll_arm(&poller), 1, "not any more");
+		pop_number(&reader[i]);
+	}
+	shmring_poll_close(&poller);
+	shmring_close(&reader[0]);
+	shmring_close(&reader[1]);
+	shmring_close(&writer);
+}
+
+/* Killed when it had published, and taken our call, but not rung. */
+static void
+stop_before_bell(void *argument)
+{
+	struct peer *peer = argument;
+	struct shmring ring;
+
+	CHILD_CHECK(
+		!shmring_open_fd(&ring, peer->ring->pass, SHMRING_PRODUCER));
+	flag_raise(peer->ready);
+	flag_await(peer->ready, 2);
+	/* as shmring__wake() does; then there is nobody to be told */
+	if (peer->roles)
+		__atomic_fetch_add(&ring.notice->data,
+				   SHMRING__GENERATION - SHMRING__POLLS,
+				   __ATOMIC_SEQ_CST);
+	else
+		__atomic_fetch_and(&ring.notice->data, ~SHMRING__NOTIFY,
+				   __ATOMIC_SEQ_CST);
+	push_number(&ring, 1);
+	flag_raise(peer->ready);
+	for (;;)
+		pause();
+}
+
+struct crowd_of_readers {
+	struct shmring ring[CROWD];
+	struct shmring_polled polled[CROWD];
+	struct shmring_poll poller;
+};
+
+static struct crowd_of_readers *
+crowd_open(uint32_t mode)
+{
+	static struct crowd_of_readers c;
+	struct shmring_config config = { .mode = mode,
+					 .slots = 16,
+					 .slot_size = 8,
+					 .roles = SHMRING_CONSUMER };
+
+	shmring_poll_open(&c.poller, NULL, 0);
+	for (int i = 0; i < CROWD; i++)
+		if (shmring_create_memfd(&c.ring[i], &config) ||
+		    shmring_poll_add(&c.poller, &c.polled[i], &c.ring[i],
+				     SHMRING_CONSUMER))
+			bail("cannot poll a ring");
+	return &c;
+}
+
+static void
+crowd_close(struct crowd_of_readers *c)
+{
+	shmring_poll_close(&c->poller);
+	for (int i = 0; i < CROWD; i++)
+		shmring_close(&c->ring[i]);
+}
+
+/* Who was killed on the way to the bell is told of by the kernel, long before
+ * the slice is over; who was stopped there is noticed when it is. */
+static void
+miss_the_bell(uint32_t mode, int killed)
+{
+	slice_ns = killed ? FOREVER : 100 * MILLISECOND;
+	struct crowd_of_readers *c = crowd_open(mode);
+	struct peer peer = { &c->ring[0], !killed, shared_memory(sizeof(int)) };
+	pid_t child = child_start(stop_before_bell, &peer);
+
+	flag_await(peer.ready, 1);
+	ok(all_quiet(&c->poller), "a crowd");
+	flag_raise(peer.ready);
+	flag_await(peer.ready, 3);
+	if (killed)
+		child_kill(child);
+	for (int i = 0; i < 3 && is_readable(&c->poller, PROMPTLY) &&
+			shmring_poll_arm(&c->poller) == 0;)
+		i++;
+	ok(c->polled[0].ready, "%s, a waker was %s before the bell",
+	   mode_name[mode], killed ? "killed" : "stopped");
+	is_int(pop_number(&c->ring[0]), 1, "its message");
+	if (!killed)
+		child_kill(child);
+	slice_ns = 100 * MILLISECOND;
+	crowd_close(c);
+}
+
+/* Each is looked after in turn, but who dies is told of at once. */
+static void
+die_in_crowd(uint32_t mode)
+{
+	struct crowd_of_readers *c = crowd_open(mode);
+	struct peer peer = { &c->ring[7], SHMRING_PRODUCER,
+			     shared_memory(sizeof(int)) };
+	pid_t child = child_start(stay, &peer);
+	uint64_t looked[CROWD];
+	int looks = 0, wakes = 0;
+
+	flag_await(peer.ready, 1);
+	ok(all_quiet(&c->poller), "a crowd");
+	for (int i = 0; i < CROWD; i++)
+		looked[i] = c->ring[i].header->looked;
+	while (is_readable(&c->poller, -1) &&
+	       shmring_poll_arm(&c->poller) == 0 && wakes < 3)
+		wakes++;
+	for (int i = 0; i < CROWD; i++)
+		looks += looked[i] != c->ring[i].header->looked;
+	/* not that of which one has closed a file */
+	ok(looks < CROWD / 2, "not all are looked after all the time");
+	/* another has just looked: the first look is not the one */
+	c->ring[7].header->looked = (uint64_t)shmring__now();
+	child_kill(child);
+	for (wakes = 0; is_readable(&c->poller, PROMPTLY) &&
+			shmring_poll_arm(&c->poller) == 0;)
+		wakes++;
+	ok(c->polled[7].ready && pop_number(&c->ring[7]) == -EPIPE,
+	   "%s: a killed producer of one of many", mode_name[mode]);
+	ok(wakes < CROWD / 2, "is noticed before its turn");
+	crowd_close(c);
+}
+
 /* ---- Several rings ------------------------------------------------------- */
 
 #define RINGS 5
@@ -599,12 +890,20 @@ main(void)
 {
 	tap_start();
 	refuse();
+	seek_while_armed();
 	for (uint32_t mode = SHMRING_SPSC; mode <= SHMRING_MPMC; mode++) {
 		printf("# %s\n", mode_name[mode]);
 		show_messages(mode);
 		show_room(mode);
 		streams(mode);
 		survive_deaths(mode);
+		show_crowd(mode);
+		close_one(mode);
+		poll_both_sides(mode, 0);
+		poll_both_sides(mode, 1);
+		miss_the_bell(mode, 1);
+		miss_the_bell(mode, 0);
+		die_in_crowd(mode);
 		wait_on_several(mode, NULL);
 		wait_on_several(mode, enter_docker);
 		end_the_wait(mode);

@@ -160,15 +160,19 @@ do_wait_peer(struct victim *v)
 		v->page->result = shmring_wait_gone(&v->ring, SHMRING_BOTH, 6);
 }
 
-/* Twice: the second finds its own call, or that it was taken. */
+/* Twice: the second finds its own call, or that it was taken. And as one of
+ * two. */
 static void
 arm_twice(struct victim *v, unsigned role)
 {
 	struct shmring_poll poll;
+	struct shmring_polled polled;
 
 	v->page->result = shmring_poll_open(&poll, &v->ring, role);
+	shmring_poll_add(&poll, &polled, &v->ring, role);
 	for (int i = 0; i < 2 && v->page->result >= 0; i++)
 		v->page->result = shmring_poll_arm(&poll);
+	shmring_poll_remove(&poll, &polled);
 	shmring_poll_close(&poll);
 }
 

@@ -25,13 +25,11 @@ renice -n 10 $$ >/dev/null
 # The tree that job $1 changes and builds, as it is without a change.
 enter() {
 	tree=$scratch/$1
-	header=$tree/include/shmring.h
 	export BUILD=$tree/build
 	mkdir -p "$tree/include"
 	cp -r "$root/tests" "$root/Makefile" "$tree" || exit 1
 	cp -r "$root/include/package" "$tree/include" || exit 1
-	cp "$root/include/shmring_poll.h" "$tree/include"
-	cp "$root/include/shmring.h" "$header"
+	cp "$root"/include/shmring*.h "$tree/include"
 }
 
 trim() {
@@ -40,10 +38,14 @@ trim() {
 	printf '%s' "${text%"${text##*[! ]}"}"
 }
 
-# The header with one text of one function (- for all of the file) replaced.
+# The header with one text of one function (- for all of the file) replaced; of
+# those named shmring_poll..., shmring__poll..., in the add-on.
 # White space is as good as any other. shmring__blind is a compare-and-swap that
 # stores in any case.
 mutate() {
+	local header=shmring.h
+	cp "$root"/include/shmring*.h "$tree/include"
+	[[ $1 == shmring*_poll_* ]] && header=shmring_poll.h
 	perl -0777 -e '
 		my ($file, $function, $from, $to) = @ARGV;
 		open(my $in, "<", $file) or die;
@@ -69,7 +71,7 @@ mutate() {
 			"__atomic_store_n(place, to, __ATOMIC_RELEASE); " .
 			"1; })\n";
 		print $all;
-	' "$root/include/shmring.h" "$@" >"$header"
+	' "$root/include/$header" "$@" >"$tree/include/$header"
 }
 
 # All functions of the header that is there, as the compiler makes them.
@@ -203,8 +205,8 @@ spread() {
 # What was run, where, and what came of it: the rows in file $1.
 describe() {
 	local commit cpu genmc count verdict tally=
-	commit=$(git -C "$root" log -1 --format=%h -- include/shmring.h)
-	git -C "$root" diff --quiet HEAD -- include/shmring.h ||
+	commit=$(git -C "$root" log -1 --format=%h -- 'include/shmring*.h')
+	git -C "$root" diff --quiet HEAD -- 'include/shmring*.h' ||
 		commit="$commit, changed"
 	cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
 	genmc=$(genmc --version 2>/dev/null | grep -o 'GenMC v[0-9.]*')
@@ -213,7 +215,7 @@ describe() {
 		[ "$count" = 0 ] || tally+=", $count $verdict"
 	done
 	cat <<-END
-		# Mutants of include/shmring.h
+		# Mutants of include/shmring.h and shmring_poll.h
 
 		$(date +%F), \`make mutants\`, $(gcc --version | head -n 1),
 		$cpu ($(nproc) CPUs), $(uname -sr), ${genmc:-no GenMC}.

@@ -323,20 +323,31 @@ do_release(struct actor *a)
 	return 0;
 }
 
-/* Take all, arm, sleep, as its contract says. */
-static ssize_t
-pop_polled(struct actor *a)
+/* Another handle of ours that could be read from, or NULL. */
+static struct handle *
+second_reader(struct actor *a)
 {
-	struct shmring *ring = &a->h->ring;
-	struct shmring_poll *poll = &a->h->poll;
+	struct handle *other = &a->handle[a->h == a->handle];
+
+	return other->open && other->roles & SHMRING_CONSUMER &&
+			       !other->peeked && !other->held[0]
+		       ? other
+		       : NULL;
+}
+
+/* Take all, arm, sleep, as its contract says; the descriptor may be another
+ * ring's, too. */
+static ssize_t
+take_polled(struct actor *a, struct shmring_polled *also, struct handle *other)
+{
+	struct handle *h = a->h;
+	struct shmring_poll *poll = &h->poll;
 	int64_t until = a->begun + time_out(a);
 	ssize_t got;
 	int armed = 0;
 
-	if (!poll->ring && shmring_poll_open(poll, ring, SHMRING_CONSUMER))
-		fail("error", "poll_open");
 	for (;;) {
-		got = shmring_pop(ring, a->words[0], LARGEST);
+		got = shmring_pop(&h->ring, a->words[0], LARGEST);
 		if (got != -EAGAIN || a->o->wait == W_POLL)
 			return got;
 		if (sim_now() >= until)
@@ -344,23 +355,47 @@ pop_polled(struct actor *a)
 		armed = shmring_poll_arm(poll);
 		if (armed < 0)
 			return armed;
-		if (armed != kernel_readable(poll->inotify, poll->timer,
-					     armed ? 0 : until) &&
+		if (!kernel_readable(poll->inotify, poll->timer,
+				     armed ? 0 : until) &&
 		    armed)
 			fail("poll", "something is there, but not readable");
+		if (!armed || !also->ready)
+			continue;
+		a->h = other; /* in whose call we may be killed */
+		got = shmring_pop(&other->ring, a->words[0], LARGEST);
+		if (got != -EAGAIN)
+			return got;
+		a->h = h;
 	}
+}
+
+static ssize_t
+pop_polled(struct actor *a)
+{
+	struct handle *h = a->h, *other = second_reader(a);
+	struct shmring_polled also = { 0 };
+	ssize_t got;
+
+	if (shmring_poll_fd(&h->poll) < 0 &&
+	    shmring_poll_open(&h->poll, &h->ring, SHMRING_CONSUMER))
+		fail("error", "poll_open");
+	if (other &&
+	    shmring_poll_add(&h->poll, &also, &other->ring, SHMRING_CONSUMER))
+		fail("error", "poll_add");
+	got = take_polled(a, &also, other);
+	shmring_poll_remove(&h->poll, &also);
+	return got;
 }
 
 static ssize_t
 pop_either(struct actor *a)
 {
 	struct shmring_item items[2] = { { &a->h->ring, SHMRING_CONSUMER, 0 } };
-	struct handle *other = &a->handle[a->h == a->handle];
+	struct handle *other = second_reader(a);
 	size_t count = 1;
 	int ready;
 
-	if (other->open && other->roles & SHMRING_CONSUMER && !other->peeked &&
-	    !other->held[0])
+	if (other)
 		items[count++] = (struct shmring_item){ &other->ring,
 							SHMRING_CONSUMER, 0 };
 	ready = shmring_wait_several(items, count, time_out(a));
@@ -490,6 +525,7 @@ do_take(struct actor *a)
 	do
 		got = (peeks ? call_peek : call_pop)(a, count);
 	while (again(a, got));
+	h = a->h; /* or the other one: see take_polled */
 	if (oracle.broadcast)
 		return hear(a, got);
 	for (int i = 0; i < got; i++) {
@@ -607,7 +643,7 @@ do_open(struct actor *a)
 	h->to = oracle.messages;
 	h->lost = h->told = h->place = 0;
 	h->sought = sim.steps;
-	h->poll.ring = NULL;
+	memset(&h->poll, 0, sizeof(h->poll));
 	h->asked = h->inside = h->cancelled = h->eintr = h->peeked = 0;
 	h->armed = 0;
 	oracle_attach(h);

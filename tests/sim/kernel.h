@@ -15,6 +15,7 @@ enum {
 	DESCRIPTORS = 24, /* of a task, from 3 on */
 	LOCKS = 64,
 	CANARIES = 8, /* private mappings of a task */
+	WATCHES = 2, /* files of an F_EVENTS */
 };
 enum { F_NONE, F_FILE, F_BOOT, F_PROCESS, F_PID, F_EVENTS, F_TIMER, F_EPOLL };
 
@@ -23,9 +24,12 @@ static struct {
 		int kind;
 		unsigned file;
 		uint32_t open; /* which open file: locks belong to it */
-		uint32_t value; /* F_PROCESS: start time, F_PID: pid,
-				   F_EVENTS: of which events */
+		uint32_t value; /* F_PROCESS: start time, F_PID: pid */
 		int told; /* F_EVENTS: there were some */
+		struct watch {
+			unsigned file; /* 0: none */
+			uint32_t events, seen; /* which, and those there were */
+		} watch[WATCHES];
 		int64_t until; /* F_TIMER */
 	} fd[TASKS][DESCRIPTORS];
 	struct {
@@ -86,16 +90,24 @@ kernel_new(int kind, unsigned file, uint32_t value)
 
 	for (int i = 3; i < DESCRIPTORS; i++)
 		if (d[i].kind == F_NONE) {
-			d[i] = (struct descriptor){ kind,  file, ++kernel.opens,
-						    value, 0,	 INT64_MAX };
+			d[i] = (struct descriptor){ .kind = kind,
+						    .file = file,
+						    .open = ++kernel.opens,
+						    .value = value,
+						    .until = INT64_MAX };
 			return i;
 		}
 	return -EMFILE;
 }
 
+static void kernel_tell(unsigned file, uint32_t event);
+
+/* Told of before the locks are gone, as Linux does. */
 static void
 kernel_close(struct descriptor *d)
 {
+	if (d->kind == F_FILE)
+		kernel_tell(d->file, IN_CLOSE_WRITE);
 	d->kind = F_NONE;
 	for (int i = kernel.locks; i-- > 0;)
 		if (kernel.lock[i].open == d->open)
@@ -105,9 +117,14 @@ kernel_close(struct descriptor *d)
 static void
 kernel_exit(struct task *t)
 {
+	struct descriptor *d = kernel.fd[number_of(t)];
+
 	for (int i = 3; i < DESCRIPTORS; i++)
-		if (kernel.fd[number_of(t)][i].kind)
-			kernel_close(&kernel.fd[number_of(t)][i]);
+		if (d[i].kind == F_EVENTS) /* nobody is told by it */
+			d[i].kind = F_NONE;
+	for (int i = 3; i < DESCRIPTORS; i++)
+		if (d[i].kind)
+			kernel_close(&d[i]);
 	for (int i = 0; i < CANARIES; i++)
 		kernel.canary[number_of(t)][i].used = 0;
 	t->pid = 0;
@@ -443,8 +460,12 @@ static void
 kernel_tell(unsigned file, uint32_t event)
 {
 	for (struct descriptor *d = kernel.fd[0]; d < kernel.fd[TASKS]; d++)
-		if (d->kind == F_EVENTS && d->file == file &&
-		    d->value & event) {
+		for (int i = 0; d->kind == F_EVENTS && i < WATCHES; i++) {
+			struct watch *w = &d->watch[i];
+
+			if (w->file != file || !(w->events & event))
+				continue;
+			w->seen |= event;
 			d->told = 1;
 			kernel_wake((uint32_t *)&d->told, TASKS);
 		}
@@ -455,12 +476,39 @@ kernel_watch(struct descriptor *d, const char *path, uint32_t events)
 {
 	struct descriptor *of = kernel_fd(
 		strncmp(path, "/proc/self/fd/", 14) ? -1 : atol(path + 14));
+	int i = 0;
 
 	if (!of)
 		return -ENOSYS; /* which open can do without */
-	d->file = of->file;
-	d->value = events;
-	return 1;
+	while (i < WATCHES && d->watch[i].file != of->file)
+		i++;
+	for (int k = 0; i == WATCHES && k < WATCHES; k++)
+		if (!d->watch[k].file)
+			i = k;
+	if (i == WATCHES)
+		fail("simulator", "too many watches");
+	d->watch[i].file = of->file;
+	d->watch[i].events |= events;
+	return i + 1;
+}
+
+/* Those that there were since the last time, as struct inotify_event. */
+static long
+kernel_events(struct descriptor *d, uint32_t *to)
+{
+	long size = 0;
+
+	d->told = 0;
+	for (uint32_t i = 0; i < WATCHES; i++)
+		if (d->watch[i].seen) {
+			*to++ = i + 1;
+			*to++ = d->watch[i].seen;
+			*to++ = 0;
+			*to++ = 0;
+			d->watch[i].seen = 0;
+			size += 16;
+		}
+	return size ? size : -EAGAIN;
 }
 
 /* What epoll would tell of these two; waits for it. */
@@ -490,7 +538,7 @@ kernel_call(long number, long a, long b, long c, long d, long e)
 	case SYS_read:
 	case SYS_pread64:
 		if (fd && fd->kind == F_EVENTS)
-			return fd->told = 0;
+			return kernel_events(fd, (uint32_t *)b);
 		if (fd && fd->kind == F_FILE)
 			kernel_tell(fd->file, IN_ACCESS);
 		return !fd ? -EBADF
@@ -551,6 +599,9 @@ kernel_call(long number, long a, long b, long c, long d, long e)
 		return kernel_new(F_EVENTS, 0, 0);
 	case SYS_inotify_add_watch:
 		return kernel_watch(fd, (const char *)b, (uint32_t)c);
+	case SYS_inotify_rm_watch:
+		memset(&fd->watch[b - 1], 0, sizeof(fd->watch[0]));
+		return 0;
 	case SYS_epoll_create1:
 		return kernel_new(F_EPOLL, 0, 0);
 	case SYS_epoll_ctl:

@@ -31,7 +31,7 @@ struct message {
 
 struct handle {
 	struct shmring ring;
-	struct shmring_poll poll; /* open if its ring is not NULL */
+	struct shmring_poll poll; /* zeros: not open */
 	int open, closing;
 	unsigned roles, file, life, order;
 	struct message *held[BATCH + 1]; /* in place, up to NULL */

@@ -529,6 +529,7 @@ sim_kill(struct task *t)
 	task_killed(t);
 	if (partner) { /* threads die together */
 		trace("actor %u, too", number_of(partner));
+		memory_drain(partner, BUFFER); /* it has stored that */
 		sim_kill(partner);
 	}
 	if (t == me)
