@@ -564,6 +564,7 @@ open_once(struct actor *a)
 		oracle.opening[side]--;
 	a->opening = 0;
 	oracle.vague = sim.steps;
+	oracle.left = error ? sim_now() : oracle.left; /* it was seen */
 	return error;
 }
 
@@ -853,6 +854,8 @@ task_killed(struct task *t)
 		messages_left(h); /* in a release, it may be gone besides */
 		if (h->open)
 			oracle_detach(h);
+		if (h->closing || a->opening)
+			oracle.left = sim_now();
 		oracle.closing -= h->closing;
 		h->closing = 0;
 	}

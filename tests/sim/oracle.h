@@ -62,7 +62,7 @@ static struct oracle {
 		int64_t few_since[2][2], more_since[2][2];
 	} file[FILES];
 	int opening[2], closing;
-	int64_t left; /* when a close returned, last */
+	int64_t left; /* when a close returned, or an open came to nothing, last */
 	uint64_t vague; /* who opens, closes: until this step, at least */
 	int aborted; /* positions that wait for a consumer, at most */
 	int64_t killed; /* when somebody was, last */
