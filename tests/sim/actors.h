@@ -228,7 +228,6 @@ do_reserve(struct actor *a)
 	while (!place && again(a, shmring_error(ring)));
 	if (!place)
 		return refused(a, SHMRING__WRITE, shmring_error(ring));
-	stream_held(0);
 	size = a->o->n & 4 ? 8 : size; /* it may become smaller */
 	m = message_new(a->h, size, a->words[0]);
 	memory_copy(place, a->words[0], size);
@@ -243,6 +242,8 @@ do_reserve(struct actor *a)
 		fail("error", "commit says %d", error);
 	if (error)
 		shmring_abort(ring);
+	else
+		stream_held(0); /* what is aborted does not move on */
 	oracle.aborted += error != 0;
 	message_sent(m, !error);
 	return !error;
