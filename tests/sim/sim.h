@@ -54,8 +54,9 @@ static const char *const decision_names[] = { "switch", "kill",	 "stop",
 struct decision { /* before this access of this operation of this actor */
 	uint32_t actor, op, access, kind, target;
 	/* drain: so many stores; stop: for so many steps, 0: for ever; hold:
-	 * until words of class n / 100 have changed n % 100 times (C_SYSTEM:
-	 * until so many operations have ended) */
+	 * until words of class n / 100 have changed n % 50 times (C_SYSTEM:
+	 * until so many operations have ended), n / 50 % 2: counted from when
+	 * somebody is killed */
 	uint32_t n;
 	int used; /* when it is replayed */
 };
@@ -69,6 +70,7 @@ struct task {
 	const void *futex[FUTEXES]; /* asleep on any of them */
 	const uint64_t *clock; /* stopped: until this comes to that */
 	uint64_t resume_at;
+	uint32_t mourns; /* stopped: until so many changes after a death */
 	int64_t resumed; /* when it last went on */
 	unsigned line; /* of its last access */
 	uint32_t op; /* the operation under way */
@@ -526,6 +528,11 @@ sim_kill(struct task *t)
 	if (partner)
 		partner->partner = NULL;
 	sim.kills++;
+	EACH_TASK (x)
+		if (x->mourns) {
+			x->resume_at = *x->clock + x->mourns;
+			x->mourns = 0;
+		}
 	task_killed(t);
 	if (partner) { /* threads die together */
 		trace("actor %u, too", number_of(partner));
@@ -557,7 +564,10 @@ sim_apply(uint32_t kind, struct task *t, uint32_t n)
 	sim.stops++;
 	sim.stirred += t->stirred || t->state == T_ASLEEP;
 	t->clock = kind == D_STOP ? &sim.steps : &sim.clock[n / 100 % CLASSES];
-	t->resume_at = !n ? NEVER : *t->clock + (kind == D_STOP ? n : n % 100);
+	t->resume_at = !n ? NEVER : *t->clock + (kind == D_STOP ? n : n % 50);
+	t->mourns = kind == D_HOLD && n / 50 % 2 ? n % 50 : 0;
+	if (t->mourns)
+		t->resume_at = NEVER - 1;
 	if (kind == D_HOLD)
 		sim.awaited |= 1u << n / 100 % CLASSES;
 	task_is(t, t->state, 1);
@@ -586,7 +596,7 @@ sim_strike(struct task *t, unsigned class)
 	if (kind == D_STOP && length)
 		n = 20 + chance(64u << chance(7));
 	if (kind == D_HOLD)
-		n = 1 + chance(4) +
+		n = 1 + chance(4) + 50 * (sim.kills < 3 && chance(2)) +
 		    100u * (!is_rare(class)  ? (unsigned)C_SYSTEM
 			    : chance(2) == 0 ? class
 					     : rare[chance(3)]);
