@@ -294,6 +294,7 @@ release(struct handle *h, int count)
 	for (int i = 0; i < count; i++) {
 		h->held[i]->grave = h->held[i]->held = 0;
 		h->held[i]->final = 1;
+		oracle.aborted += sim_now() - h->held[i]->came > MS;
 	}
 	memmove(h->held, h->held + count,
 		sizeof(h->held) - (size_t)count * sizeof(h->held[0]));
@@ -504,6 +505,7 @@ do_take(struct actor *a)
 				 i == 0 && a->o->wait ? a->begun : 0);
 		m->held = peeks;
 		m->final = !peeks;
+		m->came = sim_now();
 		h->held[i] = peeks ? m : NULL;
 		h->held[i + 1] = NULL;
 	}

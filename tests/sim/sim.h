@@ -518,15 +518,15 @@ task_partner(struct task *t)
 	return t->partner;
 }
 
-/* A new one comes in its place, or none. */
-static void
+/* With all threads of its process. A new one comes in its place, or none. 1: it
+ * was me. */
+static int
 sim_kill(struct task *t)
 {
-	struct task *partner = task_partner(t), *me = sim.me;
+	struct task *of = t->partner;
+	int me = t == sim.me;
 
 	t->partner = NULL;
-	if (partner)
-		partner->partner = NULL;
 	sim.kills++;
 	EACH_TASK (x)
 		if (x->mourns) {
@@ -534,12 +534,13 @@ sim_kill(struct task *t)
 			x->mourns = 0;
 		}
 	task_killed(t);
-	if (partner) { /* threads die together */
-		trace("actor %u, too", number_of(partner));
-		sim_kill(partner);
-	}
-	if (t == me)
-		sim_end();
+	EACH_TASK (x)
+		if (x == of || x->partner == t) {
+			x->partner = NULL;
+			trace("actor %u, too", number_of(x));
+			me |= sim_kill(x);
+		}
+	return me;
 }
 
 static void
@@ -554,7 +555,8 @@ sim_apply(uint32_t kind, struct task *t, uint32_t n)
 	trace("actor %u is %s (%u)", number_of(t),
 	      kind == D_KILL ? "KILLED" : "STOPPED", n);
 	if (kind == D_KILL) {
-		sim_kill(t);
+		if (sim_kill(t))
+			sim_end();
 		return;
 	}
 	if (task_partner(t)) { /* one thread alone goes on some day */
