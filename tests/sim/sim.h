@@ -96,6 +96,7 @@ static struct {
 	uint32_t salt, density; /* some lines, by chance, are armed: */
 	unsigned awaited; /* classes whose change lets somebody go on */
 	unsigned armed_class; /* the next victim is caught there, or here */
+	unsigned armed_change; /* or when it has changed a word of this class */
 	int32_t weight[CLASSES]; /* of a step: how soon another may go on */
 	uint8_t fresh[SITES]; /* nobody has been there in this run */
 	/* the rest */
@@ -475,9 +476,10 @@ sim_sleep(const void *futex, int64_t until)
 
 /* ---- Decisions ---- */
 
-/* Where the next victim is caught: at an access of one class; at some lines of
- * the header, so that what is seldom done counts as much as what is done all
- * the time; or at a rare word, on a way that nobody has come before: after the
+/* Where the next victim is caught: at an access of one class; soon after it has
+ * changed such a word, for then it has something in hands; at some lines of the
+ * header, so that what is seldom done counts as much as what is done all the
+ * time; or at a rare word, on a way that nobody has come before: after the
  * first victim, that is where others recover what it left. */
 static void
 sim_arm(void)
@@ -487,8 +489,10 @@ sim_arm(void)
 					   C_ATTN,   C_STATUS,	C_INDEX,
 					   C_INTENT, C_WAITERS, C_COUNTER,
 					   C_HEADER, C_SYSTEM };
+	static const uint8_t changes[] = { C_INDEX, C_INDEX, C_INDEX, C_STATE,
+					   C_STATUS };
 
-	sim.armed_class = CLASSES;
+	sim.armed_class = sim.armed_change = CLASSES;
 	sim.density = 0;
 	sim.caught = NULL;
 	sim.by_fresh = 0;
@@ -499,6 +503,9 @@ sim_arm(void)
 	if (sim.by_fresh) {
 		sim.armed_until += 600;
 		sim.nth = chance(1u << chance(6));
+	} else if (chance(3) == 0) {
+		sim.armed_change = changes[chance(sizeof(changes))];
+		sim.nth = chance(1u << chance(5));
 	} else if (chance(2)) {
 		sim.armed_class = classes[chance(sizeof(classes))];
 		sim.nth = chance(1u << chance(7));
@@ -619,6 +626,17 @@ sim_catch(struct task *me, unsigned class)
 	}
 	if (sim.caught == me && sim.delay-- == 0)
 		sim_strike(me, class);
+}
+
+/* I have changed a word of the class. */
+static void
+sim_changed(void)
+{
+	if (sim.caught || sim.nth-- != 0)
+		return;
+	sim.caught = sim.me;
+	sim.delay = chance(8);
+	sim.density = UINT32_MAX;
 }
 
 /* The time of who runs is over, which comes earlier at rare places. */
