@@ -516,6 +516,16 @@ sim_arm(void)
 	}
 }
 
+/* Nowhere, for a good while: the others come round. */
+static void
+sim_rest(void)
+{
+	sim.armed_class = sim.armed_change = CLASSES;
+	sim.density = 0;
+	sim.by_fresh = 0;
+	sim.armed_until = sim.steps + chance(2000);
+}
+
 static struct task *
 task_partner(struct task *t)
 {
@@ -609,6 +619,8 @@ sim_strike(struct task *t, unsigned class)
 		    100u * (!is_rare(class)  ? (unsigned)C_SYSTEM
 			    : chance(2) == 0 ? class
 					     : rare[chance(3)]);
+	if (kind == D_HOLD && n / 50 % 2 && chance(2))
+		sim_rest();
 	sim_note(kind, t, n);
 	sim_apply(kind, t, n);
 }
