@@ -1025,8 +1025,7 @@ plan_kind(unsigned needs)
 
 /* What one life of an actor is made of. */
 static void
-plan_life(uint32_t i, unsigned roles, int storm, int brief, int busy,
-	  int calls)
+plan_life(uint32_t i, unsigned roles, int storm, int brief, int busy, int calls)
 {
 	static const uint8_t seldom[] = { O_INTERRUPT, O_INTERRUPT, O_SIGNAL,
 					  O_SIGNAL,    O_EINTR,	    O_PEER,
@@ -1090,7 +1089,9 @@ plan_draw(uint64_t seed, int tso)
 	plan.mode = storm ? SHMRING_MPMC : plan_modes[pick(10)];
 	broadcast = plan.mode == SHMRING_BROADCAST;
 	plan.slots = 2u << pick(brief || broadcast ? 2 : 3);
-	if (storm || (plan.mode == SHMRING_MPMC && !brief && pick(3) == 0))
+	if (plan.mode == SHMRING_MPMC && pick(8)) /* 2: for one participant */
+		plan.slots = 4u << pick(2);
+	if (storm || (plan.mode == SHMRING_MPMC && !brief && pick(4) == 0))
 		plan.slots = 16;
 	plan.actors = storm ? 2 : 2 + pick(plan.mode ? ACTORS - 1 : 3);
 	if (broadcast && pick(2))
