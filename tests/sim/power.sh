@@ -33,24 +33,29 @@ build() {
 		>"$scratch/log" 2>&1 || { cat "$scratch/log" >&2 && exit 1; }
 }
 
-# What one seed finds under one memory ($2: its option): a cell of the table.
+# What is found from seed $1 on under one memory ($2: its option): a cell of the
+# table.
 try() {
-	local said kind seed what=$2
-	rm -f "$tree"/tests/sim/kept/*
-	said=$(cd "$tree" && build/tests/sim/test_sim --seed "$1" $what \
-		--seconds "$limit" --shrink 2>&1)
-	read -r runs took <<<"$(sed -n \
-		's/^# .*: \([0-9]*\) schedules in \([0-9.]*\) s.*/\1 \2/p' \
-		<<<"$said")"
-	kind=$(ls "$tree/tests/sim/kept")
-	if [ -z "$kind" ]; then
-		echo "no: $runs, $took s"
-	elif ! "$scratch/unchanged/build/tests/sim/test_sim" \
-		--replay "$tree/tests/sim/kept/$kind" >"$scratch/log" 2>&1; then
-		echo "not it: ${kind%-*}, $runs, $took s"
-	else
-		echo "${kind%-*}: $runs, $took s"
-	fi
+	local said kept next=$1 runs=0 took=0 r t
+	while ((${took%.*} < limit)); do
+		rm -f "$tree"/tests/sim/kept/*
+		said=$(cd "$tree" && build/tests/sim/test_sim $2 --shrink \
+			--seed "$next" --seconds $((limit - ${took%.*})) 2>&1)
+		read -r r t <<<"$(sed -n \
+			's/^# .*: \([0-9]*\) schedules in \([0-9.]*\) s.*/\1 \2/p' \
+			<<<"$said")"
+		runs=$((runs + r)) \
+			took=$(awk "BEGIN { printf \"%.1f\", $took + $t }")
+		kept=$(ls "$tree/tests/sim/kept")
+		[ -n "$kept" ] || break
+		if "$scratch/unchanged/build/tests/sim/test_sim" --replay \
+			"$tree/tests/sim/kept/$kept" >"$scratch/log" 2>&1; then
+			echo "${kept%-*}: $runs, $took"
+			return
+		fi
+		next=$((${kept##*-} + 1))
+	done
+	echo "no: $runs, $took"
 }
 
 enter unchanged
