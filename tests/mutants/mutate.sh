@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of who sources this
 #
 # What run.sh and sim/power.sh share: $header becomes $root's, changed as a row
 # of mutants.txt says.

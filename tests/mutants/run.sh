@@ -16,6 +16,7 @@ root=$here/../..
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/shmring-mutants.XXXXXX") || exit 1
 trap 'kill $(jobs -p) 2>/dev/null; wait; rm -rf "$scratch"' EXIT
 trap 'exit 1' HUP INT TERM
+# shellcheck source=tests/mutants/mutate.sh
 . "$here/mutate.sh"
 required=${REQUIRE_ALL:-0}
 export REQUIRE_ALL=0 # a skip kills nobody

@@ -9,6 +9,7 @@
 
 limit=${LIMIT:-600}
 root=$(cd "$(dirname "$0")/../.." && pwd)
+# shellcheck source=tests/mutants/mutate.sh
 . "$root/tests/mutants/mutate.sh"
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/shmring-power.XXXXXX") || exit 1
 trap 'rm -rf "$scratch"' EXIT
@@ -33,19 +34,19 @@ build() {
 		>"$scratch/log" 2>&1 || { cat "$scratch/log" >&2 && exit 1; }
 }
 
-# What is found from seed $1 on under one memory ($2: its option): a cell of the
+# What is found from seed $1 on under one memory ($2, if not SC): a cell of the
 # table.
 try() {
 	local said kept next=$1 runs=0 took=0 r t
 	while ((${took%.*} < limit)); do
 		rm -f "$tree"/tests/sim/kept/*
-		said=$(cd "$tree" && build/tests/sim/test_sim $2 --shrink \
+		said=$(cd "$tree" && build/tests/sim/test_sim "${@:2}" --shrink \
 			--seed "$next" --seconds $((limit - ${took%.*})) 2>&1)
 		read -r r t <<<"$(sed -n \
 			's/^# .*: \([0-9]*\) schedules in \([0-9.]*\) s.*/\1 \2/p' \
 			<<<"$said")"
-		runs=$((runs + r)) \
-			took=$(awk "BEGIN { printf \"%.1f\", $took + $t }")
+		runs=$((runs + r))
+		took=$(awk "BEGIN { printf \"%.1f\", $took + $t }")
 		kept=$(ls "$tree/tests/sim/kept")
 		[ -n "$kept" ] || break
 		if "$scratch/unchanged/build/tests/sim/test_sim" --replay \
@@ -68,12 +69,14 @@ for fault; do
 	mutant "$row" || exit 1
 	build
 	for memory in SC TSO; do
-		option=$([ $memory = SC ] || echo --tso)
-		cells= found=
+		option=()
+		[ $memory = SC ] || option=(--tso)
+		cells='' found=''
 		for ((i = 0; i < ${SEEDS:-3}; i++)); do
-			cell=$(try $((${SEED:-90000000} + i * 10000000)) $option)
+			cell=$(try $((${SEED:-90000000} + i * 10000000)) \
+				"${option[@]}")
 			cells+="${cells:+; }$cell"
-			[[ $cell == no* ]] || found=1
+			[[ $cell == "no: "* ]] || found=1
 		done
 		echo "| $fault | $memory | $cells |"
 		[ -z "$found" ] || break # TSO if it is needed
