@@ -285,6 +285,16 @@ sim_go(struct task *t)
 		task_signalled(me);
 }
 
+/* The next victim, in so many steps of its own; until then every step of anybody
+ * comes to sim_point(). */
+static void
+sim_catch(struct task *t, uint32_t delay)
+{
+	sim.caught = t;
+	sim.delay = delay;
+	sim.density = UINT32_MAX;
+}
+
 /* What it waited for has just been changed, which is when it does most harm: let
  * it go on at once, and be caught again soon. */
 static void
@@ -293,11 +303,8 @@ sim_pursue(struct task *t)
 	if (sim.replay || sim.quiet || chance(4) == 0)
 		return;
 	sim.next = t;
-	if (sim.count < sim.victims && chance(2)) {
-		sim.caught = t;
-		sim.delay = chance(6);
-		sim.density = UINT32_MAX;
-	}
+	if (sim.count < sim.victims && chance(2))
+		sim_catch(t, chance(6));
 }
 
 /* A function of time alone, so that it does not matter when we look. */
@@ -476,6 +483,15 @@ sim_sleep(const void *futex, int64_t until)
 
 /* ---- Decisions ---- */
 
+static void
+sim_disarm(void)
+{
+	sim.armed_class = sim.armed_change = CLASSES;
+	sim.density = 0;
+	sim.caught = NULL;
+	sim.by_fresh = 0;
+}
+
 /* Where the next victim is caught: at an access of one class; soon after it has
  * changed such a word, for then it has something in hands; at some lines of the
  * header, so that what is seldom done counts as much as what is done all the
@@ -492,10 +508,7 @@ sim_arm(void)
 	static const uint8_t changes[] = { C_INDEX, C_INDEX, C_INDEX, C_STATE,
 					   C_STATUS };
 
-	sim.armed_class = sim.armed_change = CLASSES;
-	sim.density = 0;
-	sim.caught = NULL;
-	sim.by_fresh = 0;
+	sim_disarm();
 	if (sim.count == sim.victims || sim.replay || sim.quiet)
 		return;
 	sim.armed_until = sim.steps + 20 + chance(300);
@@ -514,16 +527,6 @@ sim_arm(void)
 		sim.density = UINT32_C(1) << (25 + chance(4));
 		sim.nth = chance(3) ? 0 : chance(8);
 	}
-}
-
-/* Nowhere, for a good while: the others come round. */
-static void
-sim_rest(void)
-{
-	sim.armed_class = sim.armed_change = CLASSES;
-	sim.density = 0;
-	sim.by_fresh = 0;
-	sim.armed_until = sim.steps + chance(2000);
 }
 
 static struct task *
@@ -619,22 +622,22 @@ sim_strike(struct task *t, unsigned class)
 		    100u * (!is_rare(class)  ? (unsigned)C_SYSTEM
 			    : chance(2) == 0 ? class
 					     : rare[chance(3)]);
-	if (kind == D_HOLD && n / 50 % 2 && chance(2))
-		sim_rest();
+	if (kind == D_HOLD && n / 50 % 2 && chance(2)) {
+		sim_disarm(); /* the others come round meanwhile */
+		sim.armed_until = sim.steps + chance(2000);
+	}
 	sim_note(kind, t, n);
 	sim_apply(kind, t, n);
 }
 
-/* Who is caught is struck right there, or after the access, or a while later:
- * until then every step of anybody comes here. */
+/* Who comes to the place is struck right there, or after the access, or a while
+ * later. */
 static void
-sim_catch(struct task *me, unsigned class)
+sim_caught(struct task *me, unsigned class)
 {
 	if (!sim.caught && sim.nth-- == 0) {
-		sim.caught = me;
-		sim.delay = chance(4);
-		sim.delay = sim.delay < 3 ? sim.delay / 2 : chance(32);
-		sim.density = UINT32_MAX;
+		uint32_t delay = chance(4);
+		sim_catch(me, delay < 3 ? delay / 2 : chance(32));
 	}
 	if (sim.caught == me && sim.delay-- == 0)
 		sim_strike(me, class);
@@ -644,11 +647,8 @@ sim_catch(struct task *me, unsigned class)
 static void
 sim_changed(void)
 {
-	if (sim.caught || sim.nth-- != 0)
-		return;
-	sim.caught = sim.me;
-	sim.delay = chance(8);
-	sim.density = UINT32_MAX;
+	if (!sim.caught && sim.nth-- == 0)
+		sim_catch(sim.me, chance(8));
 }
 
 /* The time of who runs is over, which comes earlier at rare places. */
@@ -718,7 +718,7 @@ sim_point(unsigned class, unsigned site, uint32_t hash)
 	if (sim.caught ||
 	    (sim.by_fresh ? fresh
 			  : hash < sim.density || class == sim.armed_class))
-		sim_catch(me, class);
+		sim_caught(me, class);
 	if (sim.quantum < 0)
 		sim_preempt();
 }
