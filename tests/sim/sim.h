@@ -618,7 +618,7 @@ sim_strike(struct task *t, unsigned class)
 	if (kind == D_STOP && length)
 		n = 20 + chance(64u << chance(7));
 	if (kind == D_HOLD)
-		n = 1 + chance(4) + 50 * (sim.kills < 3 && chance(2)) +
+		n = 1 + chance(4) + 50u * (sim.kills < 3 && chance(2)) +
 		    100u * (!is_rare(class)  ? (unsigned)C_SYSTEM
 			    : chance(2) == 0 ? class
 					     : rare[chance(3)]);
