@@ -6544,9 +6544,11 @@ shmring__peer_is_there(struct shmring *r, uint32_t roles)
 		    !(shmring__roles_of(status) & roles) ||
 		    x == r->line[SHMRING__READ] || x == r->line[SHMRING__WRITE])
 			continue;
-		if (!shmring__dead(r, i))
+		int dead = shmring__dead(r, i);
+		/* A7: else the lock may be that of who has come since */
+		if (!dead && SHMRING__LOAD(&x->status, ACQUIRE) == status)
 			return 1;
-		if (shmring__own_line(r)) /* observers may not */
+		if (dead && shmring__own_line(r)) /* observers may not */
 			shmring__recover_line(r, i);
 	}
 	return 0;

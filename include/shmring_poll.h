@@ -139,13 +139,16 @@ shmring__readable(const struct shmring *r)
 			       0 || /* A1 */
 		       (r->mode == SHMRING_BROADCAST &&
 			shmring__overwritten(r, head)); /* so we are told */
+	/* A phase beyond ours is there to be passed, but not where nobody has
+	 * written yet (void in advance). A4, A9 */
+	uint64_t phase = SHMRING__LOAD(shmring__phase_word(r, head), ACQUIRE) >>
+			 r->length_bits;
+	int written =
+		shmring__distance(SHMRING__LOAD(r->tail, ACQUIRE), head) > 0;
 	if ((attn & SHMRING__ORPHAN) ||
-	    SHMRING__LOAD(shmring__phase_word(r, head), ACQUIRE) >>
-		    r->length_bits >= /* A4 */
-		    shmring__phase(r, head, 1))
+	    (written && phase >= shmring__phase(r, head, 1)))
 		return 1;
-	return (attn & SHMRING__NO_PRODUCER) &&
-	       SHMRING__LOAD(r->tail, ACQUIRE) == head && /* A9 */
+	return (attn & SHMRING__NO_PRODUCER) && !written &&
 	       !shmring__in_hands(r);
 }
 

@@ -16,6 +16,8 @@ root=$here/../..
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/shmring-mutants.XXXXXX") || exit 1
 trap 'kill $(jobs -p) 2>/dev/null; wait; rm -rf "$scratch"' EXIT
 trap 'exit 1' HUP INT TERM
+# shellcheck source=tests/mutants/mutate.sh
+. "$here/mutate.sh"
 required=${REQUIRE_ALL:-0}
 export REQUIRE_ALL=0 # a skip kills nobody
 export SEED=${SEED:-1} # the same draws with and without the change
@@ -30,48 +32,6 @@ enter() {
 	cp -r "$root/tests" "$root/Makefile" "$tree" || exit 1
 	cp -r "$root/include/package" "$tree/include" || exit 1
 	cp "$root"/include/shmring*.h "$tree/include"
-}
-
-trim() {
-	local text=$1
-	text=${text#"${text%%[! ]*}"}
-	printf '%s' "${text%"${text##*[! ]}"}"
-}
-
-# The header with one text of one function (- for all of the file) replaced; of
-# those named shmring_poll..., shmring__poll..., in the add-on.
-# White space is as good as any other. shmring__blind is a compare-and-swap that
-# stores in any case.
-mutate() {
-	local header=shmring.h
-	cp "$root"/include/shmring*.h "$tree/include"
-	[[ $1 == shmring*_poll_* ]] && header=shmring_poll.h
-	perl -0777 -e '
-		my ($file, $function, $from, $to) = @ARGV;
-		open(my $in, "<", $file) or die;
-		my $all = <$in>;
-		my ($start, $body) = (0, $all);
-		if ($function ne "-") {
-			$all =~ /^\Q$function\E\(.*?^\}/ms
-				or die "no function $function\n";
-			($start, $body) = ($-[0], $&);
-		}
-		my $text = join("\\s+", map { quotemeta } split(" ", $from));
-		$text =~ s/\\\(/\\(\\s*/g;
-		my @found = $body =~ /$text/g;
-		@found == 1 or die "$function: found " . @found .
-			" times instead of once: $from\n";
-		my $size = length($body);
-		$body =~ s/$text/$to/;
-		substr($all, $start, $size) = $body;
-		print "#define shmring__blind(place, from, to) ({ " .
-			"__typeof__(to) was = from; " .
-			"if (!__atomic_compare_exchange_n(place, &was, to, " .
-			"0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) " .
-			"__atomic_store_n(place, to, __ATOMIC_RELEASE); " .
-			"1; })\n";
-		print $all;
-	' "$root/include/$header" "$@" >"$tree/include/$header"
 }
 
 # All functions of the header that is there, as the compiler makes them.
@@ -127,17 +87,6 @@ report() {
 
 fail() {
 	touch "$scratch/failed"
-}
-
-# The next mutant's fields, and the header changed by it.
-mutant() {
-	IFS=@ read -r name function from to killers reason <<<"$1"
-	name=$(trim "$name")
-	reason=$(trim "$reason")
-	mutate "$(trim "$function")" "$(trim "$from")" "$(trim "$to")" || {
-		echo "$name: mutants.txt does not fit the header" >&2
-		return 1
-	}
 }
 
 # The row of one mutant.

@@ -231,7 +231,6 @@ do_reserve(struct actor *a)
 	while (!place && again(a, shmring_error(ring)));
 	if (!place)
 		return refused(a, SHMRING__WRITE, shmring_error(ring));
-	stream_held(0);
 	size = a->o->n & 4 ? 8 : size; /* it may become smaller */
 	m = message_new(a->h, size, a->words[0]);
 	memory_copy(place, a->words[0], size);
@@ -246,6 +245,8 @@ do_reserve(struct actor *a)
 		fail("error", "commit says %d", error);
 	if (error)
 		shmring_abort(ring);
+	else
+		stream_held(0); /* what is aborted does not move on */
 	oracle.aborted += error != 0;
 	message_sent(m, !error);
 	return !error;
@@ -296,6 +297,7 @@ release(struct handle *h, int count)
 	for (int i = 0; i < count; i++) {
 		h->held[i]->grave = h->held[i]->held = 0;
 		h->held[i]->final = 1;
+		oracle.aborted += sim_now() - h->held[i]->came > MS;
 	}
 	memmove(h->held, h->held + count,
 		sizeof(h->held) - (size_t)count * sizeof(h->held[0]));
@@ -542,6 +544,7 @@ do_take(struct actor *a)
 				 i == 0 && a->o->wait ? a->begun : 0);
 		m->held = peeks;
 		m->final = !peeks;
+		m->came = sim_now();
 		h->held[i] = peeks ? m : NULL;
 		h->held[i + 1] = NULL;
 	}
@@ -604,6 +607,7 @@ open_once(struct actor *a)
 		oracle.opening[side]--;
 	a->opening = 0;
 	oracle.vague = sim.steps;
+	oracle.left = error ? sim_now() : oracle.left; /* it was seen */
 	return error;
 }
 
@@ -893,6 +897,8 @@ task_killed(struct task *t)
 		messages_left(h); /* in a release, it may be gone besides */
 		if (h->open)
 			oracle_detach(h);
+		if (h->closing || a->opening)
+			oracle.left = sim_now();
 		oracle.closing -= h->closing;
 		h->closing = 0;
 	}
@@ -1020,6 +1026,7 @@ visit_end(void)
 /* ---- Plans ---- */
 
 static uint64_t plan_random;
+static uint32_t plan_some; /* kinds, a bit each, that this plan prefers */
 
 static uint32_t
 pick(uint32_t below)
@@ -1036,11 +1043,13 @@ plan_add(uint32_t actor, uint32_t kind, uint32_t n, uint32_t wait)
 	return o;
 }
 
-/* A kind for this role (both: of those for either), by weight. */
+/* A kind for this role (both: of those for either), by weight; mostly of some
+ * few, for what is seldom done meets itself only where little else is. */
 static uint32_t
 plan_kind(unsigned needs)
 {
 	static uint8_t deck[4][64], cards[4];
+	uint32_t kind = 0;
 
 	if (!cards[needs])
 		for (uint32_t k = 0; k < KINDS; k++)
@@ -1049,12 +1058,14 @@ plan_kind(unsigned needs)
 							     : SHMRING_BOTH))
 					deck[needs][cards[needs]++] =
 						(uint8_t)k;
-	return deck[needs][pick(cards[needs])];
+	for (int tries = 0; tries < 4 && !(plan_some & 1u << kind); tries++)
+		kind = deck[needs][pick(cards[needs])];
+	return kind;
 }
 
 /* What one life of an actor is made of. */
 static void
-plan_life(uint32_t i, unsigned roles, int storm, int brief, int calls)
+plan_life(uint32_t i, unsigned roles, int storm, int brief, int busy, int calls)
 {
 	static const uint8_t seldom[] = { O_INTERRUPT, O_INTERRUPT, O_SIGNAL,
 					  O_SIGNAL,    O_EINTR,	    O_PEER,
@@ -1062,7 +1073,7 @@ plan_life(uint32_t i, unsigned roles, int storm, int brief, int calls)
 					  O_POLL,      O_EITHER,    O_EITHER };
 	uint32_t most = pick(10) ? 1 + pick(brief ? 2 : 5) : 0;
 
-	if (plan.mode == SHMRING_BROADCAST) /* once round, or more */
+	if (plan.mode == SHMRING_BROADCAST || busy) /* once round, or more */
 		most *= 2;
 
 	if (pick(3) == 0)
@@ -1074,7 +1085,7 @@ plan_life(uint32_t i, unsigned roles, int storm, int brief, int calls)
 		plan_add(i, O_PUSH, 1, 0);
 		most = 0;
 	}
-	for (uint32_t k = 0; k < most; k++) {
+	for (uint32_t k = 0; k < most && plan.count[i] < OPERATIONS - 4; k++) {
 		uint32_t rare = pick(40);
 		uint32_t role = roles == SHMRING_BOTH ? 1 + pick(2) : roles;
 		uint32_t kind = plan_kind(rare < (brief ? 12 : 6) ? SHMRING_BOTH
@@ -1105,18 +1116,22 @@ static void
 plan_draw(uint64_t seed, int tso)
 {
 	static const uint8_t plan_modes[] = { 0, 0, 1, 1, 1, 1, 1, 1, 2, 2 };
-	int storm, create, brief, broadcast, calls;
+	int storm, create, brief, busy, broadcast, calls;
 
 	plan_random = mix(seed ^ UINT64_C(0x51a));
 	storm = pick(40) == 0; /* of aborts, with fewer tries than those */
 	create = pick(12) == 0;
 	brief = pick(3) == 0; /* many short lives */
+	busy = pick(3) == 0; /* slots are used again */
 	calls = pick(6) == 0; /* those that are seldom used, too */
+	plan_some = pick(2) ? ~1u : pick(UINT32_MAX) & ~1u;
 	memset(&plan, 0, sizeof(plan));
 	plan.mode = storm ? SHMRING_MPMC : plan_modes[pick(10)];
 	broadcast = plan.mode == SHMRING_BROADCAST;
 	plan.slots = 2u << pick(brief || broadcast ? 2 : 3);
-	if (storm || (plan.mode == SHMRING_MPMC && !brief && pick(3) == 0))
+	if (plan.mode == SHMRING_MPMC && pick(8)) /* 2: for one participant */
+		plan.slots = 4u << pick(2);
+	if (storm || (plan.mode == SHMRING_MPMC && !brief && pick(4) == 0))
 		plan.slots = 16;
 	plan.actors = storm ? 2 : 2 + pick(plan.mode ? ACTORS - 1 : 3);
 	if (broadcast && pick(2))
@@ -1154,7 +1169,7 @@ plan_draw(uint64_t seed, int tso)
 				roles = 1 + pick(2);
 			if (broadcast && i > 1) /* one writer at a time */
 				roles = pick(4) ? SHMRING_CONSUMER : roles;
-			plan_life(i, roles, storm, brief, calls);
+			plan_life(i, roles, storm, brief, busy, calls);
 		}
 	}
 }

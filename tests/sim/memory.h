@@ -193,6 +193,8 @@ memory_modify(void *place, enum arithmetic what, uint64_t with, size_t size,
 	sim.clock[class] += value != old;
 	if (value != old && sim.awaited & 1u << class)
 		sim.quantum = 0; /* at the next step, somebody may go on */
+	if (SIM_RARELY(value != old && class == sim.armed_change))
+		sim_changed();
 	memory_put(place, value, size);
 	trace("  change %s from %" PRIx64 " to %" PRIx64 "%s",
 	      place_name(place), old, value,

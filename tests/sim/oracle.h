@@ -26,6 +26,7 @@ struct message {
 	int grave; /* a consumer that was killed may have it */
 	int seen; /* a consumer that went had it in hands: to be marked */
 	int held; /* a consumer peeks at it, or is about to release it */
+	int64_t came; /* when it did */
 	int heard; /* BROADCAST: some reader has had it */
 };
 
@@ -62,9 +63,9 @@ static struct oracle {
 		int64_t few_since[2][2], more_since[2][2];
 	} file[FILES];
 	int opening[2], closing;
-	int64_t left; /* when a close returned, last */
+	int64_t left; /* when a close returned, or an open came to nothing, last */
 	uint64_t vague; /* who opens, closes: until this step, at least */
-	int aborted; /* positions that wait for a consumer, at most */
+	int aborted; /* or void: positions that wait for a consumer, at most */
 	int64_t killed; /* when somebody was, last */
 	int64_t changed; /* anything came, went, or was taken */
 	int64_t patience; /* of a long wait: what must happen, has */

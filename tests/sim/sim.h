@@ -54,8 +54,9 @@ static const char *const decision_names[] = { "switch", "kill",	 "stop",
 struct decision { /* before this access of this operation of this actor */
 	uint32_t actor, op, access, kind, target;
 	/* drain: so many stores; stop: for so many steps, 0: for ever; hold:
-	 * until words of class n / 100 have changed n % 100 times (C_SYSTEM:
-	 * until so many operations have ended) */
+	 * until words of class n / 100 have changed n % 50 times (C_SYSTEM:
+	 * until so many operations have ended), n / 50 % 2: counted from when
+	 * somebody is killed */
 	uint32_t n;
 	int used; /* when it is replayed */
 };
@@ -69,6 +70,7 @@ struct task {
 	const void *futex[FUTEXES]; /* asleep on any of them */
 	const uint64_t *clock; /* stopped: until this comes to that */
 	uint64_t resume_at;
+	uint32_t mourns; /* stopped: until so many changes after a death */
 	int64_t resumed; /* when it last went on */
 	unsigned line; /* of its last access */
 	uint32_t op; /* the operation under way */
@@ -94,6 +96,7 @@ static struct {
 	uint32_t salt, density; /* some lines, by chance, are armed: */
 	unsigned awaited; /* classes whose change lets somebody go on */
 	unsigned armed_class; /* the next victim is caught there, or here */
+	unsigned armed_change; /* or when it has changed a word of this class */
 	int32_t weight[CLASSES]; /* of a step: how soon another may go on */
 	uint8_t fresh[SITES]; /* nobody has been there in this run */
 	/* the rest */
@@ -282,6 +285,16 @@ sim_go(struct task *t)
 		task_signalled(me);
 }
 
+/* The next victim, in so many steps of its own; until then every step of anybody
+ * comes to sim_point(). */
+static void
+sim_catch(struct task *t, uint32_t delay)
+{
+	sim.caught = t;
+	sim.delay = delay;
+	sim.density = UINT32_MAX;
+}
+
 /* What it waited for has just been changed, which is when it does most harm: let
  * it go on at once, and be caught again soon. */
 static void
@@ -290,11 +303,8 @@ sim_pursue(struct task *t)
 	if (sim.replay || sim.quiet || chance(4) == 0)
 		return;
 	sim.next = t;
-	if (sim.count < sim.victims && chance(2)) {
-		sim.caught = t;
-		sim.delay = chance(6);
-		sim.density = UINT32_MAX;
-	}
+	if (sim.count < sim.victims && chance(2))
+		sim_catch(t, chance(6));
 }
 
 /* A function of time alone, so that it does not matter when we look. */
@@ -473,9 +483,19 @@ sim_sleep(const void *futex, int64_t until)
 
 /* ---- Decisions ---- */
 
-/* Where the next victim is caught: at an access of one class; at some lines of
- * the header, so that what is seldom done counts as much as what is done all
- * the time; or at a rare word, on a way that nobody has come before: after the
+static void
+sim_disarm(void)
+{
+	sim.armed_class = sim.armed_change = CLASSES;
+	sim.density = 0;
+	sim.caught = NULL;
+	sim.by_fresh = 0;
+}
+
+/* Where the next victim is caught: at an access of one class; soon after it has
+ * changed such a word, for then it has something in hands; at some lines of the
+ * header, so that what is seldom done counts as much as what is done all the
+ * time; or at a rare word, on a way that nobody has come before: after the
  * first victim, that is where others recover what it left. */
 static void
 sim_arm(void)
@@ -485,11 +505,10 @@ sim_arm(void)
 					   C_ATTN,   C_STATUS,	C_INDEX,
 					   C_INTENT, C_WAITERS, C_COUNTER,
 					   C_HEADER, C_SYSTEM };
+	static const uint8_t changes[] = { C_INDEX, C_INDEX, C_INDEX, C_STATE,
+					   C_STATUS };
 
-	sim.armed_class = CLASSES;
-	sim.density = 0;
-	sim.caught = NULL;
-	sim.by_fresh = 0;
+	sim_disarm();
 	if (sim.count == sim.victims || sim.replay || sim.quiet)
 		return;
 	sim.armed_until = sim.steps + 20 + chance(300);
@@ -497,6 +516,9 @@ sim_arm(void)
 	if (sim.by_fresh) {
 		sim.armed_until += 600;
 		sim.nth = chance(1u << chance(6));
+	} else if (chance(3) == 0) {
+		sim.armed_change = changes[chance(sizeof(changes))];
+		sim.nth = chance(1u << chance(5));
 	} else if (chance(2)) {
 		sim.armed_class = classes[chance(sizeof(classes))];
 		sim.nth = chance(1u << chance(7));
@@ -516,24 +538,30 @@ task_partner(struct task *t)
 	return t->partner;
 }
 
-/* A new one comes in its place, or none. */
-static void
+/* With all threads of its process. A new one comes in its place, or none. 1: it
+ * was me. */
+static int
 sim_kill(struct task *t)
 {
-	struct task *partner = task_partner(t), *me = sim.me;
+	struct task *of = t->partner;
+	int me = t == sim.me;
 
 	t->partner = NULL;
-	if (partner)
-		partner->partner = NULL;
 	sim.kills++;
+	EACH_TASK (x)
+		if (x->mourns) {
+			x->resume_at = *x->clock + x->mourns;
+			x->mourns = 0;
+		}
 	task_killed(t);
-	if (partner) { /* threads die together */
-		trace("actor %u, too", number_of(partner));
-		memory_drain(partner, BUFFER); /* it has stored that */
-		sim_kill(partner);
-	}
-	if (t == me)
-		sim_end();
+	EACH_TASK (x)
+		if (x == of || x->partner == t) {
+			x->partner = NULL;
+			trace("actor %u, too", number_of(x));
+			memory_drain(x, BUFFER); /* it has stored that */
+			me |= sim_kill(x);
+		}
+	return me;
 }
 
 static void
@@ -548,7 +576,8 @@ sim_apply(uint32_t kind, struct task *t, uint32_t n)
 	trace("actor %u is %s (%u)", number_of(t),
 	      kind == D_KILL ? "KILLED" : "STOPPED", n);
 	if (kind == D_KILL) {
-		sim_kill(t);
+		if (sim_kill(t))
+			sim_end();
 		return;
 	}
 	if (task_partner(t)) { /* one thread alone goes on some day */
@@ -558,7 +587,10 @@ sim_apply(uint32_t kind, struct task *t, uint32_t n)
 	sim.stops++;
 	sim.stirred += t->stirred || t->state == T_ASLEEP;
 	t->clock = kind == D_STOP ? &sim.steps : &sim.clock[n / 100 % CLASSES];
-	t->resume_at = !n ? NEVER : *t->clock + (kind == D_STOP ? n : n % 100);
+	t->resume_at = !n ? NEVER : *t->clock + (kind == D_STOP ? n : n % 50);
+	t->mourns = kind == D_HOLD && n / 50 % 2 ? n % 50 : 0;
+	if (t->mourns)
+		t->resume_at = NEVER - 1;
 	if (kind == D_HOLD)
 		sim.awaited |= 1u << n / 100 % CLASSES;
 	task_is(t, t->state, 1);
@@ -587,27 +619,37 @@ sim_strike(struct task *t, unsigned class)
 	if (kind == D_STOP && length)
 		n = 20 + chance(64u << chance(7));
 	if (kind == D_HOLD)
-		n = 1 + chance(4) +
+		n = 1 + chance(4) + 50u * (sim.kills < 3 && chance(2)) +
 		    100u * (!is_rare(class)  ? (unsigned)C_SYSTEM
 			    : chance(2) == 0 ? class
 					     : rare[chance(3)]);
+	if (kind == D_HOLD && n / 50 % 2 && chance(2)) {
+		sim_disarm(); /* the others come round meanwhile */
+		sim.armed_until = sim.steps + chance(2000);
+	}
 	sim_note(kind, t, n);
 	sim_apply(kind, t, n);
 }
 
-/* Who is caught is struck right there, or after the access, or a while later:
- * until then every step of anybody comes here. */
+/* Who comes to the place is struck right there, or after the access, or a while
+ * later. */
 static void
-sim_catch(struct task *me, unsigned class)
+sim_caught(struct task *me, unsigned class)
 {
 	if (!sim.caught && sim.nth-- == 0) {
-		sim.caught = me;
-		sim.delay = chance(4);
-		sim.delay = sim.delay < 3 ? sim.delay / 2 : chance(32);
-		sim.density = UINT32_MAX;
+		uint32_t delay = chance(4);
+		sim_catch(me, delay < 3 ? delay / 2 : chance(32));
 	}
 	if (sim.caught == me && sim.delay-- == 0)
 		sim_strike(me, class);
+}
+
+/* I have changed a word of the class. */
+static void
+sim_changed(void)
+{
+	if (!sim.caught && sim.nth-- == 0)
+		sim_catch(sim.me, chance(8));
 }
 
 /* The time of who runs is over, which comes earlier at rare places. */
@@ -677,7 +719,7 @@ sim_point(unsigned class, unsigned site, uint32_t hash)
 	if (sim.caught ||
 	    (sim.by_fresh ? fresh
 			  : hash < sim.density || class == sim.armed_class))
-		sim_catch(me, class);
+		sim_caught(me, class);
 	if (sim.quantum < 0)
 		sim_preempt();
 }
