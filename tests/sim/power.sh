@@ -15,7 +15,7 @@ scratch=$(mktemp -d "${TMPDIR:-/tmp}/shmring-power.XXXXXX") || exit 1
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 1' HUP INT TERM
 [ $# -gt 0 ] || set -- P1=doubt-anothers P2=reclaim-anew P3=covered-itself \
-	P4=orphan-found P6=attach-early P7=resume-suspect P9=end-head \
+	P4=orphan-found P6=attach-early P7=resume-suspect P9=end-head P10=peek-dropped \
 	P12=wait-claimed-twice P19=wake-then-more \
 	P20=bury-helped peek-torn F6-sleeper F6-peers F7-join F7-gate
 
