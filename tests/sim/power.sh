@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Description: how soon the simulator finds a fault that is put back, each alone
 #
-# usage: power.sh [NAME ...] >table	rows of mutants/mutants.txt; P2=ROW: called so
+# usage: power.sh [NAME ...] >table
+# NAME: a row of mutants/mutants.txt, or P2=ROW: called so
 # LIMIT=600: CPU seconds for each seed and memory
 # SEEDS=3, SEED=90000000: so many, each 10^7 behind the last
 # A failure whose small form fails without the change, too, is none of it.
@@ -15,8 +16,8 @@ scratch=$(mktemp -d "${TMPDIR:-/tmp}/shmring-power.XXXXXX") || exit 1
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 1' HUP INT TERM
 [ $# -gt 0 ] || set -- P1=doubt-anothers P2=reclaim-anew P3=covered-itself \
-	P4=orphan-found P6=attach-early P7=resume-suspect P9=end-head P10=peek-dropped \
-	P12=wait-claimed-twice P19=wake-then-more \
+	P4=orphan-found P6=attach-early P7=resume-suspect P9=end-head \
+	P10=peek-dropped P12=wait-claimed-twice P19=wake-then-more \
 	P20=bury-helped peek-torn F6-sleeper F6-peers F7-join F7-gate
 
 # The tree $1: a header is changed before it is built.
