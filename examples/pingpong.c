@@ -77,8 +77,11 @@ main(int argc, char **argv)
 	snprintf(back, sizeof(back), "/back-%d", (int)getpid());
 	check(shmring_create(&out, there, &to));
 	check(shmring_create(&in, back, &from));
-	if (fork() == 0)
+	if (fork() == 0) { /* whose copies would hide our death from it */
+		shmring_close(&out);
+		shmring_close(&in);
 		return serve(there, back);
+	}
 	for (last = 0, i = 0; i < rounds + WARM_UP; i++, last = t) {
 		check(shmring_push_wait(&out, &i, sizeof(i), -1));
 		check(shmring_pop_wait(&in, &ball, sizeof(ball), -1));

@@ -75,8 +75,11 @@ main(void)
 	snprintf(replies, sizeof(replies), "/replies-%d", (int)getpid());
 	check("create", shmring_create(&out, requests, &to));
 	check("create", shmring_create(&in, replies, &from));
-	if (fork() == 0)
+	if (fork() == 0) { /* whose copies would hide our death from it */
+		shmring_close(&out);
+		shmring_close(&in);
 		return serve(requests, replies);
+	}
 	late = call(&out, &in, &slow, 50000000);
 	printf("slow call: %s\n", shmring_strerror(late));
 	check("call", call(&out, &in, &fast, INT64_C(10000000000)));

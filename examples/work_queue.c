@@ -68,15 +68,19 @@ main(void)
 		check("mmap", -errno);
 	check("create", shmring_create(&queue, name, &config));
 	victim = fork();
-	if (victim == 0)
+	if (victim == 0) { /* whose copy would hide our death from it */
+		shmring_close(&queue);
 		return work(name, 1);
+	}
 	for (i = 0; i < JOBS; i++) {
 		check("push", shmring_push_wait(&queue, &i, sizeof(i), -1));
 		while (!__atomic_load_n(&board->victim_has_one,
 					__ATOMIC_RELAXED))
 			poll(NULL, 0, 1);
-		if (i < WORKERS && fork() == 0)
+		if (i < WORKERS && fork() == 0) {
+			shmring_close(&queue);
 			return work(name, 0);
+		}
 		if (i == JOBS / 2)
 			kill(victim, SIGKILL);
 	}

@@ -67,8 +67,10 @@ main(void)
 	config.slot_size = sizeof(*frame);
 	snprintf(name, sizeof(name), "/zero_copy-%d", (int)getpid());
 	check("create", shmring_create(&ring, name, &config));
-	if (fork() == 0)
+	if (fork() == 0) { /* whose copy would hide our death from it */
+		shmring_close(&ring);
 		return show(name);
+	}
 	for (n = 0; n < FRAMES; n++) {
 		frame = shmring_reserve_wait(&ring, sizeof(*frame), -1);
 		if (!frame)

@@ -90,7 +90,8 @@
  *   Death is proven, never guessed from time: the kernel has dropped the
  *   participant's lock on the segment and its pid with that start time is
  *   gone. (Across pid namespaces the lock alone decides. A child forked by a
- *   holder keeps the lock until it exits or execs: that delays proof.)
+ *   holder keeps the lock until it closes its copy of the handle, exits or
+ *   execs: that delays proof.)
  *   It is the process that counts: a thread that ends without close keeps its
  *   role, its message in hands, its slots until the process ends; no waiting
  *   call is a cancellation point. Close before exec: after it, the role is free

@@ -28,6 +28,15 @@ sed 's/ball = ~ball/ball = ball ^ 1/' examples/pingpong.c >"$tmp/pingpong.c"
 ${CC:-cc} -Iinclude "$tmp/pingpong.c" -o "$tmp/pingpong" &&
 	$limit "$tmp/pingpong" 2000 >"$tmp/output" 2>&1
 is "$? $(cat "$tmp/output")" "1 a wrong answer" "pingpong sees a wrong answer"
+# Its other side learns of that, and ends.
+left=1
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+	left=$(find /proc/[0-9]*/exe -maxdepth 0 -lname "$tmp/pingpong*" \
+		2>/dev/null | wc -l)
+	[ "$left" = 0 ] && break
+	sleep 0.2
+done
+is "$left" 0 "and nobody is left behind"
 says "10000 jobs, 1 of 5 workers killed: 0 lost, 1 redelivered" work_queue
 
 says "3 workers for 20 jobs" supervisor
