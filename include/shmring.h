@@ -1028,14 +1028,20 @@ shmring__record_size(const struct shmring__view *v, uint64_t size)
 	return shmring__stored_size(v, shmring__stored(v, size));
 }
 
+/* Whether a header tells one of the lengths that never are stored. */
+SHMRING__HOT int
+shmring__is_gap(const struct shmring__view *v, uint64_t header)
+{
+	return header - 1 - v->near < v->align - 8;
+}
+
 /* Whether the header of a record can be none that was written: then nothing
  * follows from it. */
 SHMRING__HOT int
 shmring__is_bad(const struct shmring *r, const struct shmring__view *v,
 		uint64_t header)
 {
-	return header > r->limit[SHMRING__READ] ||
-	       header - 1 - v->near < v->align - 8;
+	return header > r->limit[SHMRING__READ] || shmring__is_gap(v, header);
 }
 
 /* shmring.interrupts */
@@ -1729,9 +1735,8 @@ shmring__spsc_acquire(struct shmring *r, const struct shmring__view *v,
 {
 	uint64_t *place = shmring__header_in(v, head);
 	uint64_t header = SHMRING__LOAD(place, ACQUIRE); /* A1 */
-	uint64_t lead = v->align - 8;
 	if (SHMRING__RARELY(header - 1 >= r->canary->limit[SHMRING__READ] ||
-			    (lead && header - 1 - v->near < lead) ||
+			    shmring__is_gap(v, header) ||
 			    shmring__length(v, header - 1) > limit))
 		return shmring__spsc_unready(r, head, header);
 	claim->position = head;
@@ -4147,7 +4152,37 @@ shmring__makes_sense(const struct shmring_config *wish)
 	       lossy + demotes <= (wish->mode == SHMRING_BROADCAST);
 }
 
-/* The caller's wishes with the defaults filled in, as a header. */
+/* The sizes that the caller wishes, with the defaults filled in. */
+SHMRING__COLD int
+shmring__choose_sizes(struct shmring__geometry *g,
+		      const struct shmring_config *wish)
+{
+	memset(g, 0, sizeof(*g));
+	if (wish->slots > 1u << 30)
+		return -ERANGE;
+	g->mode = wish->mode;
+	g->slots = wish->slots ? (uint32_t)shmring__power_of_two(wish->slots)
+			       : 1024;
+	g->slot_size = wish->slot_size ? wish->slot_size : 256;
+	g->participants = g->slots / 2 < 64 ? g->slots / 2 : 64;
+	if (wish->participants)
+		g->participants = wish->participants;
+	if (wish->mode == SHMRING_SPSC)
+		g->participants = 2;
+	if (wish->mode == SHMRING_BROADCAST) /* and the writer */
+		g->participants =
+			wish->participants ? wish->participants + 1 : 64;
+	g->meters = wish->flags & SHMRING_METERED ? SHMRING__STAMP : 0;
+	g->alignment = wish->alignment ? wish->alignment : 8;
+	if (g->meters && g->alignment == 8)
+		g->alignment = 16;
+	g->page = wish->flags & (SHMRING_HUGE | SHMRING_HUGETLB)
+			  ? UINT64_C(2) << 20
+			  : (uint64_t)sysconf(_SC_PAGESIZE);
+	return shmring__lay_out(g) ? -ERANGE : 0;
+}
+
+/* The caller's wishes, as a header. */
 SHMRING__COLD int
 shmring__init_header(struct shmring__header *h,
 		     const struct shmring_config *config)
@@ -4155,35 +4190,15 @@ shmring__init_header(struct shmring__header *h,
 	struct shmring__geometry g;
 	struct shmring_config wish;
 	struct timespec now;
-	memset(&g, 0, sizeof(g));
 	memset(&wish, 0, sizeof(wish));
 	memset(h, 0, sizeof(*h));
 	if (config)
 		wish = *config;
 	if (!shmring__makes_sense(&wish))
 		return -EDOM;
-	if (wish.slots > 1u << 30)
-		return -ERANGE;
-	g.mode = wish.mode;
-	g.slots =
-		wish.slots ? (uint32_t)shmring__power_of_two(wish.slots) : 1024;
-	g.slot_size = wish.slot_size ? wish.slot_size : 256;
-	g.participants = g.slots / 2 < 64 ? g.slots / 2 : 64;
-	if (wish.participants)
-		g.participants = wish.participants;
-	if (wish.mode == SHMRING_SPSC)
-		g.participants = 2;
-	if (wish.mode == SHMRING_BROADCAST) /* and the writer */
-		g.participants = wish.participants ? wish.participants + 1 : 64;
-	g.meters = wish.flags & SHMRING_METERED ? SHMRING__STAMP : 0;
-	g.alignment = wish.alignment ? wish.alignment : 8;
-	if (g.meters && g.alignment == 8)
-		g.alignment = 16;
-	g.page = wish.flags & (SHMRING_HUGE | SHMRING_HUGETLB)
-			 ? UINT64_C(2) << 20
-			 : (uint64_t)sysconf(_SC_PAGESIZE);
-	if (shmring__lay_out(&g))
-		return -ERANGE;
+	int error = shmring__choose_sizes(&g, &wish);
+	if (error)
+		return error;
 	clock_gettime(CLOCK_REALTIME, &now);
 	h->magic = SHMRING__MAGIC;
 	h->layout = SHMRING_LAYOUT;
@@ -5408,12 +5423,18 @@ shmring__pop_in(struct shmring *r, int path, void *buffer, size_t capacity)
 	return shmring__take(r, &v, path, &claim, buffer, claim.size);
 }
 
+/* For who is not on one of the hot paths: the packed engines have places, MPMC
+ * all its care. */
+static inline int
+shmring__careful_path(const struct shmring *r)
+{
+	return r->path == SHMRING__PLACED ? SHMRING__PLACED : SHMRING__SLOWLY;
+}
+
 SHMRING__APART ssize_t
 shmring__pop_slowly(struct shmring *r, void *buffer, size_t capacity)
 {
-	return r->path == SHMRING__PLACED
-		       ? shmring__pop_in(r, SHMRING__PLACED, buffer, capacity)
-		       : shmring__pop_in(r, SHMRING__SLOWLY, buffer, capacity);
+	return shmring__pop_in(r, shmring__careful_path(r), buffer, capacity);
 }
 
 SHMRING__HOT int
@@ -5686,9 +5707,7 @@ shmring__reserve_in(struct shmring *r, int path, size_t size, int lazy)
 SHMRING__APART void *
 shmring__reserve_slowly(struct shmring *r, size_t size, int lazy)
 {
-	return r->path == SHMRING__PLACED
-		       ? shmring__reserve_in(r, SHMRING__PLACED, size, lazy)
-		       : shmring__reserve_in(r, SHMRING__SLOWLY, size, lazy);
+	return shmring__reserve_in(r, shmring__careful_path(r), size, lazy);
 }
 
 static inline void *
@@ -5785,9 +5804,7 @@ shmring__commit_in(struct shmring *r, int path, size_t size)
 SHMRING__APART int
 shmring__commit_slowly(struct shmring *r, size_t size)
 {
-	return r->path == SHMRING__PLACED
-		       ? shmring__commit_in(r, SHMRING__PLACED, size)
-		       : shmring__commit_in(r, SHMRING__SLOWLY, size);
+	return shmring__commit_in(r, shmring__careful_path(r), size);
 }
 
 SHMRING__HOT_SCOPE int
@@ -5835,9 +5852,7 @@ shmring__peek_in(struct shmring *r, int path, size_t *size)
 SHMRING__APART const void *
 shmring__peek_slowly(struct shmring *r, size_t *size)
 {
-	return r->path == SHMRING__PLACED
-		       ? shmring__peek_in(r, SHMRING__PLACED, size)
-		       : shmring__peek_in(r, SHMRING__SLOWLY, size);
+	return shmring__peek_in(r, shmring__careful_path(r), size);
 }
 
 SHMRING__HOT_SCOPE const void *
@@ -5867,9 +5882,7 @@ shmring__release_in(struct shmring *r, int path)
 SHMRING__APART int
 shmring__release_slowly(struct shmring *r)
 {
-	return r->path == SHMRING__PLACED
-		       ? shmring__release_in(r, SHMRING__PLACED)
-		       : shmring__release_in(r, SHMRING__SLOWLY);
+	return shmring__release_in(r, shmring__careful_path(r));
 }
 
 SHMRING__HOT_SCOPE int

@@ -164,6 +164,31 @@ run(int rings, double (*measures)(void), void (*other)(void))
 	return *pair.result;
 }
 
+/* A game of ROUNDS, which one side starts: the time of a round, in ns. */
+static void (*game)(bool starts);
+
+static double
+ping(void)
+{
+	double start = now(CLOCK_MONOTONIC);
+
+	game(true);
+	return (now(CLOCK_MONOTONIC) - start) / ROUNDS;
+}
+
+static void
+pong(void)
+{
+	game(false);
+}
+
+static double
+round_trip(int rings, void (*play)(bool starts))
+{
+	game = play;
+	return run(rings, ping, pong);
+}
+
 /* ---- An event loop with one ring ---- */
 
 struct loop {
@@ -236,21 +261,6 @@ loop_play(bool starts)
 		shmring_flush(&out, -1);
 }
 
-static double
-loop_ping(void)
-{
-	double start = now(CLOCK_MONOTONIC);
-
-	loop_play(true);
-	return (now(CLOCK_MONOTONIC) - start) / ROUNDS;
-}
-
-static void
-loop_pong(void)
-{
-	loop_play(false);
-}
-
 /* Of eventfds; with_loop: each slept on in an epoll. */
 static void
 event_play(bool starts, bool with_loop)
@@ -273,52 +283,34 @@ event_play(bool starts, bool with_loop)
 	}
 }
 
-static double
-event_ping(void)
+static void
+event_play_in_loop(bool starts)
 {
-	double start = now(CLOCK_MONOTONIC);
-
-	event_play(true, true);
-	return (now(CLOCK_MONOTONIC) - start) / ROUNDS;
+	event_play(starts, true);
 }
 
 static void
-event_pong(void)
+event_play_alone(bool starts)
 {
-	event_play(false, true);
-}
-
-static double
-read_ping(void)
-{
-	double start = now(CLOCK_MONOTONIC);
-
-	event_play(true, false);
-	return (now(CLOCK_MONOTONIC) - start) / ROUNDS;
-}
-
-static void
-read_pong(void)
-{
-	event_play(false, false);
+	event_play(starts, false);
 }
 
 static double
 wake_by_loop(void)
 {
-	return run(2, loop_ping, loop_pong);
+	return round_trip(2, loop_play);
 }
 
 static double
 wake_by_event(void)
 {
-	return run(1, event_ping, event_pong);
+	return round_trip(1, event_play_in_loop);
 }
 
 static double
 wake_by_read(void)
 {
-	return run(1, read_ping, read_pong);
+	return round_trip(1, event_play_alone);
 }
 
 /* ---- A stream ---- */
@@ -498,32 +490,17 @@ several_play(bool starts)
 }
 
 static double
-several_ping(void)
-{
-	double start = now(CLOCK_MONOTONIC);
-
-	several_play(true);
-	return (now(CLOCK_MONOTONIC) - start) / ROUNDS;
-}
-
-static void
-several_pong(void)
-{
-	several_play(false);
-}
-
-static double
 wake_by_two(void)
 {
 	several = 2;
-	return run(4, several_ping, several_pong);
+	return round_trip(4, several_play);
 }
 
 static double
 wake_by_one(void)
 {
 	several = 1;
-	return run(4, several_ping, several_pong);
+	return round_trip(4, several_play);
 }
 
 /* As some containers do. */

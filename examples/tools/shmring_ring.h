@@ -298,9 +298,9 @@ is_reader(const struct look *look, const struct person *p)
 	       (p->counts.roles & SHMRING_CONSUMER);
 }
 
-/* BROADCAST: what the living reader that is the most behind has not read yet.
- * The header's own length is what the writer has not freed yet, which it does
- * only when it needs the room. */
+/* BROADCAST: what the living reader that is the most behind has not read yet,
+ * also if it was demoted. (The header's own length: before the slowest that
+ * holds the writer, which a dead one does until it is recovered.) */
 static uint64_t
 longest_lag(const struct look *look)
 {
