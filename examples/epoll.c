@@ -20,12 +20,13 @@ fail(const char *what, int error)
 }
 
 static __attribute__((noreturn)) void
-send_both(int ring_fd, int socket)
+send_both(struct shmring *parents, int socket)
 {
 	struct shmring ring;
 
-	if (shmring_open_fd(&ring, ring_fd, SHMRING_PRODUCER))
+	if (shmring_open_fd(&ring, shmring_fd(parents), SHMRING_PRODUCER))
 		_exit(1);
+	shmring_close(parents); /* or its death would not be seen */
 	for (int i = 0; i < MESSAGES; i++)
 		if (shmring_push_wait(&ring, &i, sizeof(i), -1) ||
 		    send(socket, &i, sizeof(i), MSG_NOSIGNAL) != sizeof(i))
@@ -87,7 +88,7 @@ main(void)
 		fail("fork", -errno);
 	if (child == 0) {
 		close(pair[0]);
-		send_both(shmring_fd(&ring), pair[1]);
+		send_both(&ring, pair[1]);
 	}
 	close(pair[1]);
 	error = shmring_poll_open(&poll, &ring, SHMRING_CONSUMER);

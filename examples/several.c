@@ -18,12 +18,15 @@ fail(const char *what, int error)
 }
 
 static __attribute__((noreturn)) void
-send_all(int fd)
+send_all(struct shmring *parents, int which)
 {
 	struct shmring ring;
 
-	if (shmring_open_fd(&ring, fd, SHMRING_PRODUCER))
+	if (shmring_open_fd(&ring, shmring_fd(&parents[which]),
+			    SHMRING_PRODUCER))
 		_exit(1);
+	for (int i = 0; i <= which; i++) /* or its death would not be seen */
+		shmring_close(&parents[i]);
 	for (int i = 0; i < MESSAGES; i++)
 		if (shmring_push_wait(&ring, &i, sizeof(i), -1))
 			_exit(1);
@@ -64,7 +67,7 @@ main(void)
 		if (child < 0)
 			fail("fork", -errno);
 		if (child == 0)
-			send_all(shmring_fd(&ring[i]));
+			send_all(ring, i);
 	}
 	while (left) {
 		int ready = shmring_wait_several(items, (size_t)left, -1);

@@ -23,13 +23,14 @@ fail(const char *what, int error)
 
 /* A job of 0 is the last. */
 static __attribute__((noreturn)) void
-work(int fd)
+work(struct shmring *parents)
 {
 	struct shmring ring;
 	uint32_t job = 1;
 
-	if (shmring_open_fd(&ring, fd, SHMRING_CONSUMER))
+	if (shmring_open_fd(&ring, shmring_fd(parents), SHMRING_CONSUMER))
 		_exit(1);
+	shmring_close(parents); /* or its death would not be seen */
 	while (shmring_pop_wait(&ring, &job, sizeof(job), -1) > 0 && job)
 		if (job % DEADLY == 0)
 			kill(getpid(), SIGKILL);
@@ -61,7 +62,7 @@ main(void)
 		if (worker < 0)
 			fail("fork", -errno);
 		if (worker == 0)
-			work(shmring_fd(&ring));
+			work(&ring);
 		workers++;
 		/* It may be through with all that it does before we look. */
 		error = shmring_wait_peer(&ring, SHMRING_CONSUMER, SECOND);

@@ -179,10 +179,10 @@ extern "C" {
 #ifndef SHMRING_CATCH_UP
 #define SHMRING_CATCH_UP 64
 #endif
-/* All fetch the cache lines so many bytes ahead of them: as many lines as a
- * core has under way at once. 0: none. */
+/* All fetch the cache lines so many messages ahead of them: as much as passes
+ * while a line is on its way from another core. 0: none. */
 #ifndef SHMRING_AHEAD
-#define SHMRING_AHEAD 1024
+#define SHMRING_AHEAD 8
 #endif
 
 /* Hooks for model checkers and fuzzers: what they cannot digest. */
@@ -866,6 +866,7 @@ struct shmring { /* private: one participant, in its own memory */
 	uint64_t mask; /* SPSC: of byte offsets; MPMC: of slot numbers */
 	uint64_t credit; /* SPSC writer: may write below this */
 	uint64_t fetches; /* and fetch lines below this: nobody reads there */
+	uint64_t fetch_from; /* nor near what was not there; see FETCH_REST */
 	uint64_t *taken; /* SPSC: what the reader has published as free */
 	uint64_t published; /* SPSC reader: my copy of *taken */
 	uint64_t lazy; /* SPSC reader: publish after so many bytes */
@@ -873,6 +874,7 @@ struct shmring { /* private: one participant, in its own memory */
 	uint64_t *states; /* MPMC: a word for each slot */
 	uint64_t stride;
 	uint64_t fetch_ahead; /* what is fetched; SPSC: bytes, MPMC: slots */
+	uint64_t fetch_rest; /* nothing, for so many, when nothing was there */
 	uint64_t limit[2]; /* 1 + the largest length: as stored, as pushed */
 	uint32_t path; /* which of the hot ones, SHMRING__PACKED or the like */
 	uint64_t length_mask; /* MPMC: of the length beside the phase */
@@ -1610,8 +1612,25 @@ static int shmring__lapped(struct shmring *r);
 SHMRING__HOT int shmring__overwritten(const struct shmring *r,
 				      uint64_t position);
 
-/* Longer records than so many times fetch_ahead are not fetched ahead. */
-#define SHMRING__FETCHED 16
+/* How far ahead, in bytes: at least and at most so far, and not so far for
+ * records of more than so many times that. */
+#define SHMRING__FETCH_LEAST 1024
+#define SHMRING__FETCH_MOST 8192
+#define SHMRING__FETCHED 4
+
+/* Who has caught up with the other side would only take from it the lines that
+ * it works on: a reader here who finds nothing, a writer of MPMC who finds no
+ * room, fetches nothing before such a part of the ring has passed. (Our writer
+ * knows how far the reader is. MPMC's reader writes to a slot, too, and has a
+ * shorter way if it owns the line already.) */
+#define SHMRING__FETCH_REST 4
+
+/* Signed distance of two positions. */
+SHMRING__HOT int64_t
+shmring__distance(uint64_t a, uint64_t b)
+{
+	return (int64_t)(a - b);
+}
 
 SHMRING__HOT uint64_t *
 shmring__header_in(const struct shmring__view *v, uint64_t position)
@@ -1676,7 +1695,8 @@ shmring__spsc_fetch(const struct shmring *r, const struct shmring__view *v,
 {
 	uint64_t ahead = r->fetch_ahead, back = next & 63;
 	if (back >= record || record / SHMRING__FETCHED >= ahead ||
-	    (to_write && r->fetches - next < ahead + record))
+	    (to_write ? r->fetches - next < ahead + record
+		      : shmring__distance(next, r->fetch_from) < 0))
 		return;
 	do {
 		const char *line = (const char *)shmring__header_in(
@@ -1968,13 +1988,6 @@ SHMRING__HOT uint64_t
 shmring__phase(const struct shmring *r, uint64_t position, int reader)
 {
 	return (position >> r->shift) * 2 + (unsigned)reader;
-}
-
-/* Signed distance of two positions. */
-SHMRING__HOT int64_t
-shmring__distance(uint64_t a, uint64_t b)
-{
-	return (int64_t)(a - b);
 }
 
 /* The length that says: aborted, skip me. Larger than any slot_size. */
@@ -2387,7 +2400,8 @@ shmring__mpmc_try(struct shmring *r, const struct shmring__view *v, int side,
 	if (SHMRING__RARELY(!shmring__cas(v->cursor, p, p + 1))) /* R9 */
 		return 2;
 	/* The first slot of a line is enough. */
-	if (((uint64_t)slot & 63) < stride && ahead)
+	if (((uint64_t)slot & 63) < stride && ahead &&
+	    (side == SHMRING__READ || shmring__distance(p, r->fetch_from) >= 0))
 		SHMRING__PREFETCH_WRITE(v->data +
 					((p + ahead) & v->mask) * stride);
 	claim->position = p;
@@ -3896,6 +3910,28 @@ shmring__unmap(struct shmring *r)
 	shmring__blank(r);
 }
 
+/* How far ahead to fetch, and how long not, in what the engine counts. */
+SHMRING__COLD void
+shmring__set_fetches(struct shmring *r, const struct shmring__geometry *g)
+{
+	uint64_t ahead = SHMRING_AHEAD, least = SHMRING__FETCH_LEAST, limit;
+	if (g->mode == SHMRING_MPMC) {
+		/* one line a slot at least, or as many lines as in a stream */
+		least = g->stride < 64 ? least / g->stride : 0;
+		limit = g->slots / 4;
+		r->fetch_rest = g->slots / SHMRING__FETCH_REST;
+	} else {
+		ahead *= g->slot_size;
+		limit = g->capacity / 8;
+		if (limit > SHMRING__FETCH_MOST)
+			limit = SHMRING__FETCH_MOST;
+		r->fetch_rest = g->capacity / SHMRING__FETCH_REST;
+	}
+	if (SHMRING_AHEAD && ahead < least)
+		ahead = least;
+	r->fetch_ahead = ahead < limit ? ahead : limit;
+}
+
 /* Point the handle into the mapping. */
 SHMRING__COLD void
 shmring__set_pointers(struct shmring *r)
@@ -3908,6 +3944,7 @@ shmring__set_pointers(struct shmring *r)
 	r->align = g->alignment;
 	r->near = g->near;
 	r->meters = g->meters;
+	shmring__set_fetches(r, g);
 	r->data = r->base + g->data + (r->align - 8);
 	r->mode = g->mode;
 	r->limit[SHMRING__READ] = r->limit[SHMRING__WRITE] =
@@ -3934,15 +3971,10 @@ shmring__set_pointers(struct shmring *r)
 		/* keeps hostile positions aligned */
 		r->mask = g->capacity - r->align;
 		r->lazy = g->capacity / 8;
-		r->fetch_ahead =
-			SHMRING_AHEAD < r->lazy ? SHMRING_AHEAD : r->lazy;
 	} else {
 		r->head = (uint64_t *)(void *)(index + SHMRING__LINE);
 		r->states = (uint64_t *)(void *)(r->base + g->states);
 		r->mask = g->slots - 1;
-		r->fetch_ahead = SHMRING_AHEAD / g->stride;
-		if (r->fetch_ahead > g->slots / 4)
-			r->fetch_ahead = g->slots / 4;
 		r->shift = (uint32_t)__builtin_ctz(g->slots);
 	}
 }
@@ -5043,6 +5075,8 @@ shmring__note_idle(struct shmring *r, int side, uint64_t position)
 	idle->calls = 0;
 	idle->streak = done - idle->done;
 	idle->done = done;
+	if (reads == (r->mode != SHMRING_MPMC))
+		r->fetch_from = position + r->fetch_rest;
 	shmring__count(reads ? &mine->empty : &mine->full, 1);
 	return 1;
 }

@@ -29,14 +29,35 @@ ${CC:-cc} -Iinclude "$tmp/pingpong.c" -o "$tmp/pingpong" &&
 	$limit "$tmp/pingpong" 2000 >"$tmp/output" 2>&1
 is "$? $(cat "$tmp/output")" "1 a wrong answer" "pingpong sees a wrong answer"
 # Its other side learns of that, and ends.
-left=1
-for _ in 1 2 3 4 5 6 7 8 9 10; do
-	left=$(find /proc/[0-9]*/exe -maxdepth 0 -lname "$tmp/pingpong*" \
-		2>/dev/null | wc -l)
-	[ "$left" = 0 ] && break
+runs()
+{
+	find /proc/[0-9]*/exe -maxdepth 0 -lname "$tmp/$1*" 2>/dev/null
+}
+# shellcheck disable=SC2317 # wait_for calls it
+nobody_runs()
+{
+	[ -z "$(runs "$1")" ]
+}
+wait_for nobody_runs pingpong
+is "$?" 0 "and nobody is left behind"
+# Nor by who is killed in the middle of a longer run.
+for example in epoll several; do
+	sed 's/MESSAGES 1000\b/MESSAGES 1000000000/' examples/$example.c \
+		>"$tmp/$example.c"
+	${CC:-cc} -Iinclude "$tmp/$example.c" -o "$tmp/$example"
+	"$tmp/$example" &
+	parent=$!
 	sleep 0.2
+	kill -9 $parent
+	wait $parent 2>/dev/null
+	is "$?" 137 "$example is killed while it runs"
+	wait_for nobody_runs $example
+	is "$?" 0 "and its children end"
+	for left in $(runs $example); do
+		left=${left#/proc/}
+		kill -9 "${left%/exe}"
+	done
 done
-is "$left" 0 "and nobody is left behind"
 says "10000 jobs, 1 of 5 workers killed: 0 lost, 1 redelivered" work_queue
 
 says "3 workers for 20 jobs" supervisor
