@@ -290,16 +290,19 @@ shmring__poll_mark(struct shmring_poll *p)
 }
 
 /* One whose call a waker has taken since we were armed: then the descriptor
- * is readable, or becomes so. */
+ * is readable, or becomes so. (Where the call still stands, another's wait was
+ * interrupted, or another polls, too.) */
 SHMRING__COLD struct shmring_polled *
 shmring__poll_told(const struct shmring_poll *p)
 {
 	for (struct shmring_polled *e = p->first; e; e = e->next) {
 		const struct shmring__waiter *w = &e->waiter;
+		if (!w->announced || !e->ring->canary)
+			continue;
 		/* hint: if the waker died, the timer ends */
-		if (w->announced && e->ring->canary &&
-		    ((SHMRING__LOAD(w->word, RELAXED) ^ w->expected) &
-		     SHMRING__GENERATIONS))
+		uint32_t word = SHMRING__LOAD(w->word, RELAXED);
+		if (!(word & SHMRING__POLLS) &&
+		    ((word ^ w->expected) & SHMRING__GENERATIONS))
 			return e;
 	}
 	return NULL;
