@@ -420,6 +420,77 @@ dup_a_parents(void)
 	shmring_unlink(name);
 }
 
+struct inherited {
+	struct shmring *ring;
+	const char *name;
+};
+
+/* As daemon() does it: the parent ends, and its child goes on in its role. */
+static void
+become_a_daemon(void *argument)
+{
+	struct inherited *mine = argument;
+	struct shmring ring, own;
+	pid_t parent = getpid();
+	int error = -EBUSY;
+
+	if (mine->name)
+		CHILD_CHECK(
+			!shmring_open(&ring, mine->name, SHMRING_PRODUCER, 0));
+	else
+		CHILD_CHECK(!shmring_open_fd(&ring, shmring_fd(mine->ring),
+					     SHMRING_PRODUCER));
+	CHILD_CHECK(push_number(&ring, 1) == 0);
+	pid_t child = fork();
+	CHILD_CHECK(child >= 0);
+	if (child > 0)
+		return;
+	int fd = dup(shmring_fd(mine->ring)); /* of a name: none */
+	shmring_close(&ring);
+	shmring_close(mine->ring);
+	while (getppid() == parent)
+		usleep(1000);
+	if (mine->name)
+		error = shmring_open(&own, mine->name, SHMRING_PRODUCER,
+				     GENEROUS);
+	for (int i = 0; !mine->name && error == -EBUSY && i < 10000; i++) {
+		error = shmring_open_fd(&own, fd, SHMRING_PRODUCER);
+		usleep(1000);
+	}
+	CHILD_CHECK(!error);
+	CHILD_CHECK(push_number(&own, 2) == 0);
+	shmring_close(&own);
+}
+
+static void
+follow_a_daemon(int named)
+{
+	/* where no producer is not the end */
+	const struct shmring_config config = { .flags = SHMRING_PERSISTENT,
+					       .roles = SHMRING_CONSUMER };
+	char name[64];
+	struct shmring ring;
+	struct inherited inherited = { &ring, named ? name : NULL };
+	uint64_t number = 0;
+
+	snprintf(name, sizeof(name), "/test_roles-daemon-%d", (int)getpid());
+	if (named ? shmring_create(&ring, name, &config)
+		  : shmring_create_memfd(&ring, &config))
+		bail("cannot create a ring");
+	is_int(child_run(become_a_daemon, &inherited), 0,
+	       "%s: who becomes a daemon ends", named ? "named" : "memfd");
+	is_int(shmring_pop_wait(&ring, &number, 8, GENEROUS), 8, "it has");
+	is_int(number, 1, "pushed this");
+	is_int(shmring_pop_wait(&ring, &number, 8, GENEROUS), 8,
+	       "its child has closed that handle and opened its own:");
+	is_int(number, 2, "goes on with this");
+	is_int(shmring_wait_gone(&ring, SHMRING_PRODUCER, GENEROUS), 0,
+	       "and ends");
+	shmring_close(&ring);
+	if (named)
+		shmring_unlink(name);
+}
+
 /* End of stream for the consumer. */
 static void
 end_of_stream(uint32_t mode, int leave)
@@ -589,11 +660,6 @@ map_read_only(void)
 	shmring_unlink(name);
 }
 
-struct inherited {
-	struct shmring *ring;
-	const char *name;
-};
-
 static void
 use_the_parents(void *argument)
 {
@@ -697,6 +763,8 @@ main(int argc, char **argv)
 	lose_the_role_by_exec();
 	keep_the_role_of_a_thread();
 	dup_a_parents();
+	follow_a_daemon(1);
+	follow_a_daemon(0);
 	end_with_the_last();
 	use_up_participants();
 	map_read_only();

@@ -336,14 +336,67 @@ interrupt(uint32_t mode, int flags)
 }
 
 /* Times beyond the end of the clock mean: for ever. */
+static const int64_t far[] = { INT64_MAX, INT64_MAX - 1, -1, INT64_MIN };
+#define FAR 4
+
+/* How many of the waits for a message end without one. */
+static int
+wait_for_messages(struct shmring *ring, int64_t time)
+{
+	uint64_t number = 0;
+	struct iovec batch = { &number, 8 };
+	size_t size;
+	int wrong = shmring_pop_wait(ring, &number, 8, time) != 8;
+
+	wrong += shmring_pop_n_wait(ring, &batch, 1, time) != 1;
+	wrong += !shmring_peek_wait(ring, &size, time);
+	return wrong + (shmring_release(ring) != 0);
+}
+#define WAITS_FOR_MESSAGES 3
+
+/* The same for room. */
+static int
+wait_for_room(struct shmring *ring, int64_t time)
+{
+	uint64_t number = 1;
+	struct iovec batch = { &number, 8 };
+	int wrong = shmring_push_wait(ring, &number, 8, time) != 0;
+
+	wrong += shmring_push_n_wait(ring, &batch, 1, time) != 1;
+	uint64_t *place = shmring_reserve_wait(ring, 8, time);
+	if (!place)
+		return wrong + 1;
+	*place = number;
+	return wrong + (shmring_commit(ring, 8) != 0);
+}
+#define WAITS_FOR_ROOM 3
+
+static void
+pop_late(void *argument)
+{
+	struct late *late = argument;
+	struct shmring own;
+
+	CHILD_CHECK(!shmring_open_fd(&own, shmring_fd(late->ring),
+				     SHMRING_CONSUMER));
+	for (int i = 0; i < late->count; i++) {
+		usleep(3000);
+		CHILD_CHECK(pop_number(&own) == 1);
+	}
+	usleep(3000);
+	while (pop_number(&own) == 1)
+		;
+	shmring_close(&own);
+}
+
 static void
 wait_for_ever(uint32_t mode)
 {
-	static const int64_t far[] = { INT64_MAX, INT64_MAX - 1, -1,
-				       INT64_MIN };
 	struct shmring_config config = { .mode = mode,
+					 .slots = 16,
+					 .slot_size = 8,
 					 .roles = SHMRING_CONSUMER };
-	struct late late = { NULL, 4 };
+	struct late late = { NULL, (FAR + 1) * WAITS_FOR_MESSAGES };
 	struct shmring_stat all;
 	struct shmring ring;
 	int64_t number = -1;
@@ -358,13 +411,29 @@ wait_for_ever(uint32_t mode)
 	       "spinning for ever ends in time");
 	shmring_stat(&ring, &all);
 	is_int(all.sleeps, 0, "without a sleep");
-	shmring_set_spin(&ring, 0);
 	child = child_start(push_late, &late);
-	for (int i = 0; i < late.count; i++)
-		wrong += shmring_pop_wait(&ring, &number, 8, far[i]) != 8 ||
-			 number != i;
+	wrong = wait_for_messages(&ring, INT64_MAX);
+	shmring_set_spin(&ring, 0);
+	for (int i = 0; i < FAR; i++)
+		wrong += wait_for_messages(&ring, far[i]);
 	is_int(wrong, 0, "for ever, and for longer");
 	is_int(tap_wait(child), 0, "from a peer");
+	shmring_close(&ring);
+
+	config.roles = SHMRING_PRODUCER;
+	if (shmring_create_memfd(&ring, &config))
+		bail("cannot create a ring");
+	late.count = (FAR + 1) * WAITS_FOR_ROOM;
+	fill(&ring);
+	child = child_start(pop_late, &late);
+	shmring_set_spin(&ring, INT64_MAX);
+	wrong = wait_for_room(&ring, INT64_MAX);
+	shmring_set_spin(&ring, 0);
+	for (int i = 0; i < FAR; i++)
+		wrong += wait_for_room(&ring, far[i]);
+	is_int(wrong, 0, "for room, too");
+	is_int(shmring_flush(&ring, INT64_MAX), 0, "and until all is taken");
+	is_int(tap_wait(child), 0, "by a peer");
 	shmring_close(&ring);
 }
 
@@ -396,6 +465,7 @@ find_what_is_free(uint32_t mode)
 	uint64_t number = 1;
 	struct iovec batch[FREED];
 	struct shmring writer, reader;
+	struct shmring_stat all;
 
 	for (int i = 0; i < FREED; i++)
 		batch[i] = (struct iovec){ &number, 8 };
@@ -422,6 +492,8 @@ find_what_is_free(uint32_t mode)
 		is_int(shmring_push_n_wait(&writer, batch, FREED, GENEROUS),
 		       FREED, "for a batch");
 	}
+	shmring_stat(&writer, &all);
+	is_int(all.sleeps, 0, "without a sleep");
 	shmring_close(&reader);
 	shmring_close(&writer);
 }

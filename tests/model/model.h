@@ -152,6 +152,20 @@ model_heavy(void)
  * relied upon before it. Nobody loses patience. */
 static _Thread_local int64_t model_now;
 
+/* A short sleep is over. */
+static inline int
+model_time_out(int64_t until)
+{
+	model_now = until;
+	model_heavy();
+	return -ETIMEDOUT;
+}
+
+struct model_waitv { /* as futex_waitv has it */
+	uint64_t value, word;
+	uint32_t flags, reserved;
+};
+
 #ifdef MODEL_FUTEXES
 static struct model_futex {
 	const uint32_t *word;
@@ -177,40 +191,82 @@ model_find_futex(const uint32_t *word)
 	return NULL;
 }
 
+/* 0: the word is another one already. Else *ticket is ours. */
+static inline int
+model_futex_queue(uint32_t *word, uint32_t expected, uint32_t *ticket)
+{
+	struct model_futex *futex = model_find_futex(word);
+
+	__VERIFIER_mutex_lock(&futex->bucket);
+	int queued = __atomic_load_n(word, __ATOMIC_RELAXED) == expected;
+	if (queued)
+		*ticket = futex->asleep++;
+	__VERIFIER_mutex_unlock(&futex->bucket);
+	return queued;
+}
+
+/* 1: we have been called. */
+static inline int
+model_futex_leave(uint32_t *word, uint32_t ticket)
+{
+	struct model_futex *futex = model_find_futex(word);
+
+	__VERIFIER_mutex_lock(&futex->bucket);
+	int called = __atomic_load_n(&futex->woken, __ATOMIC_RELAXED) > ticket;
+	if (!called) { /* the only sleeper of a word, here */
+		MODEL_ASSERT(futex->asleep == ticket + 1);
+		futex->asleep = ticket;
+	}
+	__VERIFIER_mutex_unlock(&futex->bucket);
+	return called;
+}
+
 static inline int
 model_futex_wait(uint32_t *word, uint32_t expected, int64_t until)
 {
-	struct model_futex *futex = model_find_futex(word);
-	int brief = until < MODEL_LONG;
+	uint32_t ticket;
 
-	__VERIFIER_mutex_lock(&futex->bucket);
-	if (__atomic_load_n(word, __ATOMIC_RELAXED) != expected) {
-		__VERIFIER_mutex_unlock(&futex->bucket);
+	if (!model_futex_queue(word, expected, &ticket))
 		return -EAGAIN;
-	}
-	uint32_t ticket = futex->asleep++;
-	__VERIFIER_mutex_unlock(&futex->bucket);
-	if (brief) {
-		__VERIFIER_mutex_lock(&futex->bucket);
-		int timed_out = __atomic_load_n(&futex->woken,
-						__ATOMIC_RELAXED) <= ticket;
-		if (timed_out) { /* the only sleeper of a word, here */
-			MODEL_ASSERT(futex->asleep == ticket + 1);
-			futex->asleep = ticket;
-		}
-		__VERIFIER_mutex_unlock(&futex->bucket);
-		if (timed_out) {
-			model_now = until;
-			model_heavy();
-		}
-		return timed_out ? -ETIMEDOUT : 0;
-	}
+	if (until < MODEL_LONG)
+		return model_futex_leave(word, ticket) ? 0
+						       : model_time_out(until);
+	struct model_futex *futex = model_find_futex(word);
 	/* One look, and blocked until that can see the ticket called. */
 	__VERIFIER_loop_begin();
 	__VERIFIER_spin_start();
 	__VERIFIER_spin_end(__atomic_load_n(&futex->woken, __ATOMIC_ACQUIRE) >
 			    ticket);
 	return 0;
+}
+
+/* futex_waitv: two words, and called by either. */
+static inline int
+model_futex_wait_both(const struct model_waitv *v, int64_t until)
+{
+	uint32_t *one = (uint32_t *)v[0].word, *two = (uint32_t *)v[1].word;
+	uint32_t first, second;
+
+	if (!model_futex_queue(one, (uint32_t)v[0].value, &first))
+		return -EAGAIN;
+	if (!model_futex_queue(two, (uint32_t)v[1].value, &second))
+		return model_futex_leave(one, first) ? 0 : -EAGAIN;
+	if (until >= MODEL_LONG) {
+		struct model_futex *a = model_find_futex(one);
+		struct model_futex *b = model_find_futex(two);
+
+		__VERIFIER_loop_begin();
+		__VERIFIER_spin_start();
+		uint32_t called_first =
+			__atomic_load_n(&a->woken, __ATOMIC_ACQUIRE);
+		uint32_t called_second =
+			__atomic_load_n(&b->woken, __ATOMIC_ACQUIRE);
+		__VERIFIER_spin_end(called_first > first ||
+				    called_second > second);
+	}
+	int called = model_futex_leave(one, first);
+	called |= model_futex_leave(two, second);
+	return called ? 0 : model_time_out(until);
 }
 
 static inline int
@@ -240,6 +296,13 @@ model_futex_wait(uint32_t *word, uint32_t expected, int64_t until)
 	(void)until;
 	MODEL_ASSERT(!"a thread sleeps");
 	return 0;
+}
+
+static inline int
+model_futex_wait_both(const struct model_waitv *v, int64_t until)
+{
+	(void)v;
+	return model_futex_wait(NULL, 0, until);
 }
 
 static inline int
@@ -287,16 +350,59 @@ model_lock(struct flock *lock, uint32_t fd, int take)
 	return 0;
 }
 
+/* ---- What is polled -----------------------------------------------------
+ *
+ * The descriptor of shmring_poll.h: readable when somebody has rung since it was
+ * read last, or the timer has ended. As with a futex, only a short time ends.
+ */
+static uint32_t model_rung, model_heard; /* how often */
+static int64_t model_timer_ends;
+
+static inline void
+model_poll(void)
+{
+	if (model_timer_ends <= model_now ||
+	    __atomic_load_n(&model_rung, __ATOMIC_ACQUIRE) != model_heard)
+		return;
+	if (model_timer_ends < MODEL_LONG) {
+		model_time_out(model_timer_ends);
+		return;
+	}
+	__VERIFIER_loop_begin();
+	__VERIFIER_spin_start();
+	__VERIFIER_spin_end(__atomic_load_n(&model_rung, __ATOMIC_ACQUIRE) !=
+			    model_heard);
+}
+
 /* 0 or a negative errno */
 static inline int
-model_syscall(long number, long a, long b, long c)
+model_syscall(long number, long a, long b, long c, long d)
 {
-	if (number == SYS_fcntl)
+	switch (number) {
+	case SYS_fcntl:
 		return model_lock((struct flock *)c, (uint32_t)a,
 				  b != 36 /* F_OFD_GETLK */);
-	if (number != SYS_kill) /* no pidfd, no /proc: not gone */
+	case SYS_kill:
+		return __atomic_load_n(&model_dead[a], __ATOMIC_ACQUIRE)
+			       ? -ESRCH
+			       : 0;
+	case SYS_pread64: /* the bell of those who wait for messages, */
+	case SYS_utimensat: /* for room */
+		__atomic_fetch_add(&model_rung, 1, __ATOMIC_RELEASE);
+		return 0;
+	case SYS_read: /* the events: none that tells of a death */
+		model_heard = __atomic_load_n(&model_rung, __ATOMIC_ACQUIRE);
+		return 0;
+	case SYS_timerfd_settime:
+		model_timer_ends = *(int64_t *)c;
+		return 0;
+	case 449: /* futex_waitv */
+		MODEL_ASSERT(b == 2);
+		return model_futex_wait_both((const struct model_waitv *)a,
+					     *(int64_t *)d);
+	default: /* no pidfd, no /proc: not gone */
 		return -ENOSYS;
-	return __atomic_load_n(&model_dead[a], __ATOMIC_ACQUIRE) ? -ESRCH : 0;
+	}
 }
 
 /* ---- Copies -------------------------------------------------------------
@@ -335,6 +441,14 @@ model_copy(void *to, const void *from, size_t size)
 #else
 		*model_unmap(target + i) = *model_unmap(source + i);
 #endif
+}
+
+static inline void
+model_clear(void *place, size_t size)
+{
+	for (size_t i = 0; i < size / sizeof(uint64_t); i++)
+		__atomic_store_n((uint64_t *)place + i, 0,
+				 __ATOMIC_RELAXED); /* no memset again */
 }
 
 /* ---- The hooks of shmring.h --------------------------------------------- */

@@ -34,8 +34,8 @@
 #undef errno
 #define errno model_errno
 static _Thread_local int model_errno;
-#define syscall(number, a, b, c, ...) \
-	((model_errno = -model_syscall(number, a, b, c)) ? -1 : 0)
+#define syscall(number, a, b, c, d, ...) \
+	((model_errno = -model_syscall(number, a, b, c, d)) ? -1 : 0)
 #define snprintf(text, ...) ((void)0)
 #define fstat(fd, file) ((file)->st_dev = 0, (file)->st_ino = 0, 0)
 /* Only shmring__change_attn adds: who is to die there does. */
@@ -64,13 +64,17 @@ static _Thread_local int model_errno;
 #ifndef SLOTS
 #define SLOTS 2 /* MPMC */
 #endif
+#ifndef MODEL_RINGS
+#define MODEL_RINGS 1 /* 2: the next MODEL_LINES handles are the second's */
+#endif
 #ifndef MODEL_CAPACITY
 #define MODEL_CAPACITY 32 /* SPSC, BROADCAST: bytes */
 #endif
 #define MODEL_PAGE 512
 
-static _Alignas(4096) unsigned char model_segment
-	[8 * MODEL_PAGE + MODEL_LINES * sizeof(struct shmring__line)];
+#define MODEL_SEGMENT \
+	(8 * MODEL_PAGE + MODEL_LINES * sizeof(struct shmring__line))
+static _Alignas(4096) unsigned char model_segments[MODEL_RINGS][MODEL_SEGMENT];
 static struct shmring model_handles[MODEL_HANDLES];
 static uint64_t model_spills[MODEL_HANDLES];
 static struct shmring__canary model_canaries[MODEL_HANDLES];
@@ -81,6 +85,7 @@ model_open(uint32_t mode, uint32_t i, uint32_t roles)
 {
 	struct shmring *r = &model_handles[i];
 	struct shmring__geometry *g = &r->geometry;
+	uint32_t ring = MODEL_RINGS > 1 ? i / MODEL_LINES : 0;
 
 	g->mode = mode;
 	g->slots = SLOTS;
@@ -95,7 +100,7 @@ model_open(uint32_t mode, uint32_t i, uint32_t roles)
 	g->data = g->consumer + MODEL_PAGE;
 	g->capacity = mode != SHMRING_MPMC ? MODEL_CAPACITY : SLOTS * g->stride;
 	g->total = g->data + g->capacity;
-	r->base = model_segment;
+	r->base = model_segments[ring];
 	shmring__set_pointers(r);
 	if (mode != SHMRING_MPMC) {
 		model_data = (uint64_t *)(void *)r->data;
@@ -104,7 +109,7 @@ model_open(uint32_t mode, uint32_t i, uint32_t roles)
 	}
 	r->spill = (unsigned char *)&model_spills[i];
 	r->roles = roles;
-	r->pid = 1 + i;
+	r->pid = 1 + i - ring * MODEL_LINES;
 	r->fd = (int)r->pid;
 	r->canary = &model_canaries[i];
 	r->canary->alive = 1;
@@ -122,7 +127,8 @@ static struct shmring *
 model_attach(uint32_t mode, uint32_t i, uint32_t roles)
 {
 	struct shmring *r = model_open(mode, i, roles);
-	struct shmring__line *line = &r->lines[i];
+	uint32_t number = r->pid - 1;
+	struct shmring__line *line = &r->lines[number];
 
 	line->status = shmring__status(1 << 16, roles, SHMRING__LIVE);
 	line->pid = r->pid;
@@ -130,7 +136,7 @@ model_attach(uint32_t mode, uint32_t i, uint32_t roles)
 	line->intent[SHMRING__WRITE] = SHMRING__NONE;
 	line->adopts = SHMRING__NONE;
 	line->hands = r->hands = 1;
-	model_locks[i] = r->pid;
+	model_locks[number] = r->pid;
 	if (roles & SHMRING_CONSUMER) {
 		r->line[SHMRING__READ] = line;
 		r->notice->attn |= SHMRING__HAD_CONSUMER;

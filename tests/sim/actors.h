@@ -404,6 +404,8 @@ pop_either(struct actor *a)
 	if (count == 2 && ((ready == -ECANCELED && !a->h->asked) ||
 			   (ready == -EINTR && !a->h->eintr)))
 		a->h = other; /* it was that one's */
+	else if (count == 2 && ready == -ECANCELED)
+		other->armed = 0; /* or that one's: both were asked */
 	return ready > 0 ? shmring_pop(&a->h->ring, a->words[0], LARGEST)
 			 : ready;
 }
