@@ -151,25 +151,34 @@ is "$(status_of writer) $(status_of relay)" "0 0" "pipeline: all say so"
 
 # Duplicate lines and binary ones; each reader waits for the other to come.
 seq 20000 | sed 'p; s/$/\r/' >"$input"
-start w1 -lm -W2 -R2 -w "$ring" <"$input"
-start w2 -lm -W2 -R2 -w "$ring" <"$input"
+start w1 -lm -s 1k -W2 -R2 -w "$ring" <"$input"
+wait_for test -e "/dev/shm$ring"
+start w2 -lm -s 2k -W2 -R2 -w "$ring" <"$input"
 start r1 -W2 -R2 -r "$ring" >"$tmp/out1"
 start r2 -W2 -R2 -r "$ring" >"$tmp/out2"
 is "$(status_of w1) $(status_of w2) $(status_of r1) $(status_of r2)" \
 	"0 0 0 0" "two writers and two readers come to their end"
 is "$(sort "$tmp/out1" "$tmp/out2" | cksum)" \
 	"$(sort "$input" "$input" | cksum)" "and every line arrived once"
+is "$(cat "$tmp/w1.errors" "$tmp/w2.errors")" \
+	"shmcat: $ring: made by another writer, with -s 1024: mine is ignored" \
+	"the second is told that its -s is ignored; 1k is 1024"
 
 # Nothing of a stream that did not come about is ever found.
 echo old | $shmcat -w "$ring" -t 0.1 2>"$tmp/stderr"
 is $? 75 "a writer gives up when no reader comes"
 gone "and removes what it made" "$ring"
-start writer -w "$ring" </dev/null
-wait_for test -e "/dev/shm$ring"
-kill -TERM "$(cat "$tmp/writer.pid")"
-is "$(status_of writer)" 143 "SIGTERM ends a writer that waits"
-gone "and it has removed what it made" "$ring"
-$limit timeout --foreground -s INT 0.3 "$tools/shmcat" -w "$ring" </dev/null
+for signal in TERM HUP; do
+	start writer -w "$ring" </dev/null
+	wait_for test -e "/dev/shm$ring"
+	kill -$signal "$(cat "$tmp/writer.pid")"
+	[ $signal = TERM ] && status=143 || status=129
+	is "$(status_of writer)" "$status" "SIG$signal ends a writer that waits"
+	gone "and it has removed what it made" "$ring"
+done
+$limit timeout --foreground --preserve-status -s INT 0.3 \
+	"$tools/shmcat" -w "$ring" </dev/null
+is $? 130 "SIGINT, too"
 gone "SIGINT: it has removed what it made" "$ring"
 
 start writer -w "$ring" <"$input"

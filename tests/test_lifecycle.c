@@ -149,10 +149,11 @@ wait_for_the_name(void)
 struct waiting {
 	const char *name;
 	int64_t timeout;
-	struct shmring *parents; /* whose lock a child shares */
+	struct shmring *parents; /* whose lock a child shares; or NULL */
+	int error; /* what it waits for in vain says at last */
 };
 
-/* The name never comes: how often does it look? */
+/* The name, or the role, never comes: how often does it look? */
 static void
 open_in_vain(void *argument)
 {
@@ -161,7 +162,7 @@ open_in_vain(void *argument)
 	struct rusage usage;
 
 	CHILD_CHECK(shmring_open(&ring, waiting->name, 0, waiting->timeout) ==
-		    -ETIMEDOUT);
+		    waiting->error);
 	getrusage(RUSAGE_SELF, &usage);
 	CHILD_CHECK(usage.ru_nvcsw < 60);
 }
@@ -172,11 +173,52 @@ open_a_role(void *argument)
 	const struct waiting *waiting = argument;
 	struct shmring ring;
 
-	shmring_close(waiting->parents);
+	if (waiting->parents)
+		shmring_close(waiting->parents);
 	CHILD_CHECK(!shmring_open(&ring, waiting->name, SHMRING_CONSUMER,
 				  waiting->timeout));
 	CHILD_CHECK(pop_number(&ring) == 7);
 	shmring_close(&ring);
+}
+
+/* It is alone, and killed. */
+static void
+hold_all(void *argument)
+{
+	const struct waiting *waiting = argument;
+	struct shmring ring;
+
+	CHILD_CHECK(
+		!shmring_open(&ring, waiting->name, SHMRING_BOTH, GENEROUS));
+	CHILD_CHECK(push_number(&ring, 7) == 0);
+	for (;;)
+		pause();
+}
+
+/* Whoever holds the role is killed, not closed. */
+static void
+inherit_the_role(const char *name, const struct shmring_config *config)
+{
+	struct waiting waiting = { name, GENEROUS, NULL, 0 };
+	struct shmring ring;
+	struct shmring_stat all = { 0 };
+
+	if (shmring_create(&ring, name, config))
+		bail("cannot create a ring");
+	shmring_close(&ring);
+	pid_t holder = child_start(hold_all, &waiting);
+	if (shmring_open(&ring, name, SHMRING_OBSERVER, GENEROUS))
+		bail("cannot observe a ring");
+	for (int i = 0; !all.pushed && i < 10000; i++) {
+		usleep(1000);
+		shmring_stat(&ring, &all);
+	}
+	pid_t heir = child_start(open_a_role, &waiting);
+	usleep(20000);
+	child_kill(holder);
+	is_int(tap_wait(heir), 0, "of a killed one, too");
+	shmring_close(&ring);
+	shmring_unlink(name);
 }
 
 static void
@@ -191,6 +233,7 @@ wait_for_the_role(void)
 	waiting.name = make_name(name);
 	waiting.parents = &ring;
 	waiting.timeout = 300 * MILLISECOND;
+	waiting.error = -ETIMEDOUT;
 	is_int(child_run(open_in_vain, &waiting), 0,
 	       "who waits for a name does not look all the time");
 	for (uint32_t mode = 0; mode < 2; mode++) {
@@ -202,6 +245,10 @@ wait_for_the_role(void)
 		       mode ? -EUSERS : -EBUSY, "%s: taken", mode_name[mode]);
 		is_int(shmring_open(&other, name, 0, 3 * MILLISECOND),
 		       mode ? -EUSERS : -EBUSY, "still, after a time-out");
+		waiting.timeout = 300 * MILLISECOND;
+		waiting.error = mode ? -EUSERS : -EBUSY;
+		is_int(child_run(open_in_vain, &waiting), 0,
+		       "nor does who waits for a role");
 		waiting.timeout = INT64_MAX - (int64_t)mode;
 		child = child_start(open_a_role, &waiting);
 		usleep(5000);
@@ -210,6 +257,7 @@ wait_for_the_role(void)
 		is_int(tap_wait(child), 0,
 		       "who waits the longest time gets the role");
 		shmring_unlink(name);
+		inherit_the_role(name, &config);
 	}
 }
 

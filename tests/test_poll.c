@@ -890,11 +890,31 @@ end_the_wait(uint32_t mode)
 	shmring_close(&writer);
 }
 
+static void
+poll_without_stdio(void *unused)
+{
+	struct shmring writer, reader;
+	struct shmring_poll poller;
+
+	(void)unused;
+	make_halves(SHMRING_SPSC, &writer, &reader);
+	for (int fd = 0; fd < 3; fd++)
+		close(fd);
+	CHILD_CHECK(!shmring_poll_open(&poller, &reader, SHMRING_CONSUMER));
+	for (int fd = 0; fd < 3; fd++)
+		CHILD_CHECK(fcntl(fd, F_GETFD) < 0);
+	shmring_poll_close(&poller);
+	shmring_close(&writer);
+	shmring_close(&reader);
+}
+
 int
 main(void)
 {
 	tap_start();
 	refuse();
+	is_int(child_run(poll_without_stdio, NULL), 0,
+	       "no descriptor of ours is 0, 1 or 2");
 	seek_while_armed();
 	for (uint32_t mode = SHMRING_SPSC; mode <= SHMRING_MPMC; mode++) {
 		printf("# %s\n", mode_name[mode]);
