@@ -100,7 +100,8 @@
  *   use. Whoever may write the file of a named ring (its owner; with 0660 or
  *   0666 more) can also truncate it or punch holes into it under all others
  *   (SIGBUS; zeros); a ring from shmring_create_memfd() is sealed against both
- *   but holes.
+ *   but holes. Whoever may only read it can lock its bytes, and keep others
+ *   from attaching as long; not from learning of a death.
  */
 #ifndef SHMRING_H
 #define SHMRING_H
@@ -332,10 +333,11 @@ SHMRING_SCOPE int shmring_create(struct shmring *ring, const char *name,
  * -EPROTOTYPE: of another kind of machine; -EPROTONOSUPPORT: another layout;
  * -EBADMSG: damaged geometry; -EOVERFLOW: cut, or grown; -EPERM: owner or
  * permissions; -EACCES: not for us; -ELOOP: a symbolic link; -EREMOTE: made
- * before a reboot (or under another boot_id, as some containers have); -ESTALE:
- * just being replaced; -EAGAIN: as shmring_seek; -EINVAL, -ENAMETOOLONG, -EDOM:
- * as create; -ENOLCK, -ENOSYS (MADV_WIPEONFORK, Linux 4.14: forks could not be
- * noticed), -EOPNOTSUPP, -ENOMEM, -EMFILE, -ENFILE.
+ * before a reboot (or under another boot_id, as some containers have: mount an
+ * empty file over their /proc/sys/kernel/random/boot_id, and none is compared);
+ * -ESTALE: just being replaced; -EAGAIN: as shmring_seek; -EINVAL,
+ * -ENAMETOOLONG, -EDOM: as create; -ENOLCK, -ENOSYS (MADV_WIPEONFORK, Linux
+ * 4.14: forks could not be noticed), -EOPNOTSUPP, -ENOMEM, -EMFILE, -ENFILE.
  * Trusted are rings of our user and of root. In a user namespace that maps our
  * user only, all others' look like nobody's, and our own from outside may:
  * SHMRING_ANY_OWNER, where who may write the file is trusted anyhow. */
@@ -6935,7 +6937,9 @@ static const struct shmring__advice {
 	{ EPROTONOSUPPORT, "made by another layout version of shmring: rebuild "
 			   "both sides with the same header" },
 	{ EREMOTE, "made before a reboot, or on another machine, or where "
-		   "boot_id is another: unlink and recreate it" },
+		   "boot_id is another: unlink and recreate it; in a "
+		   "container, mount an empty file over its "
+		   "/proc/sys/kernel/random/boot_id" },
 	{ ENOBUFS, "overwritten before it was read (SHMRING_LOSSY, or too "
 		   "slow for too long): shmring_lost() tells how many, the "
 		   "next call goes on at the oldest message" },
