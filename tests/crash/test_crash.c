@@ -948,17 +948,18 @@ static unsigned told;
 #define CASES (LEVELS * CONDITIONS * PLACES * FATES)
 #define FAN 16 /* steps of the second victim, for one of the first */
 
+/* On stderr, where a run of all tests shows it. */
 static void
 tell(const struct trial *t, const char *what)
 {
 	if (told++ >= 20)
 		return;
-	printf("# %s: %s, %s, %s, place %d", what, t->setup->name,
-	       levels[t->level], conditions[t->condition], t->place);
+	fprintf(stderr, "# %s: %s, %s, %s, place %d", what, t->setup->name,
+		levels[t->level], conditions[t->condition], t->place);
 	for (int i = 0; i < t->count; i++)
-		printf("; %s %s at %zu", t->part[i].operation->name,
-		       fates[t->part[i].fate], t->part[i].step);
-	printf("\n");
+		fprintf(stderr, "; %s %s at %zu", t->part[i].operation->name,
+			fates[t->part[i].fate], t->part[i].step);
+	fprintf(stderr, "\n");
 }
 
 static void

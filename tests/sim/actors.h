@@ -401,11 +401,14 @@ pop_either(struct actor *a)
 		items[count++] = (struct shmring_item){ &other->ring,
 							SHMRING_CONSUMER, 0 };
 	ready = shmring_wait_several(items, count, time_out(a));
-	if (count == 2 && ((ready == -ECANCELED && !a->h->asked) ||
+	/* whose it was: not of one that is marked still, or never was */
+	int unmarked =
+		a->h->asked && !(a->h->ring.interrupts & SHMRING__INTERRUPTED);
+	if (count == 2 && ((ready == -ECANCELED && !unmarked) ||
 			   (ready == -EINTR && !a->h->eintr)))
-		a->h = other; /* it was that one's */
+		a->h = other;
 	else if (count == 2 && ready == -ECANCELED)
-		other->armed = 0; /* or that one's: both were asked */
+		other->armed = 0; /* or that one's, too: nobody can tell */
 	return ready > 0 ? shmring_pop(&a->h->ring, a->words[0], LARGEST)
 			 : ready;
 }
