@@ -2,9 +2,8 @@
  * Description: one waits at a descriptor, or (SEVERAL) for two rings at once,
  * SPSC or MPMC (MODE): no message is slept beside.
  *
- * FULL: it is room that is waited for. RING: which of the two has it; BOTH: one
- * after the other. Neither sleep has a time-out: whom only its slice would save
- * is reported.
+ * FULL: it is room that is waited for. RING: which of the two has it. Neither
+ * sleep has a time-out: whom only its slice would save is reported.
  */
 #define MODEL_THREADS 2
 #define MODEL_FUTEXES 4
@@ -22,7 +21,9 @@ struct model_timer {
 	int64_t it_value;
 };
 #define memset(place, byte, size) model_clear(place, size)
+/* clang-format off */
 #define timespec model_none; int64_t
+/* clang-format on */
 #define itimerspec model_timer
 #define shmring__timespec(until) (until)
 #include <shmring_poll.h>
@@ -36,12 +37,6 @@ struct model_timer {
 #ifndef RING
 #define RING 0
 #endif
-#ifdef BOTH
-#define GIVEN 2
-#else
-#define GIVEN 1
-#endif
-
 static struct shmring *waits[MODEL_RINGS], *other[MODEL_RINGS];
 static uint64_t filled;
 
@@ -84,23 +79,15 @@ static void *
 waiter(void *unused)
 {
 	struct shmring_item items[2];
-	int left = GIVEN;
 
 	(void)unused;
 	for (int i = 0; i < 2; i++) {
 		items[i].ring = waits[i];
 		items[i].role = ROLE;
 	}
-	while (left > 0) {
-		int ready = shmring_wait_several(items, 2, -1);
-
-		MODEL_ASSERT(ready > 0);
-		for (int i = 0; i < 2; i++)
-			if (items[i].ready) {
-				MODEL_ASSERT(take(waits[i]) == 0);
-				left--;
-			}
-	}
+	MODEL_ASSERT(shmring_wait_several(items, 2, -1) == 1);
+	MODEL_ASSERT(items[RING].ready && !items[!RING].ready);
+	MODEL_ASSERT(take(waits[RING]) == 0);
 	return NULL;
 }
 #else
@@ -126,12 +113,7 @@ static void *
 giver(void *unused)
 {
 	(void)unused;
-#ifdef BOTH
-	for (int i = 0; i < 2; i++)
-		give(other[i]);
-#else
 	give(other[RING]);
-#endif
 	return NULL;
 }
 
