@@ -114,7 +114,7 @@ says "ignored: -c -s -M$" "a reader says what it ignores"
 exits 73 "-u of a ring that is not there" -u "$ring"
 
 # Who waits, and for whom, is told on a terminal.
-if command -v script >/dev/null; then
+if script -qec true /dev/null </dev/null >/dev/null 2>&1; then
 	$limit script -qec "$tools/shmcat -w $ring -t 1.5 </dev/null" \
 		/dev/null >"$tmp/terminal" </dev/null 2>&1
 	is "$(grep -c ': waiting for a reader' "$tmp/terminal")" 1 \

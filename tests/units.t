@@ -59,6 +59,29 @@ link()
 	ok $? "$what: two units work together"
 }
 
+# A unit that is loaded, closes a ring and goes leaves nothing that points to it.
+cat >"$tmp/loads.c" <<'END'
+#include <shmring.h>
+#include <dlfcn.h>
+int main(int argc, char **argv)
+{
+	struct shmring ring;
+	void *unit = argc > 1 ? dlopen(argv[1], RTLD_NOW) : NULL;
+	int (*close_it)(struct shmring *);
+
+	if (!unit || shmring_create_memfd(&ring, NULL))
+		return 1;
+	*(void **)&close_it = dlsym(unit, "third_unit");
+	if (!close_it || close_it(&ring) || dlclose(unit))
+		return 2;
+	return shmring_close(&ring) || shmring_push(&ring, "", 1) != -EBADF;
+}
+END
+${CC:-cc} -Iinclude -shared -fPIC "$tmp/second.c" -o "$tmp/second.so" &&
+	${CC:-cc} -Iinclude "$tmp/loads.c" -ldl -o "$tmp/loads" &&
+	$limit "$tmp/loads" "$tmp/second.so"
+ok $? "a unit may be loaded, close a ring and be gone"
+
 # Other targets, as far as this compiler has them: the first only pretends. The
 # preprocessor is enough, and needs none of the target's headers.
 cat >"$tmp/other.c" <<'END'
