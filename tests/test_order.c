@@ -1577,6 +1577,40 @@ ask_for_the_next_slot(void)
 	clock_ns = start;
 }
 
+static struct shmring *slow; /* who takes one, and does something else then */
+
+static void
+free_one_in_the_third_nap(void)
+{
+	naps[sleeps] = sleep_until - clock_ns;
+	if (++sleeps == 3)
+		is_int(pop_number(slow), 1, "one is taken, nobody is told");
+	clock_ns = sleep_until;
+	if (sleeps < 8)
+		arm(&at_sleep, NULL, 1, free_one_in_the_third_nap);
+}
+
+static void
+find_a_slot_that_came_free(void)
+{
+	int64_t start = clock_ns;
+	struct shmring ring;
+
+	ring_make(&ring, SHMRING_SPSC, 1024, 8);
+	while (push_number(&ring, 1) == 0)
+		;
+	shmring_set_spin(&ring, 0);
+	sleeps = 0;
+	slow = &ring;
+	arm(&at_sleep, NULL, 1, free_one_in_the_third_nap);
+	is_int(shmring_push_wait(&ring, "", 1, -1), 0, "SPSC: room");
+	is_int(sleeps, 3, "is found by who slept when it came");
+	ok(naps[2] <= 2000000, "within two milliseconds");
+	arm(&at_sleep, NULL, 0, NULL);
+	shmring_close(&ring);
+	clock_ns = start;
+}
+
 static int more; /* come free at last, than for us */
 
 /* For longer than a head may stand, others take what comes free. */
@@ -2039,6 +2073,7 @@ main(void)
 	tell_of_one_or_more();
 	tell_of_who_is_not_called();
 	wake_an_eighth_at_a_time();
+	find_a_slot_that_came_free();
 	ask_for_the_next_slot();
 	nap_beside_the_others(1);
 	nap_beside_the_others(2);
