@@ -6372,17 +6372,20 @@ struct shmring__call { /* one that waits, to be tried again */
 #define SHMRING__CALL_POP_N 5
 #define SHMRING__CALL_PEEK 6
 
-/* Whether consumers have taken all before target. */
+/* Whether consumers have taken all before target. Whether one is there is looked
+ * at first: what the last one took before it left is seen then. */
 SHMRING__COLD int
 shmring__all_taken(struct shmring *r, uint64_t target)
 {
+	int alone = r->mode != SHMRING_BROADCAST && /* A8 */
+		    (SHMRING__LOAD(&r->notice->attn, ACQUIRE) &
+		     SHMRING__NO_CONSUMER);
 	if (r->mode == SHMRING_BROADCAST
 		    ? shmring__slowest(r, target, 0) == target
 		    : shmring__distance(SHMRING__LOAD(r->head, ACQUIRE),
 					target) >= 0)
 		return 0; /* A2, A9 */
-	if (r->mode != SHMRING_BROADCAST && /* A8 */
-	    (SHMRING__LOAD(&r->notice->attn, ACQUIRE) & SHMRING__NO_CONSUMER))
+	if (alone)
 		return -EPIPE;
 	if (shmring__is_time(r, &r->idle[SHMRING__WRITE]))
 		shmring__look_around(r, SHMRING__WRITE, 0);

@@ -270,8 +270,13 @@ stream_flushed(unsigned file)
 static ssize_t
 do_flush(struct actor *a)
 {
-	int error = shmring_flush(&a->h->ring, time_out(a));
+	struct shmring *r = &a->h->ring;
+	int error = shmring_flush(r, time_out(a));
 
+	/* Nothing has moved since it looked: what stays in no buffer. */
+	if (error == -EPIPE && a->o->wait == W_POLL && !plan.tso &&
+	    *r->head >= (r->mode == SHMRING_MPMC ? r->last : *r->tail))
+		fail("flush", "all was taken");
 	if (!error && oracle.broadcast && !oracle.lossy && !oracle.demote)
 		stream_flushed(a->h->file);
 	return error ? refused(a, SHMRING__WRITE, error) : 0;
