@@ -876,7 +876,6 @@ struct shmring { /* private: one participant, in its own memory */
 	uint64_t *states; /* MPMC: a word for each slot */
 	uint64_t stride;
 	uint64_t fetch_ahead; /* what is fetched; SPSC: bytes, MPMC: slots */
-	uint64_t fetch_rest; /* nothing, for so many, when nothing was there */
 	uint64_t limit[2]; /* 1 + the largest length: as stored, as pushed */
 	uint32_t path; /* which of the hot ones, SHMRING__PACKED or the like */
 	uint64_t length_mask; /* MPMC: of the length beside the phase */
@@ -3912,26 +3911,24 @@ shmring__unmap(struct shmring *r)
 	shmring__blank(r);
 }
 
-/* How far ahead to fetch, and how long not, in what the engine counts. */
-SHMRING__COLD void
-shmring__set_fetches(struct shmring *r, const struct shmring__geometry *g)
+/* How far ahead to fetch, in what the engine counts. */
+SHMRING__COLD uint64_t
+shmring__fetch_ahead(const struct shmring__geometry *g)
 {
 	uint64_t ahead = SHMRING_AHEAD, least = SHMRING__FETCH_LEAST, limit;
 	if (g->mode == SHMRING_MPMC) {
 		/* one line a slot at least, or as many lines as in a stream */
 		least = g->stride < 64 ? least / g->stride : 0;
 		limit = g->slots / 4;
-		r->fetch_rest = g->slots / SHMRING__FETCH_REST;
 	} else {
 		ahead *= g->slot_size;
 		limit = g->capacity / 8;
 		if (limit > SHMRING__FETCH_MOST)
 			limit = SHMRING__FETCH_MOST;
-		r->fetch_rest = g->capacity / SHMRING__FETCH_REST;
 	}
 	if (SHMRING_AHEAD && ahead < least)
 		ahead = least;
-	r->fetch_ahead = ahead < limit ? ahead : limit;
+	return ahead < limit ? ahead : limit;
 }
 
 /* Point the handle into the mapping. */
@@ -3946,7 +3943,7 @@ shmring__set_pointers(struct shmring *r)
 	r->align = g->alignment;
 	r->near = g->near;
 	r->meters = g->meters;
-	shmring__set_fetches(r, g);
+	r->fetch_ahead = shmring__fetch_ahead(g);
 	r->data = r->base + g->data + (r->align - 8);
 	r->mode = g->mode;
 	r->limit[SHMRING__READ] = r->limit[SHMRING__WRITE] =
@@ -5078,7 +5075,9 @@ shmring__note_idle(struct shmring *r, int side, uint64_t position)
 	idle->streak = done - idle->done;
 	idle->done = done;
 	if (reads == (r->mode != SHMRING_MPMC))
-		r->fetch_from = position + r->fetch_rest;
+		r->fetch_from = position + (reads ? r->geometry.capacity
+						  : r->geometry.slots) /
+						   SHMRING__FETCH_REST;
 	shmring__count(reads ? &mine->empty : &mine->full, 1);
 	return 1;
 }

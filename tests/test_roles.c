@@ -468,12 +468,11 @@ follow_a_daemon(int named)
 	/* where no producer is not the end */
 	const struct shmring_config config = { .flags = SHMRING_PERSISTENT,
 					       .roles = SHMRING_CONSUMER };
-	char name[64];
+	const char *name = tap_name();
 	struct shmring ring;
 	struct inherited inherited = { &ring, named ? name : NULL };
 	uint64_t number = 0;
 
-	snprintf(name, sizeof(name), "/test_roles-daemon-%d", (int)getpid());
 	if (named ? shmring_create(&ring, name, &config)
 		  : shmring_create_memfd(&ring, &config))
 		bail("cannot create a ring");

@@ -339,17 +339,20 @@ interrupt(uint32_t mode, int flags)
 static const int64_t far[] = { INT64_MAX, INT64_MAX - 1, -1, INT64_MIN };
 #define FAR 4
 
-/* How many of the waits for a message end without one. */
+/* How many of the waits for a message end without the next one. */
 static int
-wait_for_messages(struct shmring *ring, int64_t time)
+wait_for_messages(struct shmring *ring, int64_t time, uint64_t *next)
 {
 	uint64_t number = 0;
 	struct iovec batch = { &number, 8 };
 	size_t size;
-	int wrong = shmring_pop_wait(ring, &number, 8, time) != 8;
+	int wrong = shmring_pop_wait(ring, &number, 8, time) != 8 ||
+		    number != (*next)++;
 
-	wrong += shmring_pop_n_wait(ring, &batch, 1, time) != 1;
-	wrong += !shmring_peek_wait(ring, &size, time);
+	wrong += shmring_pop_n_wait(ring, &batch, 1, time) != 1 ||
+		 number != (*next)++;
+	const uint64_t *seen = shmring_peek_wait(ring, &size, time);
+	wrong += !seen || *seen != (*next)++;
 	return wrong + (shmring_release(ring) != 0);
 }
 #define WAITS_FOR_MESSAGES 3
@@ -399,6 +402,7 @@ wait_for_ever(uint32_t mode)
 	struct late late = { NULL, (FAR + 1) * WAITS_FOR_MESSAGES };
 	struct shmring_stat all;
 	struct shmring ring;
+	uint64_t next = 0;
 	int64_t number = -1;
 	int wrong = 0;
 	pid_t child;
@@ -412,10 +416,10 @@ wait_for_ever(uint32_t mode)
 	shmring_stat(&ring, &all);
 	is_int(all.sleeps, 0, "without a sleep");
 	child = child_start(push_late, &late);
-	wrong = wait_for_messages(&ring, INT64_MAX);
+	wrong = wait_for_messages(&ring, INT64_MAX, &next);
 	shmring_set_spin(&ring, 0);
 	for (int i = 0; i < FAR; i++)
-		wrong += wait_for_messages(&ring, far[i]);
+		wrong += wait_for_messages(&ring, far[i], &next);
 	is_int(wrong, 0, "for ever, and for longer");
 	is_int(tap_wait(child), 0, "from a peer");
 	shmring_close(&ring);

@@ -37,14 +37,14 @@ struct model_timer {
 #ifndef RING
 #define RING 0
 #endif
+
 static struct shmring *waits[MODEL_RINGS], *other[MODEL_RINGS];
-static uint64_t filled;
 
 /* Take what is waited for. */
 static int64_t
 take(struct shmring *r)
 {
-	uint64_t message = filled;
+	uint64_t message = 0;
 #ifdef FULL
 	return shmring_push(r, &message, sizeof(message));
 #else
@@ -129,7 +129,7 @@ main(void)
 		model_futex(2 * i, &waits[i]->notice->data);
 		model_futex(2 * i + 1, &waits[i]->notice->space);
 #ifdef FULL
-		while (shmring_push(waits[i], &filled, sizeof(filled)) == 0)
+		while (take(waits[i]) == 0)
 			;
 #endif
 	}
