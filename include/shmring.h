@@ -406,7 +406,7 @@ SHMRING_SCOPE int shmring_release(struct shmring *ring);
  * the first messages, at most count, those included that were peeked at before
  * and not released. How many; a redelivered one comes alone. Then release_n,
  * for the first of them; what is not released stays, also at the next peek_n.
- * -EINVAL: more than were peeked at. */
+ * -ERANGE: none, or more than were peeked at; -ENOMSG: nothing in hands. */
 SHMRING_SCOPE ssize_t shmring_peek_n(struct shmring *ring,
 				     struct iovec *messages, size_t count);
 SHMRING_SCOPE int shmring_release_n(struct shmring *ring, size_t count);
@@ -497,7 +497,7 @@ SHMRING_SCOPE uint64_t shmring_length(const struct shmring *ring);
 #endif
 SHMRING_SCOPE int shmring_stat(const struct shmring *ring,
 			       struct shmring_stat *out);
-/* Participant 0, 1, ...: 0; -ENOENT: nobody; -EINVAL: beyond the last. Whether
+/* Participant 0, 1, ...: 0; -ENOENT: nobody; -ERANGE: beyond the last. Whether
  * it is dead takes system calls; -EBADF. */
 SHMRING_SCOPE int shmring_participant(const struct shmring *ring,
 				      uint32_t index,
@@ -887,6 +887,8 @@ struct shmring { /* private: one participant, in its own memory */
 	uint32_t meters;
 	uint64_t align, near; /* see PLACES */
 	/* the rest */
+	uint64_t paced; /* SPSC writer: where it looked at its pace, and when */
+	int64_t paced_at;
 	struct shmring__claim held[2]; /* by peek, by reserve */
 	unsigned char *spill;
 	uint64_t last; /* MPMC: one past my last push, for flush */
@@ -1626,6 +1628,10 @@ SHMRING__HOT int shmring__overwritten(const struct shmring *r,
  * shorter way if it owns the line already.) */
 #define SHMRING__FETCH_REST 4
 
+/* And who needs a line this seldom has it in time without: a request and its
+ * answer only have more lines to wait for, if others are fetched beside. */
+#define SHMRING__FETCH_PACE_NS 100
+
 /* Signed distance of two positions. */
 SHMRING__HOT int64_t
 shmring__distance(uint64_t a, uint64_t b)
@@ -1647,6 +1653,20 @@ shmring__header_at(const struct shmring *r, uint64_t position)
 	return shmring__header_in(&v, position);
 }
 
+/* The reader is close behind: how fast are we? Fetch nothing in this lap if we
+ * were slow in the last. */
+SHMRING__COLD void
+shmring__spsc_pace(struct shmring *r, uint64_t tail)
+{
+	int64_t now = SHMRING_NOW();
+	uint64_t lines = (tail - r->paced) / 64;
+	if (r->paced_at && /* not the first lap */
+	    (uint64_t)(now - r->paced_at) / SHMRING__FETCH_PACE_NS > lines)
+		r->fetches = tail;
+	r->paced = tail;
+	r->paced_at = now;
+}
+
 /* The credit is used up: how far has the reader come? What it publishes is
  * lazy, and reading the true head slows it down; so who spins leaves that alone
  * (lazy), but for a look now and then, and before it gives up or sleeps. */
@@ -1663,6 +1683,8 @@ shmring__spsc_refresh(struct shmring *r, uint64_t tail, uint64_t need, int lazy)
 	if (limit - tail > capacity)
 		return shmring__poison(r);
 	r->credit = r->fetches = limit;
+	if (r->fetch_ahead && limit - tail > capacity / 4 * 3)
+		shmring__spsc_pace(r, tail);
 	return limit - tail < need ? -EAGAIN : 0;
 }
 
@@ -1696,8 +1718,8 @@ shmring__spsc_fetch(const struct shmring *r, const struct shmring__view *v,
 {
 	uint64_t ahead = r->fetch_ahead, back = next & 63;
 	if (back >= record || record / SHMRING__FETCHED >= ahead ||
-	    (to_write ? r->fetches - next < ahead + record
-		      : shmring__distance(next, r->fetch_from) < 0))
+	    (to_write ? shmring__distance(r->fetches, next + ahead + record)
+		      : shmring__distance(next, r->fetch_from)) < 0)
 		return;
 	do {
 		const char *line = (const char *)shmring__header_in(
@@ -5774,7 +5796,7 @@ shmring__not_held(const struct shmring *r, int side)
 {
 	if (!r->canary || !r->canary->alive || r->poisoned)
 		return shmring__refusal(r, side);
-	return r->canary->hands[side] ? -EMSGSIZE : -EINVAL;
+	return r->canary->hands[side] ? -EMSGSIZE : -ENOMSG;
 }
 
 /* Whether a message is in hands, and so large. */
@@ -5943,7 +5965,7 @@ shmring_peek_n(struct shmring *ring, struct iovec *messages, size_t count)
 	struct shmring__claim claim = SHMRING__NO_CLAIM;
 	int error = count ? shmring__acquire(ring, &v, (int)ring->path, &claim,
 					     SIZE_MAX)
-			  : -EINVAL;
+			  : -ERANGE;
 	if (error)
 		return error;
 	if (shmring__distance(claim.position, ring->doubtful) < 0)
@@ -5976,9 +5998,9 @@ shmring_release_n(struct shmring *ring, size_t count)
 	if (error)
 		return error;
 	if (held->hold != SHMRING__SEVERAL)
-		return count == 1 ? shmring_release(ring) : -EINVAL;
+		return count == 1 ? shmring_release(ring) : -ERANGE;
 	if (count > ring->several)
-		return -EINVAL;
+		return -ERANGE;
 	uint64_t several = ring->several - count, head = held->position;
 	shmring__clear_held(ring, SHMRING__READ);
 	for (size_t n = 0; n < count; n++) {
@@ -6812,7 +6834,7 @@ shmring__read_line(const struct shmring *ring, uint32_t index,
 	if (!ring->canary)
 		return -EBADF;
 	if (index >= ring->geometry.participants)
-		return -EINVAL;
+		return -ERANGE;
 	const struct shmring__line *x = &ring->lines[index];
 	uint64_t status = SHMRING__LOAD(&x->status, ACQUIRE); /* A7 */
 	/* hint: counters go on */
@@ -6982,14 +7004,18 @@ static const struct shmring__advice {
 		  "fallocate, fchmod, linkat, memfd_create, madvise with "
 		  "MADV_WIPEONFORK (Linux 4.14), for SHMRING_REPLACE "
 		  "renameat2, for who polls inotify, epoll, timerfd" },
-	{ EINVAL, "invalid: a name is one component that does not end "
-		  "in " SHMRING__TEMPORARY "; commit and release need a "
-		  "reserve or peek before; a participant's index" },
+	{ EINVAL, "invalid name: a ring's is one component, \"/prices\", that "
+		  "does not end in " SHMRING__TEMPORARY },
+	{ ENOMSG, "nothing in hands: commit needs a reserve before, release "
+		  "a peek, each its own" },
 	{ EDOM, "no such mode, role, flag or permission, or not for "
 		"this call (SHMRING_HUGETLB: memfd only)" },
-	{ ERANGE, "out of range: slots at most 2^30 and, in MPMC, at "
+	{ ERANGE, "number out of range: slots at most 2^30 and, in MPMC, at "
 		  "least 2 and twice the participants (1024 at most; "
-		  "BROADCAST: 1023 readers); slot_size at most 2^30; no "
+		  "BROADCAST: 1023 readers), slot_size at most 2^30 (create); "
+		  "the index, less than participants (participant); how "
+		  "many, at least 1 and no more than there are (peek_n, "
+		  "release_n), than SHMRING_ITEMS (wait_several); no "
 		  "whole message begins at that position (seek)" },
 	{ ENAMETOOLONG, "name longer than 251 bytes" },
 	{ ELOOP, "a symbolic link stands under the name: no ring does "

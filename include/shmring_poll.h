@@ -115,7 +115,7 @@ SHMRING_SCOPE int shmring_poll_close(struct shmring_poll *poll);
 
 /* Wait until something is to be done in one of the rings: how many, marked as
  * ready, all of them. -ETIMEDOUT; -EAGAIN: timeout_ns is 0 (-1: for ever);
- * -ECANCELED, -EINTR: as for one ring, in any; -EINVAL: none, or more than
+ * -ECANCELED, -EINTR: as for one ring, in any; -ERANGE: none, or more than
  * SHMRING_ITEMS; -EDOM, -EPERM, -EBADF, -ESTALE, -EBADMSG. */
 #define SHMRING_ITEMS 128
 SHMRING_SCOPE int shmring_wait_several(struct shmring_item *items, size_t count,
@@ -649,7 +649,7 @@ shmring_wait_several(struct shmring_item *items, size_t count,
 {
 	struct shmring__waiter w[SHMRING_ITEMS];
 	if (!count || count > SHMRING_ITEMS)
-		return -EINVAL;
+		return -ERANGE;
 	for (size_t i = 0; i < count; i++) {
 		int side = shmring__one_side(items[i].role);
 		int error = side < 0

@@ -206,7 +206,7 @@ try_commit(struct shmring *ring, struct model *model)
 	uint64_t mpmc = model->mode == SHMRING_MPMC;
 	uint64_t number = model->tail - mpmc;
 	size_t size = random_size();
-	int expected = !model->reserving	? -EINVAL
+	int expected = !model->reserving	? -ENOMSG
 		       : size > model->reserved ? -EMSGSIZE
 						: 0;
 
@@ -249,7 +249,7 @@ try_peek(struct shmring *ring, struct model *model)
 static int
 try_release(struct shmring *ring, struct model *model)
 {
-	int expected = model->peeking ? 0 : -EINVAL;
+	int expected = model->peeking ? 0 : -ENOMSG;
 
 	if (model->peeking) {
 		model->peeking = 0;

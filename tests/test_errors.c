@@ -22,18 +22,22 @@ static char name[64], path[128];
 static struct shmring ring, other; /* ring: made and named, see provoke() */
 static uint64_t number;
 
-/* From now on this system call fails; fcntl only with this command. */
+/* From now on this system call fails; fcntl only with this command, openat with
+ * these flags. */
 static int
 refuse(unsigned call, unsigned command, unsigned error)
 {
-	unsigned char unlike = call == SYS_fcntl; /* skip what refuses */
+	unsigned char flags = call == SYS_openat; /* its third argument */
+	unsigned char unlike = call == SYS_fcntl || flags; /* do not refuse */
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
 			 offsetof(struct seccomp_data, nr)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 3),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			 offsetof(struct seccomp_data, args[1])),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, command, 0, unlike),
+			 flags ? offsetof(struct seccomp_data, args[2])
+			       : offsetof(struct seccomp_data, args[1])),
+		BPF_JUMP(BPF_JMP | (flags ? BPF_JSET : BPF_JEQ) | BPF_K,
+			 command, 0, unlike),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
@@ -236,6 +240,35 @@ commit_nothing(void)
 }
 
 static int
+look_beyond_participants(void)
+{
+	struct shmring_participant one;
+
+	return shmring_participant(&ring, 1000, &one);
+}
+
+static int
+release_too_many(void)
+{
+	struct iovec seen[1];
+
+	shmring_close(&ring);
+	make(0, SHMRING_BOTH);
+	if (shmring_push(&other, &number, sizeof(number)) ||
+	    shmring_peek_n(&other, seen, 1) != 1)
+		return 0;
+	int error = shmring_release_n(&other, 2);
+	shmring_unlink("/tap-none");
+	return error;
+}
+
+static int
+wait_for_none(void)
+{
+	return shmring_wait_several(NULL, 0, 0);
+}
+
+static int
 pass_named(void)
 {
 	return shmring_fd(&ring);
@@ -381,6 +414,14 @@ static int
 create_where_fallocate_is_unknown(void)
 {
 	return refuse(SYS_fallocate, 0, EOPNOTSUPP) ? make(0, 0) : CANNOT;
+}
+
+static int
+create_without_unnamed_files(void)
+{
+	return refuse(SYS_openat, SHMRING__O_TMPFILE & ~O_DIRECTORY, EPERM)
+		       ? make(0, 0)
+		       : CANNOT;
 }
 
 static int
@@ -598,7 +639,10 @@ static const struct row {
 	{ "seek, SPSC", -ENOTSUP, seek_elsewhere, "BROADCAST" },
 	{ "create, lossy, demote", -EDOM, create_lossy_and_demoting, "flag" },
 	{ "create, lossy SPSC", -EDOM, create_lossy_spsc, "flag" },
-	{ "commit, nothing", -EINVAL, commit_nothing, "need a reserve" },
+	{ "commit, nothing", -ENOMSG, commit_nothing, "needs a reserve" },
+	{ "participant, beyond", -ERANGE, look_beyond_participants, "index" },
+	{ "release_n, too many", -ERANGE, release_too_many, "release_n" },
+	{ "wait_several, none", -ERANGE, wait_for_none, "wait_several" },
 	{ "fd, of a name", -ENOTSUP, pass_named, "no descriptor to pass" },
 	{ "create, taken", -EEXIST, create_taken, "name is taken" },
 	{ "create, left", -EOWNERDEAD, create_over_dead, "users died" },
@@ -622,6 +666,8 @@ static const struct row {
 	{ "create, fallocate", -ENOSYS, create_without_fallocate, "fallocate" },
 	{ "create, no fallocate", -ENODEV, create_where_fallocate_is_unknown,
 	  "fallocate" },
+	{ "create, O_TMPFILE", -ENOSYS, create_without_unnamed_files,
+	  "O_TMPFILE" },
 	{ "create, linkat", -ENOSYS, create_without_linkat, "linkat" },
 	{ "create, locks", -ENOLCK, create_without_locks, "F_OFD_SETLK" },
 	{ "create_memfd", -ENOSYS, create_without_memfd, "memfd_create" },

@@ -42,10 +42,11 @@ static const function functions[] = {
 int
 main(void)
 {
-	static const int errors[] = { EAGAIN, EPIPE,	  ETIMEDOUT, EMSGSIZE,
-				      EBUSY,  EUSERS,	  EPROTO,    EBADMSG,
-				      ESTALE, EPERM,	  ENOSPC,    EINVAL,
-				      EEXIST, EOWNERDEAD, ECANCELED, EINTR };
+	static const int errors[] = { EAGAIN, EPIPE,  ETIMEDOUT,  EMSGSIZE,
+				      EBUSY,  EUSERS, EPROTO,	  EBADMSG,
+				      ESTALE, EPERM,  ENOSPC,	  EINVAL,
+				      ENOMSG, EEXIST, EOWNERDEAD, ECANCELED,
+				      EINTR };
 	const int before = 123;
 	size_t i;
 

@@ -1809,6 +1809,32 @@ sleep_shortly_after_a_stream(void)
 	leave();
 }
 
+/* Lines are fetched only by a writer who fills one in less time than it takes
+ * to come. */
+static void
+fetch_at_a_pace(void)
+{
+	const int64_t laps[] = { 0, 100, 101, 100 }; /* ns a line */
+	const int fetches[] = { 1, 1, 0, 1 };
+	int64_t before = clock_ns;
+	struct shmring ring;
+
+	ring_make(&ring, SHMRING_SPSC, 1024, 56);
+	for (int lap = 0; lap < 4; lap++) {
+		uint64_t credit = ring.credit;
+		for (int i = 0; ring.credit == credit && i < 2048; i++) {
+			char message[56] = { 0 };
+			shmring_push(&ring, message, sizeof(message));
+			shmring_pop(&ring, message, sizeof(message));
+			clock_ns += laps[lap];
+		}
+		is_int(shmring__distance(ring.fetches, *ring.tail) > 4096,
+		       fetches[lap], "after a line each %d ns", (int)laps[lap]);
+	}
+	shmring_close(&ring);
+	clock_ns = before;
+}
+
 static void
 sleep_while_all_die(void)
 {
@@ -2081,6 +2107,7 @@ main(void)
 	forget_the_sleepy();
 	sleep_shortly_once();
 	sleep_shortly_after_a_stream();
+	fetch_at_a_pace();
 	wake_all_at_the_end();
 	learn_of_a_death_after_each_sleep();
 	believe_only_both_proofs();

@@ -117,8 +117,8 @@ refuse(void)
 	is_int(shmring_poll_open(&poller, &writer, SHMRING_CONSUMER), -EPERM,
 	       "of the handle");
 	is_int(shmring_wait_several(&item, 1, 0), -EPERM, "also of several");
-	is_int(shmring_wait_several(&item, 0, 0), -EINVAL, "none");
-	is_int(shmring_wait_several(&item, SHMRING_ITEMS + 1, 0), -EINVAL,
+	is_int(shmring_wait_several(&item, 0, 0), -ERANGE, "none");
+	is_int(shmring_wait_several(&item, SHMRING_ITEMS + 1, 0), -ERANGE,
 	       "too many");
 	item.role = SHMRING_BOTH;
 	is_int(shmring_wait_several(&item, 1, 0), -EDOM, "one role each");

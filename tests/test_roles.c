@@ -395,6 +395,42 @@ keep_the_role_of_a_thread(void)
 	shmring_unlink(name);
 }
 
+static void *
+peek_and_end(void *name)
+{
+	size_t size;
+
+	ring_open(&of_a_thread, name, SHMRING_CONSUMER);
+	if (!shmring_peek(&of_a_thread, &size))
+		bail("no message");
+	return NULL;
+}
+
+/* Nor is the message that it had in hands another's before that. */
+static void
+keep_the_message_of_a_thread(void)
+{
+	struct shmring ring;
+	pthread_t thread;
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s",
+		 make_named(SHMRING_MPMC, SHMRING_BOTH, &ring));
+	push_number(&ring, 1);
+	push_number(&ring, 2);
+	if (pthread_create(&thread, NULL, peek_and_end, name))
+		bail("no thread");
+	pthread_join(thread, NULL);
+	is_int(shmring_recover(&ring), 0, "nobody is dead");
+	is_int(pop_number(&ring), 2, "another takes the next message");
+	is_int(pop_number(&ring), -EAGAIN, "not the one in hands");
+	shmring_close(&of_a_thread);
+	is_int(pop_number(&ring), 1, "until somebody closes that handle");
+	is_int(pop_number(&ring), -EAGAIN, "once");
+	shmring_close(&ring);
+	shmring_unlink(name);
+}
+
 /* A child has a copy of the lock: to itself, the parent seems to be alive. */
 static void
 dup_in_a_child(void *argument)
@@ -761,6 +797,7 @@ main(int argc, char **argv)
 	ignore_readers_locks();
 	lose_the_role_by_exec();
 	keep_the_role_of_a_thread();
+	keep_the_message_of_a_thread();
 	dup_a_parents();
 	follow_a_daemon(1);
 	follow_a_daemon(0);

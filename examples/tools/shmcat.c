@@ -116,7 +116,7 @@ is_ours(const char *name)
 
 	if (shmring_open(&look, name, SHMRING_OBSERVER, 0))
 		return 0;
-	for (i = 0; !ours && shmring_participant(&look, i, &one) != -EINVAL;
+	for (i = 0; !ours && shmring_participant(&look, i, &one) != -ERANGE;
 	     i++)
 		ours = one.pid == (uint32_t)getpid();
 	shmring_close(&look);

@@ -31,6 +31,7 @@
  *	-EPIPE      the peer is gone; a receiver first gets all that was sent
  *	-EMSGSIZE   longer than the limit, or a receive buffer below the limit
  *	-EINVAL     a tag or a request that the mechanism does not have
+ *	-ENOMSG     commit or release, and nothing is in hands
  *	-EBADF      the endpoint does not have this role
  *	-EBADMSG    what arrived is no message of ours; the endpoint is done for
  *	-EPROTOTYPE a descriptor comes next (recv_fd), or a message (recv)

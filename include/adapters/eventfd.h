@@ -157,7 +157,7 @@ adapter_eventfd_commit(struct adapter *a, const struct adapter_msg *msg)
 
 	if (!error)
 		error = e->held ? adapter_buffer_commit(a, e->buffer, msg)
-				: -EINVAL;
+				: -ENOMSG;
 	return adapter_eventfd_give(a, ADAPTER_MEMFD_FILLED, error);
 }
 
@@ -185,7 +185,7 @@ adapter_eventfd_release(struct adapter *a)
 
 	return adapter_eventfd_give(
 		a, ADAPTER_MEMFD_FREE,
-		e->held ? adapter_buffer_release(a, e->buffer) : -EINVAL);
+		e->held ? adapter_buffer_release(a, e->buffer) : -ENOMSG);
 }
 
 static inline int

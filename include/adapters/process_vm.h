@@ -101,7 +101,7 @@ adapter_process_vm_commit(struct adapter *a, const struct adapter_msg *msg)
 		adapter_buffer_free(&v->ring.base, v->ring.buffer);
 
 	if (!slot)
-		return -EINVAL; /* nothing was reserved */
+		return -ENOMSG; /* nothing was reserved */
 	memcpy(slot->data, &piece, sizeof(piece));
 	return adapter_vm_counted(
 		a, adapter_posix_shm_sem_commit(&v->ring.base, &put));

@@ -253,7 +253,7 @@ adapter_vmsplice_release(struct adapter *a)
 	struct adapter_frame frame;
 
 	if (adapter_frames_ready(a, f, &frame) != 1)
-		return -EINVAL;
+		return -ENOMSG;
 	adapter_frames_skip(f, &frame);
 	return 0;
 }

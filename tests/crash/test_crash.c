@@ -259,7 +259,7 @@ do_release(struct victim *v)
 	v->page->redelivered = shmring_redelivered(&v->ring);
 	memcpy(v->page->got, message, size);
 	v->page->size[0] = size;
-	v->page->result = shmring_release(&v->ring) ? -EINVAL : 1;
+	v->page->result = shmring_release(&v->ring) ? -ENOMSG : 1;
 }
 
 static void
@@ -278,7 +278,7 @@ do_release_n(struct victim *v)
 	}
 	v->page->result = n;
 	if (n > 0 && shmring_release_n(&v->ring, (size_t)n))
-		v->page->result = -EINVAL;
+		v->page->result = -ENOMSG;
 }
 
 static void

@@ -67,7 +67,7 @@ allowed(ssize_t result)
 {
 	static const int errors[] = { EAGAIN,	ETIMEDOUT, EPIPE,
 				      EMSGSIZE, EBADMSG,   EBUSY,
-				      EINVAL,	EPERM,	   ENOBUFS };
+				      ENOMSG,	EPERM,	   ENOBUFS };
 	int known = result >= 0;
 
 	for (unsigned i = 0; i < sizeof(errors) / sizeof(*errors); i++)

@@ -170,7 +170,7 @@ adapter_buffer_commit(const struct adapter *a, struct adapter_buffer *b,
 	struct adapter_slot *slot = adapter_buffer_free(a, b);
 
 	if (!slot)
-		return -EINVAL; /* nothing was reserved */
+		return -ENOMSG; /* nothing was reserved */
 	slot->length = (uint32_t)msg->length;
 	slot->tag = msg->tag;
 	adapter_buffer_put(b);
@@ -184,7 +184,7 @@ adapter_buffer_release(const struct adapter *a, struct adapter_buffer *b)
 	if (a->roles != ADAPTER_RECEIVER)
 		return -EBADF;
 	if (!adapter_buffer_first(a, b))
-		return -EINVAL; /* nothing was peeked at */
+		return -ENOMSG; /* nothing was peeked at */
 	adapter_buffer_take(b);
 	return 0;
 }
