@@ -35,8 +35,7 @@
  *	-EBADF      the endpoint does not have this role
  *	-EBADMSG    what arrived is no message of ours; the endpoint is done for
  *	-EPROTOTYPE a descriptor comes next (recv_fd), or a message (recv)
- *	-ENOTSUP    the mechanism cannot do this
- *	-ENOSYS     this build lacks the library of the mechanism
+ *	-ENOTSUP    the mechanism cannot do this; -ENOSYS: without its library
  *	-EEXIST -ENOENT -EACCES -EMFILE -ENOSPC ...  from the system
  *
  * A request beyond a limit is refused, never trimmed, and leaves the limit's

@@ -1142,6 +1142,8 @@ main(int argc, char **argv)
 	(void)argc;
 	trace_bind(argv);
 	tap_start();
+	/* 100,000 processes take minutes where fork is slow */
+	tap_watchdog(480 + 60 * (unsigned)tap_seconds());
 	each_case = (unsigned long)tap_environment("CRASH_CASES", 101);
 	each_step = (unsigned long)tap_environment("CRASH_STEPS", 37);
 	pages = (struct page *)mmap(NULL, VICTIMS * sizeof(*pages),
