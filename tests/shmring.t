@@ -57,8 +57,8 @@ spawn()
 	echo $! >>"$tmp/started"
 }
 
-# write NAME RING ENGINE SLOTS SIZE [FLAGS ALIGNMENT]: sends the lines of stdin,
-# and stays until they have been taken
+# write NAME RING ENGINE SLOTS SIZE [FLAGS ALIGNMENT [DEMOTE_MS]]: sends the
+# lines of stdin, and stays until they have been taken
 write()
 {
 	name=$1
@@ -122,7 +122,7 @@ end_all()
 trap end_all EXIT
 
 # What takes part in the rings that are looked at: `lines RING spsc|mpmc|cast
-# SLOTS SIZE [FLAGS ALIGNMENT]` makes one and sends (what finds no room at once
+# SLOTS SIZE [FLAGS ALIGNMENT [DEMOTE_MS]]` makes one and sends (what finds no room at once
 # is refused once, and then waits), `lines RING` receives; a message stays in its
 # hands while stdout does not take it.
 cat >"$tmp/lines.c" <<'END'
@@ -141,8 +141,9 @@ int main(int argc, char **argv)
 		config.mode = !strcmp(argv[2], "spsc") ? SHMRING_SPSC :
 			      !strcmp(argv[2], "mpmc") ? SHMRING_MPMC :
 							 SHMRING_BROADCAST;
-		config.flags = argc == 7 ? (uint32_t)atoi(argv[5]) : 0;
-		config.alignment = argc == 7 ? (uint32_t)atoi(argv[6]) : 0;
+		config.flags = argc >= 7 ? (uint32_t)atoi(argv[5]) : 0;
+		config.alignment = argc >= 7 ? (uint32_t)atoi(argv[6]) : 0;
+		config.demote_ms = argc == 8 ? (uint32_t)atoi(argv[7]) : 0;
 		config.slots = (uint32_t)atoi(argv[3]);
 		config.slot_size = (uint32_t)atoi(argv[4]);
 		config.participants = config.mode == SHMRING_MPMC ? 3 : 0;
@@ -544,6 +545,30 @@ exec 9>&-
 [ "$took" -ge 290000000 ]
 ok $? "replay: at the same pace"
 $shmring clean -a -f "$one" >/dev/null
+
+# What a ring is: all that its creator can say of it.
+facts()
+{
+	$shmring show -j "$1" | tr -d ' \n' |
+		grep -o '"\(engine\|slots\|slot_size\|participants_limit\|alignment\|demote_ms\)":[^,}]*\|"flags":\[[^]]*\]'
+}
+# shellcheck disable=SC2043 # one a line
+for kind in "mpmc 64 32 160 64" "cast 64 32 192 32" "cast 64 32 0 8 500"; do
+	# shellcheck disable=SC2086 # words
+	seq 20 | "$lines" "$one" $kind 2>/dev/null &
+	writer=$!
+	wait_for holds "$one" 20
+	facts "$one" >"$tmp/facts"
+	[ "$(wc -l <"$tmp/facts")" -ge 6 ]
+	ok $? "$kind: what it is ($(paste -sd' ' "$tmp/facts"))"
+	$shmring record -f "$one" "$tmp/kind" --observe -n 20 2>/dev/null
+	kill -9 "$writer" 2>/dev/null
+	wait_for gone "$writer"
+	$shmring unlink -f "$one" >/dev/null
+	gives 0 "replay: makes a ring" replay -F "$tmp/kind" "$one"
+	is "$(facts "$one" | cksum)" "$(cksum <"$tmp/facts")" "replay: of the same kind"
+	$shmring unlink -f "$one" >/dev/null
+done
 
 # ---- messages in dead hands ----
 mkfifo "$tmp/blocked"

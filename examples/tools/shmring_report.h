@@ -305,6 +305,8 @@ show_text(const struct look *look)
 	       long_bytes(b, h->slot_size));
 	if (h->alignment != 8)
 		printf(", aligned to %u", h->alignment);
+	if (h->demote_ms)
+		printf(", who is behind for %u ms is demoted", h->demote_ms);
 	printf("\n");
 	show_line("memory");
 	printf("%s", long_bytes(b, h->total));
@@ -362,6 +364,7 @@ json_identity(const struct look *look)
 	json_number("slots", h->slots);
 	json_number("slot_size", h->slot_size);
 	json_number("alignment", h->alignment);
+	json_number_if("demote_ms", h->demote_ms != 0, h->demote_ms);
 	json_number("participants_limit", look->counts.participants);
 	json_number("memory_bytes", h->total);
 	json_number("resident_bytes", (uint64_t)look->file.st_blocks * 512);

@@ -8,10 +8,13 @@
  *	 8  4  the ring's mode: 0 SPSC, 1 MPMC, 2 BROADCAST
  *	12  4  its slots
  *	16  4  its slot_size: no message is longer
- *	20  4  0
+ *	20  4  its flags: 32 PERSISTENT, 64 LOSSY, 128 METERED
  *	24  8  when it began, ns since 1970
  *	32 16  the ring's id
- *	48 16  0
+ *	48  4  its participants; BROADCAST: readers; 0, here and below: the default
+ *	52  4  its demote_ms
+ *	56  4  its alignment
+ *	60  4  0
  * then for each message
  *	 0  8  ns since the beginning, never less than the one before
  *	 8  4  length
@@ -22,16 +25,19 @@
  *	24  8  how many were missed (SPSC: bytes), see record --observe
  */
 
+/* What belongs to the ring, not to the machine and its limits. */
+#define TAPE_FLAGS (SHMRING_PERSISTENT | SHMRING_LOSSY | SHMRING_METERED)
+
 #define TAPE_MAGIC "shmtape1"
 #define TAPE_AGAIN 1u
 #define TAPE_END 2u
 
 struct tape_header {
 	char magic[8];
-	uint32_t mode, slots, slot_size, zero;
+	uint32_t mode, slots, slot_size, flags;
 	uint64_t began;
 	unsigned char id[16];
-	uint64_t zeros[2];
+	uint32_t participants, demote_ms, alignment, zero;
 };
 
 struct tape_entry {
@@ -136,7 +142,13 @@ tape_begin(struct tape *tape, const struct look *look, int force)
 	struct tape_header header = { .magic = TAPE_MAGIC,
 				      .mode = h->mode,
 				      .slots = h->slots,
-				      .slot_size = h->slot_size };
+				      .slot_size = h->slot_size,
+				      .flags = h->flags & TAPE_FLAGS,
+				      .participants =
+					      h->participants -
+					      (h->mode == SHMRING_BROADCAST),
+				      .demote_ms = h->demote_ms,
+				      .alignment = h->alignment };
 	struct iovec part = { &header, sizeof(header) };
 
 	header.magic[7] = '1';
@@ -331,10 +343,16 @@ static void
 replay_open(struct shmring *ring, const char *name,
 	    const struct tape_header *header)
 {
-	const struct shmring_config config = { .mode = header->mode,
-					       .slots = header->slots,
-					       .slot_size = header->slot_size,
-					       .roles = SHMRING_PRODUCER };
+	const struct shmring_config config = {
+		.mode = header->mode,
+		.slots = header->slots,
+		.slot_size = header->slot_size,
+		.participants = header->participants,
+		.flags = header->flags & TAPE_FLAGS,
+		.roles = SHMRING_PRODUCER,
+		.demote_ms = header->demote_ms,
+		.alignment = header->alignment
+	};
 	int error = shmring_open(ring, name,
 				 SHMRING_PRODUCER | SHMRING_ANY_OWNER, 0);
 
