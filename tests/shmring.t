@@ -122,9 +122,9 @@ end_all()
 trap end_all EXIT
 
 # What takes part in the rings that are looked at: `lines RING spsc|mpmc|cast
-# SLOTS SIZE [FLAGS ALIGNMENT [DEMOTE_MS]]` makes one and sends (what finds no room at once
-# is refused once, and then waits), `lines RING` receives; a message stays in its
-# hands while stdout does not take it.
+# SLOTS SIZE [FLAGS ALIGNMENT [DEMOTE_MS]]` makes one and sends (what finds no
+# room at once is refused once, and then waits), `lines RING` receives; a message
+# stays in its hands while stdout does not take it.
 cat >"$tmp/lines.c" <<'END'
 #include <shmring.h>
 #define LONGEST INT64_C(60000000000)
