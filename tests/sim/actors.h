@@ -89,7 +89,8 @@ task_takes(const struct task *t)
 	       a->handle[0].closing || a->handle[1].closing;
 }
 
-/* BROADCAST: whether a reader has not read all, and so may hold the writer. */
+/* BROADCAST: whether a reader has not read all, or is about to go back, and so
+ * may hold the writer. */
 static int
 stream_holds(unsigned file)
 {
@@ -97,8 +98,9 @@ stream_holds(unsigned file)
 		for (struct handle *h = a->handle; h < a->handle + 2; h++)
 			if ((h->open || h->closing) && h->file == file &&
 			    h->roles & SHMRING_CONSUMER &&
-			    stream_count(file, h->from, oracle.messages, 0,
-					 NEVER))
+			    ((a->h == h && a->o && a->o->kind == O_SEEK) ||
+			     stream_count(file, h->from, oracle.messages, 0,
+					  NEVER)))
 				return 1;
 	return oracle.opening[SHMRING__READ];
 }
