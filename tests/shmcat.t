@@ -1,6 +1,10 @@
 #!/bin/sh
 # Description: shmcat end to end: streams, lines, many to many, deaths, what
 # must not arrive and must not be removed, exit statuses
+# Who started us may ignore signals (nohup, a shell's background): then shmcat
+# would, too.
+[ -n "${default_signals-}" ] ||
+	default_signals=yes exec env --default-signal=HUP,INT "$0" "$@"
 # shellcheck source=tests/tap.sh
 . tests/tap.sh
 
