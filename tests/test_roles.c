@@ -363,6 +363,17 @@ lose_the_role_by_exec(void)
 
 static struct shmring of_a_thread;
 
+/* Do that, and end without close. */
+static void
+let_a_thread(void *(*work)(void *), char *name)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, work, name))
+		bail("no thread");
+	pthread_join(thread, NULL);
+}
+
 static void *
 attach_and_end(void *name)
 {
@@ -376,14 +387,11 @@ static void
 keep_the_role_of_a_thread(void)
 {
 	struct shmring ring, other;
-	pthread_t thread;
 	char name[64];
 
 	snprintf(name, sizeof(name), "%s",
 		 make_named(SHMRING_SPSC, SHMRING_CONSUMER, &ring));
-	if (pthread_create(&thread, NULL, attach_and_end, name))
-		bail("no thread");
-	pthread_join(thread, NULL);
+	let_a_thread(attach_and_end, name);
 	is_int(shmring_recover(&ring), 0, "a thread's end is no death");
 	is_int(shmring_open(&other, name, SHMRING_PRODUCER, 0), -EBUSY,
 	       "it keeps its role");
@@ -411,16 +419,13 @@ static void
 keep_the_message_of_a_thread(void)
 {
 	struct shmring ring;
-	pthread_t thread;
 	char name[64];
 
 	snprintf(name, sizeof(name), "%s",
 		 make_named(SHMRING_MPMC, SHMRING_BOTH, &ring));
 	push_number(&ring, 1);
 	push_number(&ring, 2);
-	if (pthread_create(&thread, NULL, peek_and_end, name))
-		bail("no thread");
-	pthread_join(thread, NULL);
+	let_a_thread(peek_and_end, name);
 	is_int(shmring_recover(&ring), 0, "nobody is dead");
 	is_int(pop_number(&ring), 2, "another takes the next message");
 	is_int(pop_number(&ring), -EAGAIN, "not the one in hands");
