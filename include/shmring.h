@@ -2670,13 +2670,13 @@ shmring__doubt(struct shmring *r, uint64_t p, uint64_t phase, int dead)
 	return shmring__decide(r, p, s, dead);
 }
 
-/* Pass the void positions at which a cursor stands, as who claims would: who
- * only looks for what is ready never comes to claim. */
+/* Pass the void positions at which a cursor stands, as who claims would, for
+ * who does not come to claim. */
 SHMRING__COLD void
 shmring__pass_void(struct shmring *r, int side)
 {
 	uint64_t *cursor = side == SHMRING__READ ? r->head : r->tail;
-	for (uint64_t i = 0; i <= r->mask; i++) {
+	for (uint64_t i = 0; r->mode == SHMRING_MPMC && i <= r->mask; i++) {
 		uint64_t p = SHMRING__LOAD(cursor, ACQUIRE); /* A9 */
 		uint64_t a = SHMRING__LOAD(shmring__phase_word(r, p),
 					   ACQUIRE); /* A4 */
@@ -2703,14 +2703,12 @@ shmring__mpmc_impatient(struct shmring *r, int side)
 		if (same && shmring__distance(tail, head) > 0 &&
 		    shmring__blocked_behind(r, head, tail, 1))
 			shmring__doubt(r, head, shmring__phase(r, head, 1), 0);
-		shmring__pass_void(r, SHMRING__READ);
 		return;
 	}
 	if (shmring__distance(head, tail - slots) > 0) {
 		if (same && r->idle[side].claimed > 0 &&
 		    shmring__blocked_behind(r, tail, head + slots, 0))
 			shmring__doubt(r, tail, shmring__phase(r, tail, 0), 0);
-		shmring__pass_void(r, SHMRING__WRITE);
 		return;
 	}
 	/* Full; or head stands before void positions and all readers sleep. */

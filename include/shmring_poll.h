@@ -365,6 +365,7 @@ shmring__poll_announce(struct shmring_poll *p, struct shmring_polled *e,
 	/* No interrupt ends what is not a call of ours. hint */
 	SHMRING__STORE(&r->sleeps_on, NULL, RELAXED);
 	shmring__look_around(r, w->side, 1);
+	shmring__pass_void(r, w->side);
 	shmring__note_cpu(r, w->side);
 	shmring__count(&r->line[w->side]->sleeps, 1);
 	e->place = shmring__poll_place(e);
@@ -583,8 +584,10 @@ shmring__mark_ready(struct shmring_item *items, size_t count, int looks_around)
 	for (size_t i = 0; i < count; i++) {
 		struct shmring *r = items[i].ring;
 		int side = shmring__one_side(items[i].role);
-		if (looks_around && !shmring__ready(r, side))
+		if (looks_around && !shmring__ready(r, side)) {
 			shmring__unavailable(r, side);
+			shmring__pass_void(r, side);
+		}
 		items[i].ready = (uint32_t)shmring__ready(r, side);
 		ready += (int)items[i].ready;
 	}

@@ -11,13 +11,13 @@ trim() {
 }
 
 # The header with one text of one function (- for all of the file) replaced, or
-# several, with %% between them; of those named shmring_poll..., shmring__poll...,
-# in the add-on. White space is as good as any other. shmring__blind is a
+# several, with %% between them; in the add-on, if the function is defined there.
+# White space is as good as any other. shmring__blind is a
 # compare-and-swap that stores in any case.
 mutate() {
 	local header=shmring.h
 	cp "$root"/include/shmring*.h "$tree/include"
-	[[ $1 == shmring*_poll_* ]] && header=shmring_poll.h
+	grep -q "^$1(" "$root/include/shmring_poll.h" && header=shmring_poll.h
 	perl -0777 -e '
 		my ($file, $function, $from, $to) = @ARGV;
 		open(my $in, "<", $file) or die;
