@@ -52,7 +52,7 @@ put_some(void)
 	struct iovec batch[BATCH];
 	size_t count = BATCH - pushed;
 
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < BATCH; i++) {
 		messages[i] = pushed + i;
 		batch[i].iov_base = &messages[i];
 		batch[i].iov_len = sizeof(messages[i]);
@@ -70,7 +70,7 @@ take_some(void)
 	struct iovec batch[BATCH];
 	size_t count = BATCH - popped;
 
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < BATCH; i++) {
 		batch[i].iov_base = &messages[i];
 		batch[i].iov_len = sizeof(messages[i]);
 	}

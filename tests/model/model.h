@@ -432,7 +432,7 @@ model_copy(void *to, const void *from, size_t size)
 	model_copied = 1;
 	model_step(MODEL_CLAIMED);
 	MODEL_ASSERT(size % sizeof(uint64_t) == 0);
-	for (size_t i = 0; i < size / sizeof(uint64_t); i++)
+	for (size_t i = size / sizeof(uint64_t); i-- > 0;)
 #ifdef MODEL_RACY_COPY /* a race that is judged afterwards is none */
 		__atomic_store_n(model_unmap(target + i),
 				 __atomic_load_n(model_unmap(source + i),

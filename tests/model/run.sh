@@ -39,6 +39,10 @@ libc="-nostdlibinc -I/usr/include/$(uname -m)-linux-gnu -I/usr/include"
 always="--disable-estimation --disable-spin-assume
 	--disable-instruction-caching"
 
+# As compilers do it: what a thread keeps to itself stands in registers, and is
+# no event of the graph, whose size under IMM counts more than twice.
+optimized="-O1 -fno-vectorize -fno-slp-vectorize -fno-unroll-loops"
+
 # The verdict, from the exit status and the error that GenMC names: an
 # expected assertion must not be excused by a crash.
 verdict() {
@@ -60,25 +64,25 @@ count() {
 # check NUMBER MODEL LIMIT: one run, of the row that is there
 check() {
 	local output=$scratch/output.$1 model=$2 limit=$3 took began result
-	local executions ok=ok checks status
+	local executions ok=ok checks options status
 
-	# To take functions into their callers lasts most of a minute; a
-	# memset is executed only then.
-	checks=--disable-function-inliner
+	# What the checker cannot execute of optimized code has another run.
+	options=$optimized
+	checks=
 	[[ $flags == *-DLIVENESS* ]] && checks=--check-liveness
 	began=$EPOCHREALTIME
 	trap 'kill $!' TERM
 	until
 		# shellcheck disable=SC2046,SC2086
 		timeout $limit genmc $(model_flags "$model") $checks $always \
-			-- -std=c11 -D_GNU_SOURCE $libc -I "$include" $flags \
-			"$here/$harness.c" >"$output" 2>&1 </dev/null &
+			-- -std=c11 $options -D_GNU_SOURCE $libc -I "$include" \
+			$flags "$here/$harness.c" >"$output" 2>&1 </dev/null &
 		wait $!
 		status=$?
-		[ "$checks" != --disable-function-inliner ] ||
-			! grep -q 'Invalid call to memset' "$output"
+		[ -z "$options" ] ||
+			! grep -q 'does not support intrinsic' "$output"
 	do
-		checks=
+		options=
 	done
 	result=$(verdict $status)
 	took=$(((${EPOCHREALTIME/./} - ${began/./}) / 10000))

@@ -49,7 +49,7 @@ code() {
 #                  every Nth step
 #   model H FLAGS  harness H of the model checker
 try() {
-	local kind name flags program=tests/$1
+	local kind name flags level program=tests/$1
 	read -r kind name flags <<<"$1"
 	if [ "$kind" = model ]; then
 		echo "$name | rc11 | $limit | clean | $flags" \
@@ -64,9 +64,13 @@ try() {
 		esac
 		return
 	fi
-	[ "$kind" = crash ] && program=tests/crash/test_crash
-	[ "$kind" = sim ] && program=tests/sim/test_sim
-	if ! make -C "$tree" WARNINGS= OPTIONAL= "$BUILD/$program" \
+	case $kind in
+	crash) program=tests/crash/test_crash level=-O2 ;;
+	sim) program=tests/sim/test_sim level=-O2 ;;
+	*) level=-O0 ;; # to build it lasts longest
+	esac
+	if ! make -C "$tree" WARNINGS= OPTIONAL= CFLAGS="$level" \
+		CXXFLAGS="$level" "$BUILD/$program" \
 		>"$tree/log" 2>&1 </dev/null; then
 		echo broken
 	elif (cd "$tree" && CRASH_ONLY=$name CRASH_STEPS=${flags:-37} \
