@@ -9,7 +9,8 @@
 # JOBS=2 CRASH_CASES=67: as for the parts' own scripts
 #
 # A row of RESULTS.md belongs to one header: it shows as missing as soon as the
-# header is another one. A part that fails is noted as failed.
+# header is another one, but for its comments. A part that fails is noted as
+# failed.
 # EVIDENCE_RESULTS, EVIDENCE_HEADERS, EVIDENCE_PARTS: other files than those of
 # the tree, and a script that says what the parts do; for the test of this one
 
@@ -89,7 +90,10 @@ counts_sim() {
 [ -z "${EVIDENCE_PARTS:-}" ] || . "$EVIDENCE_PARTS"
 
 # shellcheck disable=SC2086 # a pattern
-hash_now() { cat $headers | sha256sum | cut -c1-16; }
+hash_now() {
+	cat $headers | perl -0777 -pe 's{/\*.*?\*/}{ }gs; s/\s+/ /g' |
+		sha256sum | cut -c1-16
+}
 hash=$(hash_now)
 cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
 
@@ -166,7 +170,8 @@ done
 
 		Written by \`make evidence\` (\`PART=storm\` runs one). Each row is of the
 		header whose hash it names; one of another header is no evidence, and
-		missing here. The header now: \`$hash\` (sha256 of include/*.h).
+		missing here. The header now: \`$hash\` (sha256 of include/*.h
+		without comments and spacing).
 
 		| part | what it does | verdict | counts | commit | date | took | header |
 		|---|---|---|---|---|---|---|---|

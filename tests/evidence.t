@@ -62,11 +62,13 @@ is "$? $(told fuzz)" "1 **failed**: no figures" "no figures are no evidence"
 commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
 is "$(grep '^| storm' "$tmp/results" | awk -F' [|] ' '{
 	sub(",.*", "", $5); print $5, $8 }')" \
-	"$commit $(sha256sum <"$tmp/header" | cut -c1-16) |" \
+	"$commit $(printf 'one ' | sha256sum | cut -c1-16) |" \
 	"a row names its commit and header"
 before=$(sed '/^| storm/!d' "$tmp/results")
+printf '/* what comments\n * say */\n' >>"$tmp/header"
 evidence --judge
-is "$(sed '/^| storm/!d' "$tmp/results")" "$before" "and stays as it is"
+is "$(sed '/^| storm/!d' "$tmp/results")" "$before" \
+	"and stays as it is, also beside new comments"
 evidence sim
 is "$? $(told sim)" "1 **failed**: the header was changed meanwhile" \
 	"a header changed meanwhile is noticed"
