@@ -25,6 +25,7 @@ struct message {
 	int final; /* a consumer has it, for good */
 	int grave; /* a consumer that was killed may have it */
 	int seen; /* a consumer that went had it in hands: to be marked */
+	int64_t left; /* and went then */
 	int held; /* a consumer peeks at it, or is about to release it */
 	int64_t came; /* when it did */
 	int heard; /* BROADCAST: some reader has had it */
@@ -218,6 +219,7 @@ messages_left(struct handle *h)
 	for (; h->held[count]; count++) {
 		h->held[count]->seen = 1;
 		h->held[count]->held = 0;
+		h->held[count]->left = sim_now();
 	}
 	h->held[0] = NULL;
 	return count;
@@ -406,8 +408,9 @@ oracle_left(unsigned file, int64_t before, uint64_t step, int held)
 
 	EACH_MESSAGE (m)
 		count += m->file == file && m->state == M_COMPLETE &&
-			 m->complete <= before && m->complete_step <= step &&
-			 !m->final && !m->grave && (!m->held || held);
+			 m->complete <= before && m->left <= before &&
+			 m->complete_step <= step && !m->final && !m->grave &&
+			 (!m->held || held);
 	return count;
 }
 
