@@ -884,6 +884,7 @@ struct shmring { /* private: one participant, in its own memory */
 	uint32_t wide; /* MPMC: the length stands beside */
 	uint32_t fenced; /* LIGHT must be a full fence */
 	uint32_t waiting; /* a waiting call has failed once, and goes on */
+	int tries; /* MPMC: left to the call that goes on */
 	uint32_t meters;
 	uint64_t align, near; /* see PLACES */
 	/* the rest */
@@ -1976,8 +1977,9 @@ shmring__spsc_hold(struct shmring *r, uint64_t count)
 #define SHMRING__S_ORPHAN 4u
 #define SHMRING__S_COUNT 0xff8u /* adoptions, modulo 512 */
 
-/* One call gives up after SHMRING__TRIES in all; what another may disturb in
- * one step of it gives up after so many, and the call tries again. */
+/* One call gives up after SHMRING__TRIES in all, whatever it was that another
+ * disturbed; a look at all slots counts as so many. So often does who goes on
+ * another way try one step. */
 #ifndef SHMRING__STEP_TRIES
 #define SHMRING__STEP_TRIES 64
 #endif
@@ -2170,7 +2172,7 @@ shmring__help(struct shmring *r, uint64_t p, uint64_t *s, uint64_t *a)
 SHMRING__COLD int
 shmring__settle(struct shmring *r, uint64_t p, uint64_t want)
 {
-	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
+	for (; r->tries > 0; r->tries--) {
 		uint64_t s, a;
 		if (shmring__help(r, p, &s, &a))
 			continue;
@@ -2436,18 +2438,18 @@ shmring__mpmc_try(struct shmring *r, const struct shmring__view *v, int side,
 }
 
 /* Claim a position, carefully; as long as others are faster, leave the line to
- * them for a while. The call's tries go on being counted. */
+ * them for a while. */
 SHMRING__APART int
 shmring__mpmc_claim(struct shmring *r, int side, size_t limit,
-		    struct shmring__claim *claim, int *tries)
+		    struct shmring__claim *claim)
 {
 	struct shmring__view v = shmring__any_view(r, side);
-	for (; *tries < SHMRING__TRIES; ++*tries) {
+	for (int lost = 0; r->tries > 0; r->tries--) {
 		int error = shmring__mpmc_try(r, &v, side, limit, claim, 0);
 		if (error <= 0)
 			return error ? shmring__no_claim(r, side, error) : 0;
 		if (error == 2)
-			shmring__backoff(*tries);
+			shmring__backoff(lost++);
 	}
 	return shmring__no_claim(r, side, -EAGAIN);
 }
@@ -2459,7 +2461,7 @@ shmring__retained(struct shmring *r, uint64_t p, uint64_t end)
 {
 	uint64_t phase = end >> r->length_bits;
 	uint64_t mine = phase & 1 ? SHMRING__S_WRITER : SHMRING__S_READER;
-	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
+	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
 		uint64_t s = SHMRING__LOAD(shmring__state_word(r, p),
 					   ACQUIRE); /* A5 */
 		uint64_t a = SHMRING__LOAD(shmring__phase_word(r, p),
@@ -2477,7 +2479,7 @@ shmring__retained(struct shmring *r, uint64_t p, uint64_t end)
 SHMRING__COLD void
 shmring__hand_back(struct shmring *r, uint64_t p)
 {
-	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
+	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
 		uint64_t s = SHMRING__LOAD(shmring__state_word(r, p),
 					   ACQUIRE); /* A5 */
 		if (shmring__move(r, p, s, SHMRING__S_LIVE, s >> 12))
@@ -2572,8 +2574,10 @@ shmring__mpmc_adopt(struct shmring *r, size_t limit,
 {
 	uint64_t *adopts = &r->line[SHMRING__READ]->adopts;
 	int error = -EAGAIN;
-	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
+	/* Who loses every race has as many tries left for what is no orphan. */
+	while (r->tries > SHMRING__TRIES / 2) {
 		uint64_t s = 0, a = 0;
+		r->tries -= SHMRING__STEP_TRIES;
 		uint64_t seen =
 			SHMRING__LOAD(&r->notice->attn, ACQUIRE); /* A8 */
 		uint64_t p = shmring__orphan(r, &s, &a);
@@ -2612,7 +2616,7 @@ shmring__mpmc_acquire(struct shmring *r, struct shmring__claim *claim,
 		      size_t limit)
 {
 	struct shmring__view v = shmring__any_view(r, SHMRING__READ);
-	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
+	for (r->tries = SHMRING__TRIES; r->tries > 0; r->tries--) {
 		int error = -EAGAIN;
 		if (!shmring__limit(r, SHMRING__READ))
 			return shmring__refusal(r, SHMRING__READ);
@@ -2621,7 +2625,7 @@ shmring__mpmc_acquire(struct shmring *r, struct shmring__claim *claim,
 			error = shmring__mpmc_adopt(r, limit, claim);
 		if (error == -EAGAIN)
 			error = shmring__mpmc_claim(r, SHMRING__READ, limit,
-						    claim, &tries);
+						    claim);
 		if (error)
 			return error;
 		if (claim->size < r->canary->limit[SHMRING__READ]) {
@@ -2676,6 +2680,7 @@ SHMRING__COLD void
 shmring__pass_void(struct shmring *r, int side)
 {
 	uint64_t *cursor = side == SHMRING__READ ? r->head : r->tail;
+	r->tries = SHMRING__TRIES;
 	for (uint64_t i = 0; r->mode == SHMRING_MPMC && i <= r->mask; i++) {
 		uint64_t p = SHMRING__LOAD(cursor, ACQUIRE); /* A9 */
 		uint64_t a = SHMRING__LOAD(shmring__phase_word(r, p),
@@ -5270,8 +5275,7 @@ shmring__meter(struct shmring *r, unsigned char *data, uint64_t next)
  * path leaves its code only. */
 SHMRING__HOT int
 shmring__reserve(struct shmring *r, const struct shmring__view *v, int path,
-		 size_t size, struct shmring__claim *claim, int lazy,
-		 int *tries)
+		 size_t size, struct shmring__claim *claim, int lazy)
 {
 	int packed = SHMRING__IS_PACKED(path);
 	uint64_t limit = packed ? r->canary->limit[SHMRING__WRITE]
@@ -5285,8 +5289,7 @@ shmring__reserve(struct shmring *r, const struct shmring__view *v, int path,
 				     r, v, /* own */
 				     SHMRING__LOAD(v->cursor, RELAXED), size,
 				     claim, lazy)
-			   : shmring__mpmc_claim(r, SHMRING__WRITE, 0, claim,
-						 tries);
+			   : shmring__mpmc_claim(r, SHMRING__WRITE, 0, claim);
 	return SHMRING__RARELY(error == -EAGAIN) ? shmring__no_room(r, lazy)
 						 : error;
 }
@@ -5390,8 +5393,7 @@ shmring__push_packed(struct shmring *r, const struct shmring__view *v, int path,
 		     const void *data, size_t size, int lazy)
 {
 	struct shmring__claim claim = SHMRING__NO_CLAIM;
-	int tries = 0,
-	    error = shmring__reserve(r, v, path, size, &claim, lazy, &tries);
+	int error = shmring__reserve(r, v, path, size, &claim, lazy);
 	if (SHMRING__RARELY(error))
 		return error;
 	SHMRING_COPY(shmring__place(v, claim.data, size), data, size);
@@ -5407,10 +5409,10 @@ shmring__push_slowly(struct shmring *r, const void *data, size_t size, int lazy)
 	if (r->path == SHMRING__PLACED)
 		return shmring__push_packed(r, &v, SHMRING__PLACED, data, size,
 					    lazy);
-	for (int tries = 0; tries < SHMRING__TRIES; tries++) {
+	for (r->tries = SHMRING__TRIES; r->tries > 0; r->tries--) {
 		struct shmring__claim claim = SHMRING__NO_CLAIM;
 		int error = shmring__reserve(r, &v, SHMRING__SLOWLY, size,
-					     &claim, lazy, &tries);
+					     &claim, lazy);
 		if (error)
 			return error;
 		SHMRING_COPY(shmring__place(&v, claim.data, size), data, size);
@@ -5750,8 +5752,9 @@ shmring__reserve_in(struct shmring *r, int path, size_t size, int lazy)
 		if (!r->spill)
 			return shmring__null(r, -ENOMEM);
 	}
-	int tries = 0;
-	int error = shmring__reserve(r, &v, path, size, &claim, lazy, &tries);
+	if (path == SHMRING__SLOWLY)
+		r->tries = SHMRING__TRIES;
+	int error = shmring__reserve(r, &v, path, size, &claim, lazy);
 	if (SHMRING__RARELY(error))
 		return shmring__null(r, error);
 	shmring__hold(r, path, SHMRING__WRITE, &claim);

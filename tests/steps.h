@@ -68,6 +68,14 @@ number_of(const struct shmring *ring, int side)
 	return (uint32_t)(ring->line[side] - ring->lines);
 }
 
+/* What about this position? One step of a call. */
+TAP_FUNCTION void
+settle(struct shmring *ring, uint64_t p, uint64_t want)
+{
+	ring->tries = SHMRING__TRIES;
+	shmring__settle(ring, p, want);
+}
+
 /* The last store of a claim, and no more: 1, since it comes too late. */
 TAP_FUNCTION int
 store_late(struct shmring *ring, const struct shmring__claim *claim)

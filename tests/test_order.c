@@ -290,7 +290,7 @@ doubt_what_comes_in_time(void)
 static void
 decide_and_be_late(void)
 {
-	shmring__settle(&reader[1], 0, 1);
+	settle(&reader[1], 0, 1);
 	is_state(0, 2, SHMRING__S_WRITER, "another decides");
 	is_int(shmring_commit(&writer[0], 8), 0, "a late commit");
 }
@@ -810,7 +810,7 @@ end_when_all_hands_are_empty(void)
 static void
 help_and_push(void)
 {
-	shmring__settle(&writer[1], SLOTS, 2);
+	settle(&writer[1], SLOTS, 2);
 	push_some(&writer[1], SLOTS + 1, SLOTS + 1);
 }
 
@@ -908,7 +908,7 @@ settle_what_is_settled(void)
 		shmring__make_state(1, SHMRING__S_VOIDING);
 	shmring__change_attn(any, SHMRING__DOUBT, 0);
 	arm(&at_cas, shmring__state_word(any, 0), 1, reuse_the_slot);
-	shmring__settle(any, 0, 1);
+	settle(any, 0, 1);
 	is_state(SLOTS, 4, SHMRING__S_WRITER, "the slot is the other's");
 	shmring_abort(&writer[1]);
 	leave();

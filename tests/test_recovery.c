@@ -165,7 +165,7 @@ decide_what_another_doubted_mirrored(void)
 static void
 decide_and_commit(void)
 {
-	shmring__settle(&reader[1], 0, 1);
+	settle(&reader[1], 0, 1);
 	is_state(0, 2, SHMRING__S_WRITER, "another decides");
 	is_int(shmring_commit(&writer[0], 8), 0, "a late commit");
 }
@@ -173,7 +173,7 @@ decide_and_commit(void)
 static void
 decide_and_release(void)
 {
-	shmring__settle(&writer[1], SLOTS, 2);
+	settle(&writer[1], SLOTS, 2);
 	is_state(0, 4, SHMRING__S_READER, "another decides");
 	is_int(shmring_release(&reader[1]), 0, "a late release");
 }
@@ -227,7 +227,7 @@ settle_no_later_phase(void)
 static void
 help_and_push(void)
 {
-	shmring__settle(&writer[1], SLOTS, 2);
+	settle(&writer[1], SLOTS, 2);
 	push_some(&writer[1], SLOTS + 1, SLOTS + 1);
 }
 
@@ -695,6 +695,68 @@ pass_many_aborts(void)
 	shmring_close(&consumer);
 }
 
+/* ---- P17: one budget a call ----------------------------------------------- */
+
+static int races;
+
+static void
+win_the_race(void)
+{
+	uint64_t *state = shmring__state_word(any, SLOTS - 1);
+
+	races++;
+	*state += 1 << 12;
+	arm(&at_cas, state, 1, win_the_race);
+}
+
+static void
+lose_every_race(void)
+{
+	uint64_t *state;
+
+	make(SLOTS);
+	state = shmring__state_word(any, SLOTS - 1);
+	for (int i = 0; i < 3; i++)
+		if (shmring_reserve(&writer[0], 8))
+			shmring_abort(&writer[0]);
+	push_some(&writer[0], 1, 1);
+	*state = shmring__make_state(2, SHMRING__S_ORPHAN);
+	shmring__change_attn(any, SHMRING__DOUBT | SHMRING__ORPHAN, 0);
+	arm(&at_cas, state, 1, win_the_race);
+	is_int(pop_number(&reader[0]), 1, "who loses every race for an orphan");
+	at_cas.step = NULL;
+	*state = 0;
+	is_int(races, SHMRING__TRIES / SHMRING__STEP_TRIES / 2,
+	       "has looked at all slots so often, in all");
+	leave();
+}
+
+static void
+win_the_slot(void)
+{
+	races++;
+	*shmring__phase_word(any, 0) ^= 1; /* of its length: the phase stays */
+	arm(&at_cas, shmring__phase_word(&writer[0], 0), 1, win_the_slot);
+}
+
+static void
+lose_every_slot(void)
+{
+	uint64_t number = 1;
+
+	make(SLOTS);
+	races = 0;
+	*shmring__state_word(any, 0) = shmring__make_state(2, SHMRING__S_LIVE);
+	shmring__change_attn(any, SHMRING__DOUBT, 0);
+	arm(&at_cas, shmring__phase_word(&writer[0], 0), 1, win_the_slot);
+	is_int(shmring_push(&writer[0], &number, 8), -EAGAIN,
+	       "who loses every race for a slot");
+	at_cas.step = NULL;
+	is_int(races, SHMRING__TRIES, "has tried so often, in all");
+	*shmring__state_word(any, 0) = *shmring__phase_word(any, 0) = 0;
+	leave();
+}
+
 static void
 abort_and_end(void)
 {
@@ -1087,7 +1149,7 @@ wake_for_what_appears(void)
 	*data |= SHMRING__WAITS;
 	*space |= SHMRING__WAITS;
 	*shmring__state_word(any, 1) = shmring__make_state(2, SHMRING__S_LIVE);
-	shmring__settle(any, 1, 1);
+	settle(any, 1, 1);
 	ok(woken(data) && woken(space), "so does who helps to hand back");
 	shmring__clear_held(&writer[0], SHMRING__WRITE);
 	leave();
@@ -1322,6 +1384,8 @@ main(void)
 	mark_nothing_that_nobody_had();
 	copy_no_more_than_was_checked();
 	pass_many_aborts();
+	lose_every_race();
+	lose_every_slot();
 	peek_at_an_abort();
 	end_with_what_the_dead_had();
 	lock_no_line_of_the_dead();

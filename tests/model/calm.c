@@ -141,6 +141,7 @@ look(struct shmring *r, uint64_t *cursor, int side)
 	uint64_t a = SHMRING__LOAD(shmring__phase_word(r, p), ACQUIRE);
 
 	SHMRING_LIGHT(r);
+	r->tries = SHMRING__TRIES;
 	shmring__mpmc_care(r, cursor, p,
 			   shmring__phase(r, p, side == SHMRING__READ), a);
 }

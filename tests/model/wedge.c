@@ -27,6 +27,7 @@ look(struct shmring *r)
 	shmring__doubt(r, p, want, 0);
 	uint64_t a = SHMRING__LOAD(shmring__phase_word(r, p), ACQUIRE);
 	SHMRING_LIGHT(r);
+	r->tries = SHMRING__TRIES;
 	shmring__mpmc_care(r, cursor, p, want, a);
 }
 
