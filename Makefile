@@ -27,7 +27,7 @@ SYSTEM = $(addprefix -isystem ,/usr/include/tirpc /usr/include/dpdk \
 	$(wildcard /usr/include/iceoryx/v*))
 OPTIONAL := $(shell for library in 'CK ck ck_ring.h' 'ZMQ zmq zmq.h' \
 		'NNG nng nng/nng.h' 'NATS nats nats/nats.h' \
-		'TIRPC tirpc tirpc/rpc/rpc.h' 'RTE rte_ring rte_ring.h' \
+		'TIRPC tirpc tirpc/rpc/rpc.h' 'RTE rte_ring rte_ring.h' 'QB qb qb/qbrb.h' \
 		'TBB tbb tbb/concurrent_queue.h' \
 		'ICEORYX iceoryx_posh iceoryx_posh/runtime/posh_runtime.hpp'; do \
 	set -- $$library; \
@@ -194,7 +194,7 @@ deps: ## apt-get install all that is optional
 		gcc-riscv64-linux-gnu g++-riscv64-linux-gnu \
 		libc6-dev-riscv64-cross qemu-user libck-dev \
 		libtirpc-dev libzmq3-dev libnng-dev libnats-dev nats-server \
-		libdpdk-dev libboost-dev \
+		libdpdk-dev libboost-dev libqb-dev \
 		libreaderwriterqueue-dev libconcurrentqueue-dev libtbb-dev \
 		libiceoryx-posh-dev libacl1-dev libclang-rt-14-dev pkg-config \
 		cmake ninja-build meson python3 groff-base binutils \

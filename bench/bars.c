@@ -31,6 +31,9 @@
 #define SPSC_LIBRARIES "boost-spsc,ck-spsc,rte-spsc,moody-spsc,moody-circular"
 #define SPSC_OTHERS SPSC_LIBRARIES ",cached-apart"
 #define SPSC_PEERS SPSC_OTHERS ",cached-together"
+/* The best that we know of for elements of one size, and for any. */
+#define SPSC_FIXED "flagged,blocks,cached-together"
+#define SPSC_ANY "records,qb"
 #define MPMC_RINGS "ck-mpmc,rte-mpmc,rte-rts,rte-hts"
 #define MPMC_PEERS MPMC_RINGS ",boost-queue,tbb-bounded"
 #define SYSTEM "pipe,unix_stream,unix_dgram,unix_seqpacket,posix_mq,sysv_msg"
@@ -83,6 +86,10 @@ static const struct bar {
 	  THEIRS("cached-together", BEST) },
 	{ ONE_BY_ONE, .limit = 1.5, .than = "best peer",
 	  SIZES(64, 256, 1024, 4096), THEIRS(SPSC_PEERS, BEST) },
+	{ ONE_BY_ONE, .limit = 1.0, .than = "best technique of fixed size",
+	  SIZES(8, 16, 64, 256, 1024, 4096), THEIRS(SPSC_FIXED, BEST) },
+	{ ONE_BY_ONE, .limit = 1.2, .than = "best technique of any size",
+	  SIZES(8, 16, 64, 256, 1024, 4096), THEIRS(SPSC_ANY, BEST) },
 #define BATCHES(n)                                                             \
 	{                                                                      \
 		.figure = "SPSC throughput, batches of " #n,                   \
@@ -93,6 +100,17 @@ static const struct bar {
 	}
 	BATCHES(16),
 	BATCHES(64),
+#define BATCHES_BEST(n)                                                        \
+	{                                                                      \
+		.figure = "SPSC throughput, batches of " #n,                   \
+		.mode = MODE_THROUGHPUT, .sense = FASTER, .metric = METRIC_NS, \
+		.batch = n, .limit = 1, .than = "best technique's batch",      \
+		SIZES(8, 64), OURS(BEST),                                      \
+		THEIRS("cached-together,blocks", SPIN | YIELD)                 \
+	}
+	BATCHES_BEST(2),
+	BATCHES_BEST(16),
+	BATCHES_BEST(64),
 #define FRAMES                                                        \
 	.mode = MODE_THROUGHPUT, .metric = METRIC_NS,                 \
 	SIZES(64 << 10, 256 << 10, 1 << 20, 8 << 20),                 \
@@ -107,6 +125,8 @@ static const struct bar {
 	.sense = SLOWER, .metric = METRIC_NS, SIZES(8, 16, 56)
 	{ ROUND_TRIP, .limit = 0.85, .than = "best peer", OURS(SPIN),
 	  THEIRS(SPSC_PEERS, SPIN) },
+	{ ROUND_TRIP, .limit = 1.0, .than = "best technique", OURS(SPIN),
+	  THEIRS(SPSC_FIXED "," SPSC_ANY, SPIN) },
 	/* who copy nothing */
 	{ ROUND_TRIP, .limit = 1.1, .than = "bare fresh lines",
 	  .ours = WHO(SPSC_OURS, SPIN),
@@ -130,6 +150,10 @@ static const struct bar {
 	{ CROWD(1, MODE_MANY_TO_MANY), .sense = COMPARED,
 	  .than = "the same queue that a killed process blocks",
 	  THEIRS("vyukov", BEST) },
+	{ CROWD(1, MODE_MANY_TO_MANY), .sense = FASTER, .limit = 0.9,
+	  .than = "that one, padded", THEIRS("vyukov-padded", BEST) },
+	{ CROWD(2, MODE_MANY_TO_MANY), .sense = FASTER, .limit = 1.5,
+	  .than = "that one, padded", THEIRS("vyukov-padded", BEST) },
 /* A message that waits in a queue: both sides in one way, told with it. */
 #define TAIL(n, way, text)                                                 \
 	{                                                                  \

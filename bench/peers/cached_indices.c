@@ -6,7 +6,8 @@
  * In both each side keeps a copy of the other's index and reads the real one
  * only when the copy says full or empty. They differ in where the copy lies:
  * apart from the own index (as in rigtorp's SPSCQueue), or on the same cache
- * line, so that a side touches one line only (as in drogalis').
+ * line, so that a side touches one line only (as in drogalis', deaod's, and
+ * fastqueue2, whose batches move the index once for all).
  */
 #include "../loop.h"
 #include "peers.h"
@@ -102,6 +103,65 @@ get_together(struct channel *ch, size_t size, const void **message)
 	return get(ch, size, message, true);
 }
 
+/* Elements in one piece from index on: to the end, or before the other side,
+ * whose copy lies on the same line here; stop: where it ends. */
+LOOP size_t
+run_of(const struct channel *ch, uint64_t index, uint64_t stop, size_t n)
+{
+	uint64_t slots = (uint64_t)(uintptr_t)ch->own;
+	uint64_t piece = (stop < index ? slots : stop) - index;
+
+	return n < piece ? n : (size_t)piece;
+}
+
+LOOP ssize_t
+put_n(struct channel *ch, const void *messages, size_t size, size_t n)
+{
+	struct queue *q = ch->shared;
+	struct side *me = &q->writer;
+	uint64_t slots = (uint64_t)(uintptr_t)ch->own;
+	uint64_t index = __atomic_load_n(&me->index, __ATOMIC_RELAXED);
+	uint64_t last = me->together ? me->together - 1 : slots - 1;
+	size_t piece = run_of(ch, index, last, n);
+
+	if (piece < n && last >= index) {
+		me->together =
+			__atomic_load_n(&q->reader.index, __ATOMIC_ACQUIRE);
+		last = me->together ? me->together - 1 : slots - 1;
+		piece = run_of(ch, index, last, n);
+	}
+	if (!piece)
+		return -EAGAIN;
+	memcpy(q->slots + index * size, messages, piece * size);
+	index += piece;
+	__atomic_store_n(&me->index, index == slots ? 0 : index,
+			 __ATOMIC_RELEASE);
+	return (ssize_t)piece;
+}
+
+LOOP ssize_t
+get_n(struct channel *ch, void *messages, size_t size, size_t n)
+{
+	struct queue *q = ch->shared;
+	struct side *me = &q->reader;
+	uint64_t slots = (uint64_t)(uintptr_t)ch->own;
+	uint64_t index = __atomic_load_n(&me->index, __ATOMIC_RELAXED);
+	size_t piece = run_of(ch, index, me->together, n);
+
+	if (piece < n && me->together >= index) {
+		me->together =
+			__atomic_load_n(&q->writer.index, __ATOMIC_ACQUIRE);
+		piece = run_of(ch, index, me->together, n);
+	}
+	if (!piece)
+		return -EAGAIN;
+	memcpy(messages, q->slots + index * size, piece * size);
+	index += piece;
+	__atomic_store_n(&me->index, index == slots ? 0 : index,
+			 __ATOMIC_RELEASE);
+	return (ssize_t)piece;
+}
+
 static const struct loop_ops apart_ops = {
 	.slot = loop_slot_copy,
 	.put = put_apart,
@@ -114,6 +174,8 @@ static const struct loop_ops together_ops = {
 	.put = put_together,
 	.get = get_together,
 	.done = done,
+	.put_n = put_n,
+	.get_n = get_n,
 };
 
 LOOP_RUN(run_apart, apart_ops)
@@ -144,7 +206,7 @@ const struct mechanism peer_cached_apart = {
 const struct mechanism peer_cached_together = {
 	.name = "cached-together",
 	.summary = "SPSC ring, index and copy of the other's on one line",
-	.caps = CAP_SPIN,
+	.caps = CAP_SPIN | CAP_BATCH,
 	.shared_bytes = bytes,
 	.join = join,
 	.run = run_together,

@@ -16,7 +16,9 @@ extern "C" {
 #endif
 
 extern const struct mechanism peer_cached_apart, peer_cached_together;
-extern const struct mechanism peer_vyukov;
+extern const struct mechanism peer_flagged, peer_records, peer_blocks;
+extern const struct mechanism peer_vyukov, peer_vyukov_padded;
+extern const struct mechanism peer_qb;
 extern const struct mechanism peer_ck_spsc, peer_ck_mpmc;
 extern const struct mechanism peer_rte_spsc, peer_rte_mpmc;
 extern const struct mechanism peer_rte_rts, peer_rte_hts;
