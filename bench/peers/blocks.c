@@ -10,7 +10,7 @@
 #include "../loop.h"
 #include "peers.h"
 
-#define BLOCKS 8u /* as libvsync's tests have it */
+#define BLOCKS 8u /* as libvsync has it by default */
 
 struct block {
 	uint64_t put BENCH_ALIGNED; /* elements, by the producer */
