@@ -408,10 +408,11 @@ pop_either(struct actor *a)
 		items[count++] = (struct shmring_item){ &other->ring,
 							SHMRING_CONSUMER, 0 };
 	ready = shmring_wait_several(items, count, time_out(a));
-	/* whose it was: not of one that is marked still, or never was */
+	/* whose it was: not of one that never was marked, or is marked still,
+	 * unless for a second time */
 	int unmarked =
 		a->h->asked && !(a->h->ring.interrupts & SHMRING__INTERRUPTED);
-	if (count == 2 && ((ready == -ECANCELED && !unmarked) ||
+	if (count == 2 && ((ready == -ECANCELED && !unmarked && other->asked) ||
 			   (ready == -EINTR && !a->h->eintr)))
 		a->h = other;
 	else if (count == 2 && ready == -ECANCELED)
