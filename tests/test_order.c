@@ -120,9 +120,10 @@ hand_back(void)
 	shmring__hand_back(&writer[0], 0);
 }
 
-/* A late message is there for a moment, before it is taken back. */
+/* A late message is there for a moment, before it is taken back. Here and
+ * below: at the plain look, or at the careful one that follows. */
 static void
-open_a_slot_handed_back(void)
+open_a_slot_handed_back(int nth)
 {
 	make(SLOTS);
 	reserve(&writer[0], 7);
@@ -130,7 +131,7 @@ open_a_slot_handed_back(void)
 	doubt_writer(0);
 	late = writer[0].held[SHMRING__WRITE];
 	is_int(store_late(&writer[0], &late), 1, "too late");
-	arm(&at_light, NULL, 1, hand_back);
+	arm(&at_light, NULL, nth, hand_back);
 	is_int(pop_number(&reader[0]), 1, "what was handed back does not come");
 	shmring__clear_held(&writer[0], SHMRING__WRITE);
 	leave();
@@ -167,13 +168,13 @@ hold_one(void)
 }
 
 static void
-pass_what_others_passed(void)
+pass_what_others_passed(int nth)
 {
 	make(SLOTS);
 	reserve(&writer[0], 7);
 	push_some(&writer[1], 1, 2);
 	doubt_writer(0);
-	arm(&at_light, NULL, 1, hold_one);
+	arm(&at_light, NULL, nth, hold_one);
 	is_int(pop_number(&reader[0]), 2, "what another holds does not come");
 	is_int(shmring_release(&reader[1]), 0, "release");
 	is_int(shmring_commit(&writer[0], 8), 0, "a late commit");
@@ -189,17 +190,20 @@ hand_back_and_calm_down(void)
 	shmring__reclaim_slots(any);
 }
 
+static int look_that_is_interrupted;
+
 static void
 push_meanwhile(void)
 {
-	arm(&at_light, NULL, 1, hand_back_and_calm_down);
+	arm(&at_light, NULL, look_that_is_interrupted, hand_back_and_calm_down);
 	push_some(&writer[0], SLOTS + 1, SLOTS + 1);
 }
 
 /* A late reader's slot looks free for a moment, in a turn that is void. */
 static void
-claim_a_slot_that_is_void(void)
+claim_a_slot_that_is_void(int nth)
 {
+	look_that_is_interrupted = nth;
 	make(SLOTS);
 	push_some(&writer[0], 1, SLOTS);
 	hold_one();
@@ -2045,10 +2049,13 @@ int
 main(void)
 {
 	tap_start();
-	open_a_slot_handed_back();
+	open_a_slot_handed_back(1);
+	open_a_slot_handed_back(2);
 	claim_what_others_claimed();
-	pass_what_others_passed();
-	claim_a_slot_that_is_void();
+	pass_what_others_passed(1);
+	pass_what_others_passed(2);
+	claim_a_slot_that_is_void(1);
+	claim_a_slot_that_is_void(2);
 	look_again_at_the_end();
 	commit_and_look_late();
 	doubt_what_comes_in_time();

@@ -18,13 +18,13 @@ static void *
 retaining(void *unused)
 {
 	struct shmring__claim claim = SHMRING__NO_CLAIM;
-	int tries = 0;
 
 	(void)unused;
+	owner->tries = SHMRING__TRIES;
 	if (SIDE == SHMRING__READ) {
 		MODEL_ASSERT(put(doubter, HELD));
 	}
-	MODEL_ASSERT(shmring__mpmc_claim(owner, SIDE, 8, &claim, &tries) == 0);
+	MODEL_ASSERT(shmring__mpmc_claim(owner, SIDE, 8, &claim) == 0);
 	MODEL_ASSERT(
 		shmring__doubt(doubter, 0, 1 + (SIDE == SHMRING__READ), 0));
 	return NULL;
