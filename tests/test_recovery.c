@@ -668,6 +668,28 @@ copy_no_more_than_was_checked(void)
 	leave();
 }
 
+static void
+head_is_taken(void)
+{
+	*any->head = 1;
+}
+
+/* The careful look found it too long, and another took it meanwhile. */
+static void
+refuse_only_what_is_there(void)
+{
+	unsigned char buffer[8];
+
+	make(SLOTS);
+	push_some(&writer[0], 5, 5);
+	arm(&at_load, any->head, 3, head_is_taken);
+	is_int(shmring_pop(&reader[0], buffer, 4), -EAGAIN,
+	       "what is taken is not too long");
+	*any->head = 0;
+	is_int(pop_number(&reader[0]), 5, "had it been there");
+	leave();
+}
+
 /* ---- P9, P10: the end ------------------------------------------------------ */
 
 static void
@@ -1383,6 +1405,7 @@ main(void)
 	suspect_a_whole_batch();
 	mark_nothing_that_nobody_had();
 	copy_no_more_than_was_checked();
+	refuse_only_what_is_there();
 	pass_many_aborts();
 	lose_every_race();
 	lose_every_slot();
