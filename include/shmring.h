@@ -1977,9 +1977,9 @@ shmring__spsc_hold(struct shmring *r, uint64_t count)
 #define SHMRING__S_ORPHAN 4u
 #define SHMRING__S_COUNT 0xff8u /* adoptions, modulo 512 */
 
-/* One call gives up after SHMRING__TRIES in all, whatever it was that another
- * disturbed; a look at all slots counts as so many. So often does who goes on
- * another way try one step. */
+/* One call gives up after SHMRING__TRIES in all, whatever another disturbed; a
+ * look at all slots counts as so many. What is no call's own, as recovery, tries
+ * a step so often, and whoever comes by next goes on. */
 #ifndef SHMRING__STEP_TRIES
 #define SHMRING__STEP_TRIES 64
 #endif
