@@ -27,8 +27,8 @@ SYSTEM = $(addprefix -isystem ,/usr/include/tirpc /usr/include/dpdk \
 	$(wildcard /usr/include/iceoryx/v*))
 OPTIONAL := $(shell for library in 'CK ck ck_ring.h' 'ZMQ zmq zmq.h' \
 		'NNG nng nng/nng.h' 'NATS nats nats/nats.h' \
-		'TIRPC tirpc tirpc/rpc/rpc.h' 'RTE rte_ring rte_ring.h' 'QB qb qb/qbrb.h' \
-		'TBB tbb tbb/concurrent_queue.h' \
+		'TIRPC tirpc tirpc/rpc/rpc.h' 'RTE rte_ring rte_ring.h' \
+		'QB qb qb/qbrb.h' 'TBB tbb tbb/concurrent_queue.h' \
 		'ICEORYX iceoryx_posh iceoryx_posh/runtime/posh_runtime.hpp'; do \
 	set -- $$library; \
 	printf '\043if !__has_include(<%s>)\n\043error\n\043endif\n' $$3 | \

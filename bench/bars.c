@@ -90,27 +90,22 @@ static const struct bar {
 	  SIZES(8, 16, 64, 256, 1024, 4096), THEIRS(SPSC_FIXED, BEST) },
 	{ ONE_BY_ONE, .limit = 1.2, .than = "best technique of any size",
 	  SIZES(8, 16, 64, 256, 1024, 4096), THEIRS(SPSC_ANY, BEST) },
-#define BATCHES(n)                                                             \
+#define BATCHES(n, least, whose, names)                                        \
 	{                                                                      \
 		.figure = "SPSC throughput, batches of " #n,                   \
 		.mode = MODE_THROUGHPUT, .sense = FASTER, .metric = METRIC_NS, \
-		.batch = n, .limit = 2, .than = "best peer's batch",           \
-		SIZES(8, 64), OURS(BEST),                                      \
-		THEIRS("rte-spsc,boost-spsc,moody-concurrent", SPIN | YIELD)   \
+		.batch = n, .limit = least, .than = "best " whose "'s batch",  \
+		SIZES(8, 64), OURS(BEST), THEIRS(names, SPIN | YIELD)          \
 	}
-	BATCHES(16),
-	BATCHES(64),
-#define BATCHES_BEST(n)                                                        \
-	{                                                                      \
-		.figure = "SPSC throughput, batches of " #n,                   \
-		.mode = MODE_THROUGHPUT, .sense = FASTER, .metric = METRIC_NS, \
-		.batch = n, .limit = 1, .than = "best technique's batch",      \
-		SIZES(8, 64), OURS(BEST),                                      \
-		THEIRS("cached-together,blocks", SPIN | YIELD)                 \
-	}
-	BATCHES_BEST(2),
-	BATCHES_BEST(16),
-	BATCHES_BEST(64),
+#define BATCHES_OF_PEERS(n) \
+	BATCHES(n, 2, "peer", "rte-spsc,boost-spsc,moody-concurrent")
+#define BATCHES_OF_TECHNIQUES(n) \
+	BATCHES(n, 1, "technique", "cached-together,blocks")
+	BATCHES_OF_PEERS(16),
+	BATCHES_OF_PEERS(64),
+	BATCHES_OF_TECHNIQUES(2),
+	BATCHES_OF_TECHNIQUES(16),
+	BATCHES_OF_TECHNIQUES(64),
 #define FRAMES                                                        \
 	.mode = MODE_THROUGHPUT, .metric = METRIC_NS,                 \
 	SIZES(64 << 10, 256 << 10, 1 << 20, 8 << 20),                 \

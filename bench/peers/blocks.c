@@ -190,12 +190,6 @@ join(struct channel *ch)
 	return 0;
 }
 
-static void
-leave(struct channel *ch)
-{
-	free(ch->own);
-}
-
 const struct mechanism peer_blocks = {
 	.name = "blocks",
 	.summary = "SPSC ring of blocks, each with counts of its own",
@@ -203,6 +197,6 @@ const struct mechanism peer_blocks = {
 	.refuses = refuses,
 	.shared_bytes = bytes,
 	.join = join,
-	.leave = leave,
+	.leave = peer_leave,
 	.run = run,
 };

@@ -103,63 +103,61 @@ get_together(struct channel *ch, size_t size, const void **message)
 	return get(ch, size, message, true);
 }
 
-/* Elements in one piece from index on: to the end, or before the other side,
- * whose copy lies on the same line here; stop: where it ends. */
+/** How many of n elements are in one piece, up to the end or to where the other
+ * side is (less gap, what stays empty); look there if the copy is short. */
 LOOP size_t
-run_of(const struct channel *ch, uint64_t index, uint64_t stop, size_t n)
+piece(const struct channel *ch, struct side *me, const struct side *other,
+      uint64_t gap, size_t n)
 {
 	uint64_t slots = (uint64_t)(uintptr_t)ch->own;
-	uint64_t piece = (stop < index ? slots : stop) - index;
+	uint64_t index = __atomic_load_n(&me->index, __ATOMIC_RELAXED);
+	uint64_t there = 0;
 
-	return n < piece ? n : (size_t)piece;
+	for (int looked = 0; looked < 2; looked++) {
+		uint64_t stop = me->together - gap;
+
+		if (me->together < gap)
+			stop += slots;
+		there = (stop < index ? slots : stop) - index;
+		if (there >= n || stop < index || looked)
+			break;
+		me->together = __atomic_load_n(&other->index, __ATOMIC_ACQUIRE);
+	}
+	return n < there ? n : (size_t)there;
+}
+
+/** So many have been copied. */
+LOOP ssize_t
+go_on(const struct channel *ch, struct side *me, size_t n)
+{
+	uint64_t slots = (uint64_t)(uintptr_t)ch->own;
+	uint64_t index = __atomic_load_n(&me->index, __ATOMIC_RELAXED) + n;
+
+	if (!n)
+		return -EAGAIN;
+	__atomic_store_n(&me->index, index == slots ? 0 : index,
+			 __ATOMIC_RELEASE);
+	return (ssize_t)n;
 }
 
 LOOP ssize_t
 put_n(struct channel *ch, const void *messages, size_t size, size_t n)
 {
 	struct queue *q = ch->shared;
-	struct side *me = &q->writer;
-	uint64_t slots = (uint64_t)(uintptr_t)ch->own;
-	uint64_t index = __atomic_load_n(&me->index, __ATOMIC_RELAXED);
-	uint64_t last = me->together ? me->together - 1 : slots - 1;
-	size_t piece = run_of(ch, index, last, n);
 
-	if (piece < n && last >= index) {
-		me->together =
-			__atomic_load_n(&q->reader.index, __ATOMIC_ACQUIRE);
-		last = me->together ? me->together - 1 : slots - 1;
-		piece = run_of(ch, index, last, n);
-	}
-	if (!piece)
-		return -EAGAIN;
-	memcpy(q->slots + index * size, messages, piece * size);
-	index += piece;
-	__atomic_store_n(&me->index, index == slots ? 0 : index,
-			 __ATOMIC_RELEASE);
-	return (ssize_t)piece;
+	n = piece(ch, &q->writer, &q->reader, 1, n);
+	memcpy(q->slots + q->writer.index * size, messages, n * size);
+	return go_on(ch, &q->writer, n);
 }
 
 LOOP ssize_t
 get_n(struct channel *ch, void *messages, size_t size, size_t n)
 {
 	struct queue *q = ch->shared;
-	struct side *me = &q->reader;
-	uint64_t slots = (uint64_t)(uintptr_t)ch->own;
-	uint64_t index = __atomic_load_n(&me->index, __ATOMIC_RELAXED);
-	size_t piece = run_of(ch, index, me->together, n);
 
-	if (piece < n && me->together >= index) {
-		me->together =
-			__atomic_load_n(&q->writer.index, __ATOMIC_ACQUIRE);
-		piece = run_of(ch, index, me->together, n);
-	}
-	if (!piece)
-		return -EAGAIN;
-	memcpy(messages, q->slots + index * size, piece * size);
-	index += piece;
-	__atomic_store_n(&me->index, index == slots ? 0 : index,
-			 __ATOMIC_RELEASE);
-	return (ssize_t)piece;
+	n = piece(ch, &q->reader, &q->writer, 0, n);
+	memcpy(messages, q->slots + q->reader.index * size, n * size);
+	return go_on(ch, &q->reader, n);
 }
 
 static const struct loop_ops apart_ops = {

@@ -75,12 +75,6 @@ static const struct loop_ops mpmc = {
 LOOP_RUN(run_spsc, spsc)
 LOOP_RUN(run_mpmc, mpmc)
 
-static const char *
-refuses(const struct job *job)
-{
-	return bench_depth_power(job) ? NULL : "the depth is no power of two";
-}
-
 static size_t
 bytes(const struct job *job)
 {
@@ -99,7 +93,7 @@ const struct mechanism peer_ck_spsc = {
 	.name = "ck-spsc",
 	.summary = "Concurrency Kit, one producer, one consumer",
 	.caps = CAP_SPIN,
-	.refuses = refuses,
+	.refuses = peer_masked_refuses,
 	.shared_bytes = bytes,
 	.create = create,
 	.run = run_spsc,
@@ -109,7 +103,7 @@ const struct mechanism peer_ck_mpmc = {
 	.name = "ck-mpmc",
 	.summary = "Concurrency Kit, many of both",
 	.caps = CAP_SPIN | CAP_MANY_SENDERS | CAP_MANY_RECEIVERS,
-	.refuses = refuses,
+	.refuses = peer_masked_refuses,
 	.shared_bytes = bytes,
 	.create = create,
 	.run = run_mpmc,

@@ -83,12 +83,6 @@ static const struct loop_ops ops = {
 
 LOOP_RUN(run, ops)
 
-static const char *
-refuses(const struct job *job)
-{
-	return bench_depth_power(job) ? NULL : "the depth is no power of two";
-}
-
 static size_t
 bytes(const struct job *job)
 {
@@ -107,19 +101,13 @@ join(struct channel *ch)
 	return 0;
 }
 
-static void
-leave(struct channel *ch)
-{
-	free(ch->own);
-}
-
 const struct mechanism peer_flagged = {
 	.name = "flagged",
 	.summary = "SPSC ring, a flag beside each element",
 	.caps = CAP_SPIN,
-	.refuses = refuses,
+	.refuses = peer_masked_refuses,
 	.shared_bytes = bytes,
 	.join = join,
-	.leave = leave,
+	.leave = peer_leave,
 	.run = run,
 };

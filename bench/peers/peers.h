@@ -29,6 +29,20 @@ extern const struct mechanism peer_moody_mpmc;
 extern const struct mechanism peer_tbb;
 extern const struct mechanism peer_iceoryx;
 
+/** Of rings that find a slot by a mask. */
+static inline const char *
+peer_masked_refuses(const struct job *job)
+{
+	return bench_depth_power(job) ? NULL : "the depth is no power of two";
+}
+
+/** Let go of what a participant has kept to itself. */
+static inline void
+peer_leave(struct channel *ch)
+{
+	free(ch->own);
+}
+
 #ifdef __cplusplus
 }
 

@@ -133,18 +133,12 @@ join(struct channel *ch)
 	return 0;
 }
 
-static void
-leave(struct channel *ch)
-{
-	free(ch->own);
-}
-
 const struct mechanism peer_records = {
 	.name = "records",
 	.summary = "SPSC ring of records, the next header cleared",
 	.caps = CAP_SPIN,
 	.shared_bytes = bytes,
 	.join = join,
-	.leave = leave,
+	.leave = peer_leave,
 	.run = run,
 };

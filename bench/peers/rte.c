@@ -54,12 +54,6 @@ static const struct loop_ops ops = {
 
 LOOP_RUN(run, ops)
 
-static const char *
-refuses(const struct job *job)
-{
-	return bench_depth_power(job) ? NULL : "the depth is no power of two";
-}
-
 static size_t
 bytes(const struct job *job)
 {
@@ -84,7 +78,7 @@ create(struct channel *ch)
 		.summary = "DPDK rte_ring, " text,     \
 		.caps = CAP_SPIN | CAP_BATCH | (more), \
 		.data = &id##_flags,                   \
-		.refuses = refuses,                    \
+		.refuses = peer_masked_refuses,        \
 		.shared_bytes = bytes,                 \
 		.create = create,                      \
 		.run = run,                            \

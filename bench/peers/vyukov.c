@@ -144,12 +144,6 @@ bytes(const struct job *job)
 	       bench_depth(job) * stride(job->size, is_padded(job));
 }
 
-static const char *
-refuses(const struct job *job)
-{
-	return bench_depth_power(job) ? NULL : "the depth is no power of two";
-}
-
 static int
 join(struct channel *ch)
 {
@@ -173,7 +167,7 @@ create(struct channel *ch)
 		.name = title,                                            \
 		.summary = "Vyukov's MPMC queue, " text,                  \
 		.caps = CAP_SPIN | CAP_MANY_SENDERS | CAP_MANY_RECEIVERS, \
-		.refuses = refuses,                                       \
+		.refuses = peer_masked_refuses,                           \
 		.shared_bytes = bytes,                                    \
 		.create = create,                                         \
 		.join = join,                                             \

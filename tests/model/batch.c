@@ -52,6 +52,7 @@ put_some(void)
 	struct iovec batch[BATCH];
 	size_t count = BATCH - pushed;
 
+	/* all: of a constant number compilers make what GenMC executes */
 	for (size_t i = 0; i < BATCH; i++) {
 		messages[i] = pushed + i;
 		batch[i].iov_base = &messages[i];

@@ -138,12 +138,8 @@ static void
 look(struct shmring *r, uint64_t *cursor, int side)
 {
 	uint64_t p = SHMRING__LOAD(cursor, RELAXED);
-	uint64_t a = SHMRING__LOAD(shmring__phase_word(r, p), ACQUIRE);
 
-	SHMRING_LIGHT(r);
-	r->tries = SHMRING__TRIES;
-	shmring__mpmc_care(r, cursor, p,
-			   shmring__phase(r, p, side == SHMRING__READ), a);
+	model_care(r, cursor, p, shmring__phase(r, p, side == SHMRING__READ));
 }
 
 #ifdef DOUBTED

@@ -432,6 +432,8 @@ model_copy(void *to, const void *from, size_t size)
 	model_copied = 1;
 	model_step(MODEL_CLAIMED);
 	MODEL_ASSERT(size % sizeof(uint64_t) == 0);
+	/* down: up, compilers ask for the larger of size and 1, by an
+	 * intrinsic function that GenMC has not */
 	for (size_t i = size / sizeof(uint64_t); i-- > 0;)
 #ifdef MODEL_RACY_COPY /* a race that is judged afterwards is none */
 		__atomic_store_n(model_unmap(target + i),

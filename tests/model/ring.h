@@ -158,6 +158,17 @@ model_succeed(struct shmring *heir, int error)
 	return !error;
 }
 
+/* MPMC: a look at a position by who waits for it. */
+static inline int
+model_care(struct shmring *r, uint64_t *cursor, uint64_t p, uint64_t want)
+{
+	uint64_t a = SHMRING__LOAD(shmring__phase_word(r, p), ACQUIRE);
+
+	SHMRING_LIGHT(r);
+	r->tries = SHMRING__TRIES;
+	return shmring__mpmc_care(r, cursor, p, want, a);
+}
+
 /* MPMC: a claim of position p, as its owner has it. */
 static inline void
 model_claim(const struct shmring *r, int side, uint64_t p,

@@ -25,10 +25,7 @@ look(struct shmring *r)
 	uint64_t *cursor = SIDE == SHMRING__WRITE ? r->head : r->tail;
 
 	shmring__doubt(r, p, want, 0);
-	uint64_t a = SHMRING__LOAD(shmring__phase_word(r, p), ACQUIRE);
-	SHMRING_LIGHT(r);
-	r->tries = SHMRING__TRIES;
-	shmring__mpmc_care(r, cursor, p, want, a);
+	model_care(r, cursor, p, want);
 }
 
 static void *
