@@ -20,8 +20,9 @@ shmring-mpmc     #ff7f0e  5 spin+yield+block
 shmring-broadcast #d62728 7 yield+block
 shmring-lossy    #ff7f0e  5 yield+block
 shmring-spsc-each #1f77b4 9 yield+block
-cached-together  #1f77b4  9 spin
-moody-circular   #2ca02c 11 spin
+flagged          #1f77b4  9 spin
+records          #393b79 15 spin
+cached-together  #2ca02c 11 spin
 rte-spsc         #17becf 13 spin
 vyukov           #1f77b4  9 yield
 moody-concurrent #2ca02c 11 yield
@@ -36,7 +37,7 @@ zmq              #e377c2 10 block
 udp_multicast    #7f7f7f 12 yield+block+lossy
 memcpy           #000000  1 spin
 lines-fresh      #000000  1 spin'
-pairs=shmring-spsc,shmring-mpmc,cached-together,moody-circular,rte-spsc,pipe,\
+pairs=shmring-spsc,shmring-mpmc,flagged,records,cached-together,rte-spsc,pipe,\
 unix_stream,posix_mq,zmq
 crowds=shmring-mpmc,vyukov,moody-concurrent,rte-mpmc,ck-mpmc,tbb-bounded,\
 posix_shm_mutex,posix_mq
@@ -99,8 +100,8 @@ where="$(fact cpu), CPUs: $(fact cpus), $(fact kernel | cut -d. -f1,2), \
 $(fact compiler) $(fact flags), commit $(fact commit)"
 
 # choose FILE X Y COLUMN=VALUE...: the rows, at the best way to spin, as place
-# in the table, colour, point, name, waiting, X, Y. What failed, or lost or
-# damaged messages, is left out and said.
+# in the table, colour, point, name, waiting, X, Y, spread. What failed, or lost
+# or damaged messages, is left out and said.
 choose()
 {
 	file=$1
@@ -155,7 +156,8 @@ choose()
 				wrong = "no figure"
 			else {
 				print look[get("mechanism")], get("mechanism"),
-					get("waiting"), number(x), number(y) >out
+					get("waiting"), number(x), number(y),
+					get("spread") >out
 				next
 			}
 			printf "# %s leaves out %s, %s, %s x %s, %s bytes: %s\n",
@@ -167,7 +169,9 @@ choose()
 drawn=0
 missing=0
 
-# draw FILE STYLE TITLE SETTINGS: a line for each name and way to wait
+# draw FILE STYLE TITLE SETTINGS: a line for each name and way to wait.
+# yerrorlines: with the spread of the repetitions, which the bench tells of
+# throughputs and medians.
 draw()
 {
 	# Blocks for gnuplot, and what to do with each.
@@ -179,15 +183,17 @@ draw()
 			before = $4 " " $5
 			ours = $4 ~ /^shmring/
 			block = $5 == "block"
-			printf "%s\"%s\" index %d with %s lc rgb \"%s\" lw %s " \
-				"dt %d %s title \"%s\"", n ? ", " : "", file, n,
-				style, $2, ours ? 4 : 2, block ? 2 : 1,
+			printf "%s\"%s\" index %d using %s with %s " \
+				"lc rgb \"%s\" lw %s dt %d %s title \"%s\"",
+				n ? ", " : "", file, n,
+				style == "yerrorlines" ? \
+				"1:2:($2*(1-$3)):($2*(1+$3))" : "1:2", style, $2, ours ? 4 : 2, block ? 2 : 1,
 				style == "lines" ? "" : "ps " (ours ? 1.1 : 0.9) \
 				" pt " $3 - (ours && block), # not filled
 				$4 (/#000000/ ? " (limit)" : ", " $5)
 			printf "%s# %s\n", n++ ? "\n\n" : "", before >file
 		}
-		{ print $6, $7 >file }')
+		{ print $6, $7, $8 >file }')
 	if [ -z "$clauses" ]; then
 		echo "# SKIP $1: no figures for it"
 		missing=1
@@ -207,6 +213,7 @@ set key outside right top Left reverse
 $4
 plot $clauses
 END
+	sed -i "s|<title>Gnuplot</title>|<title>$3</title>|" "$svg/$1.svg"
 	drawn=$((drawn + 1))
 	echo "$svg/$1.svg"
 }
@@ -234,14 +241,16 @@ set xtics ('0' 1, '50' 2, '90' 10, '99' 100, '99.9' 1e3, '99.99' 1e4, \
 set ylabel 'round trip'"
 
 for p in p50 p99; do
+	style=linespoints
+	[ $p = p99 ] || style=yerrorlines
 	choose latency-size-$p size ${p}_ns mode=ping-pong
-	draw latency-size-$p linespoints \
+	draw latency-size-$p $style \
 		"Round trip against message size, $p" "$sizes
 set ylabel 'round trip, $p'"
 done
 
 choose throughput-size size bytes_per_second mode=throughput
-draw throughput-size linespoints \
+draw throughput-size yerrorlines \
 	"Throughput against message size, one at a time" "$sizes
 set ylabel 'received a second'
 set format y '%.0s %cB/s'"
@@ -261,7 +270,7 @@ set format x '%.0s%c/s'
 set ylabel 'from when it was due until received, p99'"
 
 choose throughput-pairs senders items_per_second mode=many-to-many
-draw throughput-pairs linespoints \
+draw throughput-pairs yerrorlines \
 	"Throughput against producers x consumers, 64 bytes" "
 $(echo "$ways" | sed s/spinning/yielding/)
 set xlabel 'producers x consumers'
@@ -271,7 +280,7 @@ set ylabel 'messages received a second'
 set format y '%.0s%c/s'"
 
 choose throughput-readers receivers items_per_second mode=broadcast
-draw throughput-readers linespoints \
+draw throughput-readers yerrorlines \
 	"Throughput of one writer against readers who all get all, 64 bytes" "
 $(echo "$ways" | sed s/spinning/yielding/)
 set xlabel 'readers'

@@ -420,6 +420,36 @@ record_and_be_killed(void *flag)
 	}
 }
 
+/* Whenever somebody looks, as many as were asked for are whole: also of a size
+ * that leaves the ring no room to spare. */
+static void
+keep_as_many_as_asked(uint32_t slots)
+{
+	unsigned char message[600] = { 0 };
+	uint64_t least = UINT64_MAX, worst = 0;
+
+	for (uint32_t size = 8; size <= sizeof(message); size += 8) {
+		struct shmring writer, reader;
+
+		make(&writer, SHMRING_LOSSY, slots, size);
+		ring_dup(&reader, &writer, SHMRING_CONSUMER);
+		for (uint64_t sent = 1; sent < UINT64_C(5) * slots; sent++) {
+			shmring_push(&writer, message, size);
+			if (shmring_seek(&reader, SHMRING_OLDEST))
+				bail("no oldest");
+			uint64_t kept = sent - shmring__sequence(&reader);
+			if (sent >= slots && kept < least) {
+				least = kept;
+				worst = size;
+			}
+		}
+		shmring_close(&reader);
+		shmring_close(&writer);
+	}
+	ok(least >= slots, "%" PRIu64 " of %u at least (%" PRIu64 " bytes)",
+	   least, slots, worst);
+}
+
 /* Killed anywhere in push, a flight recorder has the last messages, whole and
  * in order, and a successor goes on behind them. */
 static void
@@ -635,6 +665,8 @@ main(void)
 	only_look();
 	outlive_a_reader();
 	demote_a_reader();
+	keep_as_many_as_asked(128);
+	keep_as_many_as_asked(1024);
 	read_a_flight_recorder();
 	run_a_crew(0, "gated");
 	run_a_crew(SHMRING_LOSSY, "lossy");
