@@ -671,7 +671,7 @@ $shmring unlink -f "$two"
 # cast FLAGS: a ring with three readers, the first of them stopped
 cast()
 {
-	write one "$one" cast 48 32 "$1" 8 <"$tmp/two"
+	write one "$one" cast 32 32 "$1" 8 <"$tmp/two"
 	wait_for test -e "$shm$one"
 	for name in slow fast other; do
 		spawn $name "$lines" "$one" >"$tmp/$name.out"
