@@ -3,13 +3,14 @@
  * bench.c - all mechanisms on the same work, side by side.
  *
  * The rows take turns: one repetition of each, then the next of each, so that
- * a machine that drifts does so for all. What was asked for stands in
+ * a machine that drifts does so for all; those of the same work side by side. What was asked for stands in
  * options.c, which rows that makes in cases.c, how one is run in run.c.
  */
 #include "bars.h"
 #include "cases.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #define STARTING (BENCH_SECOND / 13) /* until a row's processes are there */
@@ -77,11 +78,38 @@ repeat_row(struct row *row)
 	row->repetitions++;
 }
 
+/** Who do the same work do it one after the other: they are compared, and the
+ * machine may be another one a minute later. */
+static struct row **
+in_order(void)
+{
+	struct row **order = calloc(report.count + 1, sizeof(struct row *));
+	bool *placed = calloc(report.count + 1, sizeof(bool));
+	size_t i, j, n = 0;
+
+	if (!order || !placed)
+		refuse("no memory", "for the order of rows");
+	for (i = 0; i < report.count; i++) {
+		if (placed[i])
+			continue;
+		for (j = i; j < report.count; j++) {
+			if (placed[j] || !same_work(&report.rows[i].job,
+						    &report.rows[j].job))
+				continue;
+			order[n++] = &report.rows[j];
+			placed[j] = true;
+		}
+	}
+	free(placed);
+	return order;
+}
+
 /** All rows take turns, beginning with another one each round. */
 static void
 run_all(void)
 {
 	size_t i, start, all = report.count * options.repeat;
+	struct row **order = in_order();
 	int64_t begin = bench_now();
 	unsigned r;
 
@@ -91,8 +119,7 @@ run_all(void)
 			       1442695040888963407u;
 		start = (size_t)(options.seed >> 33) % report.count;
 		for (i = 0; i < report.count && !stop; i++) {
-			struct row *row =
-				&report.rows[(start + i) % report.count];
+			struct row *row = order[(start + i) % report.count];
 
 			progress(r * report.count + i, all, begin, row);
 			if (row->status == RUN_DONE)
@@ -101,6 +128,7 @@ run_all(void)
 	}
 	if (isatty(STDERR_FILENO))
 		fprintf(stderr, "\r\033[K");
+	free(order);
 }
 
 /* ------------------------------------------------------------------ output */

@@ -16,6 +16,7 @@ figures=$data/figures.csv
 # lossy: what it loses is drawn, too.
 table='
 shmring-spsc     #d62728  7 spin+block
+shmring-spsc-zero #8c1515 9 spin
 shmring-mpmc     #ff7f0e  5 spin+yield+block
 shmring-broadcast #d62728 7 yield+block
 shmring-lossy    #ff7f0e  5 yield+block
@@ -37,8 +38,8 @@ zmq              #e377c2 10 block
 udp_multicast    #7f7f7f 12 yield+block+lossy
 memcpy           #000000  1 spin
 lines-fresh      #000000  1 spin'
-pairs=shmring-spsc,shmring-mpmc,flagged,records,cached-together,rte-spsc,pipe,\
-unix_stream,posix_mq,zmq
+pairs=shmring-spsc,shmring-spsc-zero,shmring-mpmc,flagged,records,\
+cached-together,rte-spsc,pipe,unix_stream,posix_mq,zmq
 crowds=shmring-mpmc,vyukov,moody-concurrent,rte-mpmc,ck-mpmc,tbb-bounded,\
 posix_shm_mutex,posix_mq
 everybody=shmring-broadcast,shmring-lossy,shmring-spsc-each,udp_multicast
@@ -169,9 +170,9 @@ choose()
 drawn=0
 missing=0
 
-# draw FILE STYLE TITLE SETTINGS: a line for each name and way to wait.
-# yerrorlines: with the spread of the repetitions, which the bench tells of
-# throughputs and medians.
+# draw FILE STYLE TITLE SETTINGS: a line for each name and way to wait. STYLE
+# spread: with that of the repetitions, as a factor up and down; the bench tells
+# it of throughputs and medians.
 draw()
 {
 	# Blocks for gnuplot, and what to do with each.
@@ -183,11 +184,16 @@ draw()
 			before = $4 " " $5
 			ours = $4 ~ /^shmring/
 			block = $5 == "block"
-			printf "%s\"%s\" index %d using %s with %s " \
-				"lc rgb \"%s\" lw %s dt %d %s title \"%s\"",
-				n ? ", " : "", file, n,
-				style == "yerrorlines" ? \
-				"1:2:($2*(1-$3)):($2*(1+$3))" : "1:2", style, $2, ours ? 4 : 2, block ? 2 : 1,
+			what = sprintf("\"%s\" index %d", file, n)
+			if (style == "spread") # below the line
+				printf "%s%s using 1:2:($2/(1+$3)):($2*(1+$3)) " \
+					"with yerrorbars lc rgb \"%s\" lw 1 " \
+					"pt 0 notitle", n ? ", " : "", what, $2
+			printf "%s%s with %s lc rgb \"%s\" lw %s dt %d %s " \
+				"title \"%s\"",
+				n || style == "spread" ? ", " : "", what,
+				style == "spread" ? "linespoints" : style,
+				$2, ours ? 4 : 2, block ? 2 : 1,
 				style == "lines" ? "" : "ps " (ours ? 1.1 : 0.9) \
 				" pt " $3 - (ours && block), # not filled
 				$4 (/#000000/ ? " (limit)" : ", " $5)
@@ -242,7 +248,7 @@ set ylabel 'round trip'"
 
 for p in p50 p99; do
 	style=linespoints
-	[ $p = p99 ] || style=yerrorlines
+	[ $p = p99 ] || style=spread
 	choose latency-size-$p size ${p}_ns mode=ping-pong
 	draw latency-size-$p $style \
 		"Round trip against message size, $p" "$sizes
@@ -250,7 +256,7 @@ set ylabel 'round trip, $p'"
 done
 
 choose throughput-size size bytes_per_second mode=throughput
-draw throughput-size yerrorlines \
+draw throughput-size spread \
 	"Throughput against message size, one at a time" "$sizes
 set ylabel 'received a second'
 set format y '%.0s %cB/s'"
@@ -270,7 +276,7 @@ set format x '%.0s%c/s'
 set ylabel 'from when it was due until received, p99'"
 
 choose throughput-pairs senders items_per_second mode=many-to-many
-draw throughput-pairs yerrorlines \
+draw throughput-pairs spread \
 	"Throughput against producers x consumers, 64 bytes" "
 $(echo "$ways" | sed s/spinning/yielding/)
 set xlabel 'producers x consumers'
@@ -280,7 +286,7 @@ set ylabel 'messages received a second'
 set format y '%.0s%c/s'"
 
 choose throughput-readers receivers items_per_second mode=broadcast
-draw throughput-readers yerrorlines \
+draw throughput-readers spread \
 	"Throughput of one writer against readers who all get all, 64 bytes" "
 $(echo "$ways" | sed s/spinning/yielding/)
 set xlabel 'readers'
