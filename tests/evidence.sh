@@ -3,8 +3,8 @@
 # Description: make evidence: run the long tests, one part or all, and note in
 # tests/RESULTS.md what came of them
 #
-# usage: evidence.sh [PART...]     crash model mutants storm lapped flips fuzz
-#                                  sim; without one all, one after the other
+# usage: evidence.sh [PART...]     one of the parts below; without one all, one
+#                                  after the other
 #        evidence.sh --judge       only tell again what is noted and missing
 # JOBS=2 CRASH_CASES=67: as for the parts' own scripts
 #
@@ -19,30 +19,39 @@ set -u -o pipefail
 build=${BUILD:-build}
 results=${EVIDENCE_RESULTS:-tests/RESULTS.md}
 headers=${EVIDENCE_HEADERS:-include/*.h}
-parts=(crash model mutants storm lapped flips fuzz sim)
+# None takes much more than an hour on two cores.
+parts=(crash-gcc crash-clang model-rc11 model-imm model-tso mutants storm lapped
+	flips fuzz sim-sc sim-tso)
 logs=$build/evidence
 mkdir -p "$logs"
 
 declare -A what=(
-	[crash]='killed and stopped at every instruction, every compiler and level'
-	[model]='every row of harnesses.txt by GenMC'
+	[crash-gcc]='killed and stopped at every instruction, gcc, every level'
+	[crash-clang]='killed and stopped at every instruction, clang, every level'
+	[model-rc11]='every row of harnesses.txt by GenMC, RC11'
+	[model-imm]='the same, IMM'
+	[model-tso]='the same, TSO'
 	[mutants]='every mutant of mutants.txt'
 	[storm]='processes killed at random for an hour'
 	[lapped]='a thousand million reads beside a writer who overwrites'
 	[flips]='bits that flip under living processes, for an hour'
 	[fuzz]='ten million executions of libFuzzer on arbitrary segments'
-	[sim]='a hundred million simulated schedules, under two memories'
+	[sim-sc]='fifty million simulated schedules, sequentially consistent'
+	[sim-tso]='fifty million under the memory order of x86'
 )
 
-# What each part runs; its output is the log, from which counts_PART takes a
-# line of figures.
-run_crash() { tests/crash/run.sh; }
+# What each part runs; its output is the log, from which counts_ takes a line of
+# figures, of all parts of a kind in the same way.
+run_crash-gcc() { COMPILERS=gcc tests/crash/run.sh; }
+run_crash-clang() { COMPILERS=clang tests/crash/run.sh; }
 counts_crash() {
 	awk '$1 == "all" { print $2 " points, " $3 " failed, " $4 " missed; " \
 		"without protection " $5 " points, " $6 " failed" }
 		/^# .* variants/ { sub(/^# /, ""); print }' "$1"
 }
-run_model() { tests/model/run.sh; }
+run_model-rc11() { MODELS=rc11 tests/model/run.sh; }
+run_model-imm() { MODELS=imm tests/model/run.sh; }
+run_model-tso() { MODELS=tso tests/model/run.sh; }
 counts_model() {
 	awk '/^(not )?ok/ { rows++; bad += /^not/ }
 		match($0, /[0-9]+ executions/) {
@@ -76,13 +85,13 @@ run_fuzz() {
 		tests/fuzz/run.sh fuzz
 }
 counts_fuzz() { sed -n 's/^# \(executions\|coverage\): /\1 /p' "$1"; }
-run_sim() {
-	local seed
-	seed=$(date +%s%N)
+simulate() {
 	make "$build/tests/sim/test_sim" &&
-		"$build/tests/sim/test_sim" --seed "$seed" --runs 50000000 &&
-		"$build/tests/sim/test_sim" --seed "$seed" --runs 50000000 --tso
+		"$build/tests/sim/test_sim" --seed "$(date +%s%N)" \
+			--runs 50000000 "$@"
 }
+run_sim-sc() { simulate; }
+run_sim-tso() { simulate --tso; }
 counts_sim() {
 	sed -n 's/^# \(.*: [0-9]* schedules\) in .*each, \(.*\)/\1, \2/p' "$1"
 }
@@ -108,7 +117,7 @@ note() {
 	commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
 	git diff --quiet HEAD -- include 2>/dev/null || commit+=', changed'
 	"run_$part" >"$logs/$part.log" 2>&1 || verdict='**failed**'
-	counts=$("counts_$part" "$logs/$part.log" | tr '|' ',' |
+	counts=$("counts_${part%-*}" "$logs/$part.log" | tr '|' ',' |
 		sed ':a; N; $!ba; s/\n/; /g')
 	[ "$(hash_now)" = "$hash" ] || {
 		verdict='**failed**' counts='the header was changed meanwhile'

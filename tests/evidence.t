@@ -11,14 +11,14 @@ fi
 cat >"$tmp/parts" <<'END'
 run_storm() { echo "ok 1 - SPSC: 12 kills"; echo "ok 2 - MPMC: 34 kills"; }
 run_flips() { echo "ok 1 - SPSC: 5 flips"; return 1; }
-run_model() { echo "ok - spsc rc11 clean 7 executions 0 blocked"
+run_model-imm() { echo "ok - spsc rc11 clean 7 executions 0 blocked"
 	echo "not ok - mpmc rc11 few 8 executions 0 blocked"; return 1; }
 run_mutants() { echo "25 mutants: 20 killed, 5 explained."; }
-run_crash() { echo "operation points failed missed control failed"
+run_crash-gcc() { echo "operation points failed missed control failed"
 	echo "all 100 0 0 50 40"
 	echo "# 8 variants, every 67. case, every 1. step: 3 s"; }
 run_fuzz() { echo "# executions: 0 in 0 s" >"$tmp_log"; }
-run_sim() { echo "other" >>"$EVIDENCE_HEADERS"
+run_sim-tso() { echo "other" >>"$EVIDENCE_HEADERS"
 	echo "# TSO: 9 schedules in 1.0 s (9/s), 3 steps each, 1 killed"; }
 tmp_log=/dev/null
 END
@@ -40,19 +40,19 @@ told()
 }
 
 evidence --judge
-is "$? $(grep -c '| missing | never run |' "$tmp/results")" "0 8" \
+is "$? $(grep -c '| missing | never run |' "$tmp/results")" "0 12" \
 	"at first all is missing"
 evidence storm
 is "$? $(told storm)" "0 passed: SPSC: 12 kills; MPMC: 34 kills" \
 	"one part by itself"
-is "$(told crash)" "missing: never run" "the others are missing yet"
-evidence flips model mutants crash
+is "$(told crash-gcc)" "missing: never run" "the others are missing yet"
+evidence flips model-imm mutants crash-gcc
 is "$? $(told flips)" "1 **failed**: SPSC: 5 flips" "a failure is told"
-is "$(told model)" "**failed**: 2 rows, 1 not as expected, 15 executions" \
+is "$(told model-imm)" "**failed**: 2 rows, 1 not as expected, 15 executions" \
 	"with its figures"
 is "$(told mutants)" "passed: 25 mutants: 20 killed, 5 explained" \
 	"those after it are run"
-is "$(told crash)" "passed: 100 points, 0 failed, 0 missed; without \
+is "$(told crash-gcc)" "passed: 100 points, 0 failed, 0 missed; without \
 protection 50 points, 40 failed; 8 variants, every 67. case, every 1. step: 3 s" \
 	"in the order that was asked for"
 is "$(told storm)" "passed: SPSC: 12 kills; MPMC: 34 kills" \
@@ -69,8 +69,8 @@ printf '/* what comments\n * say */\n' >>"$tmp/header"
 evidence --judge
 is "$(sed '/^| storm/!d' "$tmp/results")" "$before" \
 	"and stays as it is, also beside new comments"
-evidence sim
-is "$? $(told sim)" "1 **failed**: the header was changed meanwhile" \
+evidence sim-tso
+is "$? $(told sim-tso)" "1 **failed**: the header was changed meanwhile" \
 	"a header changed meanwhile is noticed"
 evidence --judge
 is "$(told storm | sed 's/,.*//')" \

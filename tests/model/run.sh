@@ -3,7 +3,7 @@
 # Description: let the model checker GenMC run the harnesses of harnesses.txt
 #
 # usage: run.sh [harness ...]    only these; prints TAP
-# JOBS=1: how many at a time, of up to 8 GiB each
+# MODELS='rc11 imm tso': only these; JOBS=1: how many at a time, of up to 8 GiB each
 # Needs genmc (0.11, https://github.com/MPI-SWS/genmc) on the path.
 
 here=$(dirname "$0")
@@ -120,7 +120,7 @@ while IFS='|' read -r harness models limit expected flags change; do
 	[[ $harness =~ ^(#.*)?$ ]] && continue
 	[ $# -gt 0 ] && [[ " $* " != *" $harness "* ]] && continue
 	include=$scratch/$number
-	mkdir "$include"
+	mkdir -p "$include"
 	same=0
 	for header in shmring.h shmring_poll.h; do
 		sed "$change" "$headers/$header" >"$include/$header"
@@ -133,6 +133,7 @@ while IFS='|' read -r harness models limit expected flags change; do
 		continue
 	fi
 	for model in $models; do
+		[[ " ${MODELS:-$model} " == *" $model "* ]] || continue
 		while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do
 			wait -n
 		done
