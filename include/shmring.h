@@ -3193,7 +3193,9 @@ shmring__resume_broadcast(struct shmring *r)
  *
  * LIVE -> RECOV -> FREE are compare-and-swaps from the status judged, and the
  * generation grows with each owner. Recovery takes no lock: several may run it
- * at once, be stopped or killed in it, and whoever comes by next goes on. The
+ * at once, be stopped or killed in it, and whoever comes by next goes on. First
+ * all who have died are noted, then their claims are settled: so of several who
+ * died together none is taken for a living one that covers another's. The
  * lock of a line belongs to its owner, as the proof that it lives; nobody
  * holds it while he proves that its last owner does not.
  *
@@ -3320,12 +3322,14 @@ shmring__tell_peers(struct shmring *r)
 	(void)SHMRING_FUTEX_WAKE(&r->notice->peers, INT_MAX);
 }
 
-/* Line i is in RECOV, as its status was read: settle what its owner claimed
+/* If line i is in RECOV, as its status was read: settle what its owner claimed
  * and free it. 1: done by us. */
 SHMRING__COLD int
 shmring__reclaim_line(struct shmring *r, uint32_t i, uint64_t status)
 {
 	struct shmring__line *x = &r->lines[i];
+	if (shmring__state_of(status) != SHMRING__RECOV)
+		return 0;
 	/* F3: the proof of death before the reads of states, or a slot may leak */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	/* A6 */
@@ -3353,30 +3357,49 @@ shmring__reclaim_line(struct shmring *r, uint32_t i, uint64_t status)
 	return 1;
 }
 
+/* If the owner of line i is dead, it is LIVE no more. Its status then, as far as
+ * we know. */
+SHMRING__COLD uint64_t
+shmring__note_death(struct shmring *r, uint32_t i)
+{
+	struct shmring__line *x = &r->lines[i];
+	uint64_t status = SHMRING__LOAD(&x->status, ACQUIRE); /* A7 */
+	uint64_t recov = shmring__status(
+		status, shmring__roles_of(status) | SHMRING__DIED,
+		SHMRING__RECOV);
+	return shmring__state_of(status) == SHMRING__LIVE &&
+			       shmring__dead(r, i) &&
+			       shmring__cas(&x->status, status, recov) /* R7 */
+		       ? recov
+		       : status;
+}
+
+/* Several may have died together: only when all of them are known does none
+ * cover the claim of another any more (shmring__covered), which would be decided
+ * as if its owner might live, and cost a void position. */
+SHMRING__COLD void
+shmring__note_deaths(struct shmring *r)
+{
+	for (uint32_t i = 0; i < r->geometry.participants; i++)
+		shmring__note_death(r, i);
+}
+
 /* Recover line i if its owner is dead. 1: done by us. */
 SHMRING__COLD int
 shmring__recover_line(struct shmring *r, uint32_t i)
 {
-	struct shmring__line *x = &r->lines[i];
-	uint64_t status = SHMRING__LOAD(&x->status, ACQUIRE); /* A7 */
-	uint64_t recov = status;
-	if (shmring__state_of(status) == SHMRING__LIVE)
-		recov = shmring__status(
-			status, shmring__roles_of(status) | SHMRING__DIED,
-			SHMRING__RECOV);
-	if (shmring__state_of(status) == SHMRING__FREE ||
-	    (recov != status && (!shmring__dead(r, i) ||
-				 !shmring__cas(&x->status, status, recov))))
-		return 0; /* R7 */
-	return shmring__reclaim_line(r, i, recov);
+	return shmring__reclaim_line(r, i, shmring__note_death(r, i));
 }
 
 SHMRING__COLD int
 shmring__recover_all(struct shmring *r)
 {
 	int count = 0;
+	shmring__note_deaths(r);
 	for (uint32_t i = 0; i < r->geometry.participants; i++)
-		count += shmring__recover_line(r, i);
+		count += shmring__reclaim_line(
+			r, i,
+			SHMRING__LOAD(&r->lines[i].status, ACQUIRE)); /* A7 */
 	shmring__note_absent(r);
 	if (r->mode == SHMRING_MPMC)
 		shmring__reclaim_slots(r);
@@ -3527,6 +3550,7 @@ shmring__lock_any_line(struct shmring *r, int but)
 {
 	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
 		int changing = 0;
+		shmring__note_deaths(r);
 		for (uint32_t i = 0; i < r->geometry.participants; i++) {
 			if ((int)i == but)
 				continue;
@@ -6634,7 +6658,7 @@ shmring__peer_is_there(struct shmring *r, uint32_t roles)
 		if (!dead && SHMRING__LOAD(&x->status, ACQUIRE) == status)
 			return 1;
 		if (dead && shmring__own_line(r)) /* observers may not */
-			shmring__recover_line(r, i);
+			shmring__recover_all(r);
 	}
 	return 0;
 }

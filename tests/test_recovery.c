@@ -1019,6 +1019,33 @@ bury_who_adopted(void)
 	leave();
 }
 
+/* One has a message in hands, another shows its position, without having
+ * claimed it; both die. Whichever is looked at first, the other does not cover
+ * it: no position is void. */
+static void
+die_together(int by_opening, int shown_first)
+{
+	make(SLOTS);
+	shmring_close(&writer[1]);
+	ring_dup(&third, any, SHMRING_CONSUMER); /* in a later line */
+	struct shmring *holder = shown_first ? &third : &reader[1];
+	struct shmring *other = shown_first ? &reader[1] : &third;
+	push_some(&writer[0], 1, 1);
+	peek(holder, 1);
+	show(other, SHMRING__READ, 0);
+	shmring__unmap(holder); /* their locks go, and nobody knows yet */
+	shmring__unmap(other);
+	if (by_opening)
+		join(&reader[1], SHMRING_CONSUMER);
+	is_int(shmring_recover(any), 2 - by_opening, "those who died");
+	is_state(0, 2, SHMRING__S_ORPHAN, "what one of them had is an orphan");
+	if (!by_opening)
+		join(&reader[1], SHMRING_CONSUMER);
+	join(&writer[1], SHMRING_PRODUCER);
+	is_marked(any, 1);
+	leave();
+}
+
 static void
 hand_back_late(void)
 {
@@ -1416,6 +1443,8 @@ main(void)
 	bury_beside_a_winner();
 	bury_a_winner();
 	bury_who_adopted();
+	for (int i = 0; i < 4; i++)
+		die_together(i / 2, i % 2);
 	reclaim_what_is_handed_back();
 	reclaim_what_was_read();
 	reclaim_nothing_of_a_late_release();
