@@ -3,8 +3,9 @@
  * bench.c - all mechanisms on the same work, side by side.
  *
  * The rows take turns: one repetition of each, then the next of each, so that
- * a machine that drifts does so for all; those of the same work side by side. What was asked for stands in
- * options.c, which rows that makes in cases.c, how one is run in run.c.
+ * a machine that drifts does so for all; those of the same work side by side.
+ * What was asked for stands in options.c, which rows that makes in cases.c, how
+ * one is run in run.c.
  */
 #include "bars.h"
 #include "cases.h"

@@ -19,7 +19,7 @@ set -u -o pipefail
 build=${BUILD:-build}
 results=${EVIDENCE_RESULTS:-tests/RESULTS.md}
 headers=${EVIDENCE_HEADERS:-include/*.h}
-# None takes much more than an hour on two cores.
+# In pieces, for each has to come to its end in one go.
 parts=(crash-gcc crash-clang model-rc11 model-imm model-tso mutants storm lapped
 	flips fuzz sim-sc sim-tso)
 logs=$build/evidence

@@ -4,23 +4,13 @@
 #
 # CRASH_CASES=67 CRASH_STEPS=1 CRASH_ONLY= SEED=: see test_crash.c
 # COMPILERS='gcc clang' LEVELS='0 1 2 3' JOBS=2
-# CRASH_RESUME=1: what these very programs have brought to a good end before is
-# not run again
 
 build=${BUILD:-build}/crash
 program=tests/crash/test_crash
 export CRASH_CASES=${CRASH_CASES:-67} CRASH_STEPS=${CRASH_STEPS:-1}
 export SECONDS_PER_TEST=${SECONDS_PER_TEST:-60}
-variants=() logs=() pending=()
+variants=() logs=()
 status=0
-
-# Both programs of variant $1 have passed, as they are now.
-is_through() {
-	[ "$build/$1.log" -nt "$build/$1/$program" ] &&
-		[ "$build/$1.log" -nt "$build/$1/${program}_broadcast" ] &&
-		[ "$(grep -c '^1\.\.[0-9]' "$build/$1.log")" = 2 ] &&
-		! grep -q '^not ok\|^Bail' "$build/$1.log"
-}
 
 for compiler in ${COMPILERS:-gcc clang}; do
 	if ! command -v "$compiler" >/dev/null; then
@@ -36,18 +26,13 @@ for compiler in ${COMPILERS:-gcc clang}; do
 			"$build/$variant/${program}_broadcast" || exit 1
 		variants+=("$variant")
 		logs+=("$build/$variant.log")
-		if [ "${CRASH_RESUME:-0}" = 1 ] && is_through "$variant"; then
-			echo "# $variant: as before"
-		else
-			pending+=("$variant")
-		fi
 	done
 done
 
 began=$SECONDS
 set -m # a group of its own, for the trap
 trap 'kill -- -$! 2>/dev/null' EXIT
-printf '%s\n' "${pending[@]}" | xargs -r -P "${JOBS:-2}" -I@ \
+printf '%s\n' "${variants[@]}" | xargs -P "${JOBS:-2}" -I@ \
 	sh -c "'$build/@/$program' >'$build/@.log' 2>&1
 		status=\$?
 		'$build/@/${program}_broadcast' >>'$build/@.log' 2>&1 &&

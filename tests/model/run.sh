@@ -3,7 +3,8 @@
 # Description: let the model checker GenMC run the harnesses of harnesses.txt
 #
 # usage: run.sh [harness ...]    only these; prints TAP
-# MODELS='rc11 imm tso': only these; JOBS=1: how many at a time, of up to 8 GiB each
+# MODELS='rc11 imm tso': only these
+# JOBS=1: how many at a time, of up to 8 GiB each
 # Needs genmc (0.11, https://github.com/MPI-SWS/genmc) on the path.
 
 here=$(dirname "$0")
