@@ -5,12 +5,9 @@
 
 #include "loop.h"
 
-#include <sys/uio.h>
-
 /* What a participant keeps of a channel. */
 struct hold {
 	struct shmring ring;
-	struct iovec out[BENCH_BATCH], in[BENCH_BATCH];
 	struct shmring idle[BENCH_WORKERS]; /* attached, doing nothing */
 	uint64_t lost; /* messages that we have been told of */
 	bool skipped;
@@ -64,50 +61,25 @@ ring_get_wait(struct channel *ch, size_t size, const void **message)
 LOOP ssize_t
 ring_put_n(struct channel *ch, const void *messages, size_t size, size_t n)
 {
-	struct hold *hold = ch->own;
-	size_t first = (size_t)((const unsigned char *)messages - ch->out);
-
-	return shmring_push_n(&hold->ring, hold->out + first / size, n);
+	return shmring_push_array(ring_of(ch), messages, size, n);
 }
 
 LOOP ssize_t
 ring_put_n_wait(struct channel *ch, const void *messages, size_t size, size_t n)
 {
-	struct hold *hold = ch->own;
-	size_t first = (size_t)((const unsigned char *)messages - ch->out);
-
-	return shmring_push_n_wait(&hold->ring, hold->out + first / size, n,
-				   -1);
-}
-
-/** Each length has been replaced by that of what came. */
-LOOP ssize_t
-ring_got_n(struct hold *hold, size_t size, ssize_t got)
-{
-	ssize_t i;
-
-	for (i = 0; i < got; i++)
-		hold->in[i].iov_len = size;
-	return got;
+	return shmring_push_array_wait(ring_of(ch), messages, size, n, -1);
 }
 
 LOOP ssize_t
 ring_get_n(struct channel *ch, void *messages, size_t size, size_t n)
 {
-	struct hold *hold = ch->own;
-
-	(void)messages;
-	return ring_got_n(hold, size, shmring_pop_n(&hold->ring, hold->in, n));
+	return shmring_pop_array(ring_of(ch), messages, size, n);
 }
 
 LOOP ssize_t
 ring_get_n_wait(struct channel *ch, void *messages, size_t size, size_t n)
 {
-	struct hold *hold = ch->own;
-
-	(void)messages;
-	return ring_got_n(hold, size,
-			  shmring_pop_n_wait(&hold->ring, hold->in, n, -1));
+	return shmring_pop_array_wait(ring_of(ch), messages, size, n, -1);
 }
 
 /* ------------------------------------------------------------ in place */
@@ -298,7 +270,7 @@ ring_join(struct channel *ch)
 	const struct engine *engine = ch->job->mechanism->data;
 	bool one_sender = engine->mode == SHMRING_BROADCAST;
 	struct hold *hold = ch->creator ? ch->own : new_hold();
-	size_t i, size = ch->job->size;
+	size_t i;
 	char name[64];
 	int error;
 
@@ -312,10 +284,6 @@ ring_join(struct channel *ch)
 			ch->why = shmring_strerror(error);
 			return error;
 		}
-	}
-	for (i = 0; i < ch->job->batch; i++) {
-		hold->out[i] = (struct iovec){ ch->out + i * size, size };
-		hold->in[i] = (struct iovec){ ch->in + i * size, size };
 	}
 	for (i = 0; ch->creator && i < ch->job->idle; i++) {
 		error = shmring_dup(&hold->idle[i], &hold->ring,

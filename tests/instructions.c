@@ -105,6 +105,41 @@ batch_8(void)
 	return sum;
 }
 
+static ALONE uint64_t
+array_8(void)
+{
+	uint64_t in[BATCH], out[BATCH], sum = 0;
+	for (int i = 0; i < BATCH; i++)
+		in[i] = (uint64_t)i;
+	for (uint64_t i = 0; i < MESSAGES; i += BATCH) {
+		expect(shmring_push_array(&writer[SHMRING_SPSC], in, 8,
+					  BATCH) == BATCH);
+		expect(shmring_pop_array(&reader[SHMRING_SPSC], out, 8,
+					 BATCH) == BATCH);
+		sum += out[BATCH - 1];
+	}
+	return sum;
+}
+
+/* A batch, taken one by one. */
+static ALONE uint64_t
+unbatched_8(void)
+{
+	uint64_t in[BATCH], out, sum = 0;
+	for (int i = 0; i < BATCH; i++)
+		in[i] = (uint64_t)i;
+	for (uint64_t i = 0; i < MESSAGES; i += BATCH) {
+		expect(shmring_push_array(&writer[SHMRING_SPSC], in, 8,
+					  BATCH) == BATCH);
+		for (int k = 0; k < BATCH; k++) {
+			expect(shmring_pop(&reader[SHMRING_SPSC], &out,
+					   sizeof(out)) == sizeof(out));
+			sum += out;
+		}
+	}
+	return sum;
+}
+
 static void
 open_both(uint32_t kind, uint32_t slot_size)
 {
@@ -146,6 +181,9 @@ main(void)
 	wait_in_vain(SHMRING_SPSC);
 	expect(spsc_8() == all && spsc_64() == all && in_place_8() == all);
 	expect(batch_8() == (uint64_t)(BATCH - 1) * (MESSAGES / BATCH));
+	expect(array_8() == (uint64_t)(BATCH - 1) * (MESSAGES / BATCH));
+	expect(unbatched_8() ==
+	       (uint64_t)BATCH * (BATCH - 1) / 2 * (MESSAGES / BATCH));
 	open_both(SHMRING_MPMC, 8);
 	wait_in_vain(SHMRING_MPMC);
 	expect(mpmc_8() == all);

@@ -22,6 +22,7 @@ struct model {
 	uint64_t head, tail, pushed, popped;
 	struct {
 		size_t size;
+		uint64_t cost;
 		enum { READY, RESERVED, ABORTED } state;
 	} entry[WINDOW];
 	size_t reserved; /* bytes */
@@ -58,6 +59,7 @@ static void
 model_add(struct model *model, size_t size)
 {
 	model->entry[model->tail % WINDOW].size = size;
+	model->entry[model->tail % WINDOW].cost = model_cost(model, size);
 	model->entry[model->tail++ % WINDOW].state = READY;
 	model->used += model_cost(model, size);
 	model->pushed++;
@@ -66,9 +68,7 @@ model_add(struct model *model, size_t size)
 static void
 model_remove(struct model *model)
 {
-	size_t size = model->entry[model->head++ % WINDOW].size;
-
-	model->used -= model_cost(model, size);
+	model->used -= model->entry[model->head++ % WINDOW].cost;
 }
 
 /* What a reader with so large a buffer gets. */
@@ -180,6 +180,92 @@ try_pop_n(struct shmring *ring, struct model *model)
 	return wrong + (got != expected);
 }
 
+/* So many messages have one header: all but the last one free only their part
+ * of a position. */
+static void
+model_add_run(struct model *model, size_t size, uint64_t count)
+{
+	uint64_t bytes = 8 + count * ((size + 7) / 8 * 8);
+
+	for (uint64_t i = 1; i <= count; i++) {
+		uint64_t cost = i < count ? 1 : bytes - (count - 1);
+
+		model->used += cost;
+		model->used -= model_cost(model, size);
+		model_add(model, size);
+		model->entry[(model->tail - 1) % WINDOW].cost = cost;
+	}
+}
+
+#define MOST 20 /* messages in an array */
+
+static int
+try_push_array(struct shmring *ring, struct model *model)
+{
+	unsigned char messages[MOST * (LARGEST + 2)];
+	size_t size = random_size(), count = tap_random() % (MOST + 1);
+	uint64_t at = shmring_position(ring, SHMRING_PRODUCER);
+	int refusal = count ? model_refusal(model, size) : 0, wrong = 0;
+	int runs = model->mode == SHMRING_SPSC && !ring_alignment;
+	ssize_t done;
+
+	for (size_t i = 0; i < count; i++)
+		message_write(messages + i * size, size, model->tail + i);
+	done = shmring_push_array(ring, messages, size, count);
+	if (done <= 0)
+		return done != refusal;
+	for (ssize_t n = 0; n < done;) {
+		uint64_t many = 1;
+
+		if (runs)
+			many += *shmring__header_at(ring, at) >> 32;
+		/* As many as eight, as long as they last. */
+		wrong += many > 8 || n + (ssize_t)many > done ||
+			 (size > 64 && many > 1);
+		if (many > 1)
+			model_add_run(model, size, many);
+		else
+			model_add(model, size);
+		at += 8 + many * ((size + 7) / 8 * 8);
+		n += (ssize_t)many;
+	}
+	/* No more had room. */
+	return wrong + (refusal || ((size_t)done < count &&
+				    model_refusal(model, size) != -EAGAIN));
+}
+
+static int
+try_pop_array(struct shmring *ring, struct model *model)
+{
+	unsigned char messages[MOST * (LARGEST + 2)],
+		zeros[LARGEST + 2] = { 0 };
+	size_t size = tap_random() % 8 ? LARGEST : random_size();
+	size_t count = tap_random() % (MOST + 1);
+	ssize_t got, expected = 0;
+	int wrong = 0;
+
+	if (tap_random() % 2 && model->head < model->tail)
+		size = model->entry[model->head % WINDOW].size;
+	memset(messages, 0xff, sizeof(messages));
+	got = shmring_pop_array(ring, messages, size, count);
+	for (size_t i = 0; i < count; i++) {
+		unsigned char *message = messages + i * size;
+		ssize_t length = model_front(model, size);
+
+		if (length < 0) {
+			expected = i ? expected : length;
+			break;
+		}
+		expected++;
+		wrong += !message_is(message, (size_t)length, model->head) ||
+			 memcmp(message + length, zeros,
+				size - (size_t)length) != 0;
+		model->popped++;
+		model_remove(model);
+	}
+	return wrong + (got != expected);
+}
+
 static int
 try_reserve(struct shmring *ring, struct model *model)
 {
@@ -259,6 +345,43 @@ try_release(struct shmring *ring, struct model *model)
 	return shmring_release(ring) != expected;
 }
 
+/* Several in place, of which some are released; release ends it. */
+static int
+try_several(struct shmring *ring, struct model *model)
+{
+	size_t count = 1 + tap_random() % MOST, kept;
+	struct iovec seen[MOST];
+	ssize_t n, expected;
+	int wrong = 0;
+
+	if (model->mode != SHMRING_SPSC)
+		return 0;
+	expected = model_front(model, LARGEST);
+	n = shmring_peek_n(ring, seen, count);
+	if (expected < 0 || n <= 0)
+		return n != expected;
+	kept = tap_random() % ((size_t)n + 1);
+	if ((size_t)n > count ||
+	    ((size_t)n < count && model->tail - model->head != (uint64_t)n))
+		return 1;
+	for (ssize_t i = 0; i < n; i++) {
+		uint64_t number = model->head + (uint64_t)i;
+		size_t size = model->entry[number % WINDOW].size;
+
+		wrong += seen[i].iov_len != size ||
+			 !message_is(seen[i].iov_base, size, number);
+	}
+	wrong += shmring_release_n(ring, (size_t)n - kept) != 0;
+	wrong += kept && shmring_release_n(ring, kept + 1) != -ERANGE;
+	wrong += shmring_release(ring) != (kept ? 0 : -ENOMSG);
+	wrong += shmring_release(ring) != -ENOMSG;
+	for (kept = (size_t)n - kept + (kept != 0); kept > 0; kept--) {
+		model->popped++;
+		model_remove(model);
+	}
+	return wrong;
+}
+
 static int
 try_reopen(struct shmring *ring, struct model *model)
 {
@@ -273,10 +396,13 @@ agree_with_model(uint32_t mode, uint64_t position)
 	static const struct {
 		int (*step)(struct shmring *, struct model *);
 		unsigned share;
-	} steps[] = { { try_push, 8 },	{ try_pop, 8 },	    { try_push_n, 2 },
-		      { try_pop_n, 2 }, { try_reserve, 4 }, { try_commit, 4 },
-		      { try_abort, 1 }, { try_peek, 4 },    { try_release, 4 },
-		      { try_reopen, 1 } };
+	} steps[] = { { try_push, 8 },	     { try_pop, 8 },
+		      { try_push_n, 2 },     { try_pop_n, 2 },
+		      { try_reserve, 4 },    { try_commit, 4 },
+		      { try_abort, 1 },	     { try_peek, 4 },
+		      { try_release, 4 },    { try_reopen, 1 },
+		      { try_push_array, 2 }, { try_pop_array, 2 },
+		      { try_several, 2 } };
 	int64_t end = shmring__now() + tap_seconds() * 250 * MILLISECOND;
 	struct model model = { .mode = mode };
 	struct shmring_stat all;
@@ -291,7 +417,7 @@ agree_with_model(uint32_t mode, uint64_t position)
 	while (!wrong && (++count % 64 || shmring__now() < end)) {
 		/* Phases in which the ring is rather full, or empty. */
 		uint64_t phase = count / 4096 % 3;
-		uint64_t choice = tap_random() % 38;
+		uint64_t choice = tap_random() % 44;
 		size_t i = 0;
 
 		for (; choice >= steps[i].share; i++)

@@ -248,6 +248,16 @@ look_beyond_participants(void)
 }
 
 static int
+peek_several_elsewhere(void)
+{
+	struct shmring_config config = { .mode = SHMRING_MPMC };
+	struct iovec seen;
+	int error = shmring_create_memfd(&other, &config);
+
+	return error ? error : (int)shmring_peek_n(&other, &seen, 1);
+}
+
+static int
 release_too_many(void)
 {
 	struct iovec seen[1];
@@ -637,6 +647,7 @@ static const struct row {
 	{ "pop, overwritten", -ENOBUFS, pop_overwritten, "shmring_lost" },
 	{ "seek, no message", -ERANGE, seek_nowhere, "(seek)" },
 	{ "seek, SPSC", -ENOTSUP, seek_elsewhere, "BROADCAST" },
+	{ "peek_n, MPMC", -ENOTSUP, peek_several_elsewhere, "peek_n" },
 	{ "create, lossy, demote", -EDOM, create_lossy_and_demoting, "flag" },
 	{ "create, lossy SPSC", -EDOM, create_lossy_spsc, "flag" },
 	{ "commit, nothing", -ENOMSG, commit_nothing, "needs a reserve" },

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: the layout of the shared segment is what SHMRING_LAYOUT 2
+ * Description: the layout of the shared segment is what SHMRING_LAYOUT 3
  * says: every offset and size, and where the parts of a segment stand.
  */
 #include "ring.h"
@@ -70,7 +70,7 @@ static const struct {
 static void
 place_fields(void)
 {
-	is_int(SHMRING_LAYOUT, 2, "these are the offsets of layout 2");
+	is_int(SHMRING_LAYOUT, 3, "these are the offsets of layout 3");
 	for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++)
 		ok(fields[i].is_at == fields[i].at &&
 			   fields[i].is_long == fields[i].length,
@@ -103,7 +103,7 @@ identity_is_right(const unsigned char *bytes, const struct shmring *ring,
 	struct stat file;
 
 	return !fstat(shmring_fd(ring), &file) &&
-	       !memcmp(bytes, "shmring1", 8) && field(bytes, 8, 4) == 2 &&
+	       !memcmp(bytes, "shmring1", 8) && field(bytes, 8, 4) == 3 &&
 	       !memcmp(bytes + 12, "\4\3\2\1", 4) && field(bytes, 16, 4) == 8 &&
 	       field(bytes, 20, 4) == config->mode &&
 	       field(bytes, 24, 4) == config->slots &&

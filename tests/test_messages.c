@@ -314,6 +314,8 @@ refuse_without_role(uint32_t mode)
 	ok(!shmring_reserve(&reader, 1) && shmring_error(&reader) == -EPERM,
 	   "nor reserve");
 	is_int(shmring_flush(&reader, 0), -EPERM, "nor flush");
+	is_int(shmring_pop_array(&writer, &size, 8, 1), -EPERM, "nor arrays");
+	is_int(shmring_push_array(&reader, &size, 8, 1), -EPERM, "nor arrays");
 	is_int(push_number(&looker, 1), -EPERM, "an observer cannot push");
 	is_int(pop_number(&looker), -EPERM, "nor pop");
 	is_int(shmring_recover(&looker), -EPERM, "nor recover");
@@ -457,6 +459,148 @@ read_several_in_place(uint32_t mode)
 	is_int(shmring_peek_n(&ring, seen, 1), -EBADF, "a closed handle");
 }
 
+#define MOST 20 /* messages in an array */
+
+/* What has come of an array, by this call or that. */
+static ssize_t
+take_some(struct shmring *ring, unsigned way, unsigned char *to, size_t size)
+{
+	int several = ring->mode == SHMRING_SPSC;
+	struct iovec parts[3];
+	ssize_t n = 1;
+
+	for (size_t i = 0; i < 3; i++)
+		parts[i] = (struct iovec){ to + i * size, size };
+	switch (way % 4) {
+	case 0:
+		return shmring_pop(ring, to, size) == (ssize_t)size ? 1 : -1;
+	case 1:
+		return shmring_pop_array(ring, to, size, 3);
+	case 2:
+		n = shmring_pop_n(ring, parts, 3);
+		break;
+	default:
+		if (several && way / 4 % 2)
+			n = shmring_peek_n(ring, parts, 3);
+		else
+			parts[0].iov_base = (void *)(uintptr_t)shmring_peek(
+				ring, &parts[0].iov_len);
+		for (ssize_t i = 0; i < n && size; i++)
+			memcpy(to + i * (ssize_t)size, parts[i].iov_base, size);
+		if (n == 1 ? shmring_release(ring)
+			   : shmring_release_n(ring, (size_t)n))
+			return -1;
+	}
+	for (ssize_t i = 0; i < n; i++)
+		if (parts[i].iov_len != size)
+			return -1;
+	return n;
+}
+
+/* Arrays of every length of message, taken by all calls in turn. */
+static void
+move_arrays(uint32_t mode)
+{
+	unsigned char out[MOST * SLOT_SIZE], in[(MOST + 3) * SLOT_SIZE];
+	struct shmring ring;
+	unsigned way = 0;
+	int wrong = 0;
+
+	ring_make(&ring, mode, 32, SLOT_SIZE);
+	for (size_t size = 0; size <= SLOT_SIZE; size++) {
+		for (ssize_t count = 0; count <= MOST; count++) {
+			ssize_t came = 0, n = 0;
+
+			for (size_t i = 0; i < MOST * size; i++)
+				out[i] = (unsigned char)(i + size);
+			wrong += shmring_push_array(&ring, out, size,
+						    (size_t)count) != count;
+			for (; n >= 0 && came < count; came += n)
+				n = take_some(&ring, way++,
+					      in + came * (ssize_t)size, size);
+			wrong += came != count ||
+				 memcmp(in, out, (size_t)count * size) != 0;
+			wrong += shmring_length(&ring) != 0;
+		}
+	}
+	is_int(wrong, 0, "arrays of 0 to %d bytes come as they went",
+	       SLOT_SIZE);
+	memset(in, 0xff, sizeof(in));
+	shmring_push_array(&ring, "abcdefghi", 3, 3);
+	is_int(shmring_pop_array(&ring, in, 2, 3), -EMSGSIZE, "too long");
+	is_int(shmring_pop_array(&ring, in, 5, 2), 2, "shorter");
+	ok(memcmp(in, "abc\0\0def\0\0\377", 11) == 0, "filled up with zeros");
+	is_int(shmring_push(&ring, "jklmno", 6), 0, "one that is longer");
+	is_int(shmring_pop_array(&ring, in, 5, 2), 1, "ends an array");
+	is_int(shmring_pop_array(&ring, in, 6, 2), 1, "and stays");
+	ok(memcmp(in, "jklmno", 6) == 0, "whole");
+	is_int(shmring_pop_array(&ring, in, 6, 2), -EAGAIN, "empty");
+	is_int(shmring_pop_array(&ring, in, 6, 0), 0, "none out");
+	is_int(shmring_push_array(&ring, in, SLOT_SIZE + 1, 1), -EMSGSIZE,
+	       "none that is too long");
+	shmring_close(&ring);
+	is_int(shmring_push_array(&ring, in, 1, 1), -EBADF, "closed");
+	is_int(shmring_pop_array(&ring, in, 1, 1), -EBADF, "closed");
+}
+
+/* As many of an array as fit: eight share a header, where places have no
+ * alignment. */
+static void
+fill_with_an_array(uint32_t mode)
+{
+	enum { ALL = 600 };
+	uint64_t out[ALL], in[ALL];
+	struct shmring_stat all;
+	struct shmring ring;
+	uint64_t pushed = 0;
+	uint64_t payload = mode == SHMRING_SPSC ? record_of_8() - 8 : 8;
+	int wrong = 0;
+
+	ring_make(&ring, mode, SLOTS, 8);
+	shmring_stat(&ring, &all);
+	ssize_t room = (ssize_t)shmring_capacity(&ring);
+	if (mode == SHMRING_SPSC && record_of_8() == 16 && !ring_flags) {
+		/* behind the last one is a word for the next header */
+		room = (ssize_t)(all.capacity / 8 - 1);
+		room = room / 9 * 8 + (room % 9 ? room % 9 - 1 : 0);
+	}
+	for (uint64_t i = 0; i < ALL; i++)
+		out[i] = i;
+	for (uint64_t lap = 0; lap < 50; lap++) {
+		size_t size = 8, came = 0;
+		const void *first = NULL;
+
+		wrong += shmring_push_array(&ring, out, 8, ALL) != room;
+		wrong += shmring_push_array(&ring, out, 8, 1) != -EAGAIN;
+		for (; came < lap % 8; came++)
+			wrong += pop_number(&ring) != (int64_t)came;
+		if (lap % 2)
+			first = shmring_peek(&ring, &size);
+		wrong += size != 8 || (lap % 2 && memcmp(first, &came, 8) != 0);
+		if (first)
+			shmring_release(&ring);
+		came += lap % 2;
+		wrong += shmring_pop_array(&ring, in, 8, ALL) !=
+			 room - (ssize_t)came;
+		wrong += memcmp(in, out + came, 8 * ((size_t)room - came)) != 0;
+		pushed += (uint64_t)room;
+		shmring_stat(&ring, &all);
+		wrong += all.pushed != pushed || all.popped != pushed ||
+			 all.pushed_bytes != pushed * payload ||
+			 all.popped_bytes != pushed * payload;
+		wrong += shmring_push_array(&ring, out, 8, 3) != 3;
+		pushed += 3;
+		for (uint64_t k = 0; k < 3; k++) {
+			wrong += pop_number(&ring) != (int64_t)k;
+			shmring_stat(&ring, &all);
+			wrong += all.pushed_bytes != pushed * payload ||
+				 all.popped_bytes != (pushed - 2 + k) * payload;
+		}
+	}
+	is_int(wrong, 0, "%zd of an array fit, in every lap", room);
+	shmring_close(&ring);
+}
+
 /* Where a message stands, which only grows and survives who comes and goes. */
 static void
 tell_positions(uint32_t mode)
@@ -534,6 +678,8 @@ main(void)
 		fill_and_drain(mode);
 		cross_two_mappings(mode);
 		move_batches(mode);
+		move_arrays(mode);
+		fill_with_an_array(mode);
 		write_in_place(mode);
 		abort_at_will(mode);
 		read_in_place(mode);

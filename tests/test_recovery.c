@@ -532,6 +532,21 @@ batch_and_die(void *producer)
 	_exit(0);
 }
 
+/* A call that is refused, or asks for none, does not forget the two. */
+static void
+peek_two_and_die(void *producer)
+{
+	struct shmring own;
+	uint64_t number;
+	struct iovec seen[2], one = { &number, 8 };
+
+	ring_dup(&own, producer, SHMRING_CONSUMER);
+	CHILD_CHECK(shmring_peek_n(&own, seen, 2) == 2);
+	CHILD_CHECK(shmring_pop_n(&own, &one, 1) == -EBUSY);
+	CHILD_CHECK(shmring_pop_n(&own, &one, 0) == 0);
+	_exit(0);
+}
+
 static void
 make_spsc(struct shmring *producer)
 {
@@ -599,6 +614,76 @@ suspect_a_whole_batch(void)
 	is_marked(&consumer, 5);
 	is_int(pop_number(&consumer), 6, "the next");
 	is_int(shmring_redelivered(&consumer), 0, "its owner had but one");
+	push_some(&producer, 7, 8);
+	shmring_close(&consumer);
+	child_run(peek_two_and_die, &producer);
+	ring_dup(&consumer, &producer, SHMRING_CONSUMER);
+	is_marked(&consumer, 7);
+	is_marked(&consumer, 8);
+	shmring_close(&consumer);
+	shmring_close(&producer);
+}
+
+/* In a run of eight, three of which are taken: with one in place; then, by the
+ * next, within a call that takes three more. */
+static void
+die_in_a_run(void *producer)
+{
+	struct shmring own;
+
+	ring_dup(&own, producer, SHMRING_CONSUMER);
+	for (int i = 1; i < 4; i++)
+		CHILD_CHECK(pop_number(&own) == i);
+	size_t size;
+	CHILD_CHECK(shmring_peek(&own, &size) && size == 8);
+	_exit(0);
+}
+
+static void
+die_in_an_array(void *producer)
+{
+	struct shmring own;
+	uint64_t numbers[3];
+
+	ring_dup(&own, producer, SHMRING_CONSUMER);
+	CHILD_CHECK(shmring_pop_array(&own, numbers, 8, 3) == 1);
+	CHILD_CHECK(shmring_redelivered(&own) && numbers[0] == 4);
+	uint64_t head = *own.head;
+	CHILD_CHECK(shmring_pop_array(&own, numbers, 8, 3) == 3);
+	CHILD_CHECK(numbers[2] == 7 && (*own.head & 7) == 7);
+	*own.head = head; /* as if before it was moved */
+	_exit(0);
+}
+
+static void
+suspect_in_a_run(void)
+{
+	struct shmring producer, consumer;
+	uint64_t numbers[16];
+
+	make_spsc(&producer);
+	for (uint64_t i = 0; i < 16; i++)
+		numbers[i] = i + 1;
+	is_int(shmring_push_array(&producer, numbers, 8, 16), 16, "two runs");
+	uint64_t position = shmring_position(&producer, SHMRING_CONSUMER);
+	child_run(die_in_a_run, &producer);
+	is_int(shmring_position(&producer, SHMRING_CONSUMER), position + 3,
+	       "three are taken");
+	child_run(die_in_an_array, &producer);
+	ring_dup(&consumer, &producer, SHMRING_CONSUMER);
+	for (int i = 5; i < 8; i++)
+		is_marked(&consumer, i);
+	is_int(pop_number(&consumer), 8, "the last one of the run");
+	is_int(shmring_redelivered(&consumer), 0, "is not marked");
+	is_int(shmring_pop_array(&consumer, numbers, 8, 3), 3, "of the next");
+	shmring_close(&consumer);
+	ring_dup(&consumer, &producer, SHMRING_CONSUMER);
+	is_int(shmring_redelivered(&consumer), 0, "which closed with none");
+	is_int(shmring_pop_array(&consumer, numbers, 8, 9), 5, "the rest");
+	ok(numbers[0] == 12 && numbers[4] == 16, "in order");
+	is_int(shmring_redelivered(&consumer), 0, "is not marked");
+	is_int(pop_number(&consumer), -EAGAIN, "and no more");
+	is_int(shmring_length(&producer), 0, "all is free");
 	shmring_close(&consumer);
 	shmring_close(&producer);
 }
@@ -1430,6 +1515,7 @@ main(void)
 	forget_who_failed_to_come();
 	suspect_until_it_is_read();
 	suspect_a_whole_batch();
+	suspect_in_a_run();
 	mark_nothing_that_nobody_had();
 	copy_no_more_than_was_checked();
 	refuse_only_what_is_there();

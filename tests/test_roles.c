@@ -720,6 +720,8 @@ use_the_parents(void *argument)
 	CHILD_CHECK(shmring_release(ring) == -ESTALE);
 	CHILD_CHECK(shmring_peek_n(ring, &batch, 1) == -ESTALE);
 	CHILD_CHECK(shmring_release_n(ring, 1) == -ESTALE);
+	CHILD_CHECK(shmring_push_array(ring, &size, 8, 1) == -ESTALE);
+	CHILD_CHECK(shmring_pop_array(ring, &size, 8, 1) == -ESTALE);
 	CHILD_CHECK(shmring_wait_peer(ring, SHMRING_BOTH, -1) == -ESTALE);
 	CHILD_CHECK(shmring_seek(ring, SHMRING_OLDEST) == -ESTALE);
 	CHILD_CHECK(shmring_flush(ring, -1) == -ESTALE);

@@ -151,10 +151,100 @@ resume_behind_the_last(int read)
 	shmring_close(&ring);
 }
 
+/* The same of an array: its records have several messages each. */
+static void
+resume_behind_runs(int read)
+{
+	uint64_t numbers[20];
+	struct shmring ring;
+
+	ring_make(&ring, SHMRING_SPSC, 64, 8);
+	for (uint64_t i = 0; i < 20; i++)
+		numbers[i] = i;
+	shmring_push_array(&ring, numbers, 8, 20);
+	for (int i = 0; i < read; i++)
+		pop_number(&ring);
+	*ring.tail = 0;
+	ring_reopen(&ring);
+	is_int(*ring.tail, 72 + 72 + 40, "%d of runs read: to the end", read);
+	push_number(&ring, 20);
+	for (int i = read; i < 21; i++)
+		is_int(pop_number(&ring), i, "and writes behind it");
+	shmring_close(&ring);
+}
+
 static void
 damage_header(struct shmring *ring)
 {
 	*shmring__header_at(ring, *ring->head) = 4242;
+}
+
+/* Runs that nobody writes, or nobody in such a ring. */
+static void
+damage_kind(struct shmring *ring)
+{
+	*shmring__header_at(ring, *ring->head) = UINT64_C(1) << 32 | 9;
+}
+
+static void
+damage_count(struct shmring *ring)
+{
+	*shmring__header_at(ring, *ring->head) = UINT64_C(8) << 32 | 9;
+}
+
+static void
+damage_length(struct shmring *ring)
+{
+	*shmring__header_at(ring, *ring->head) = UINT64_C(1) << 32;
+}
+
+static void
+damage_size(struct shmring *ring)
+{
+	*shmring__header_at(ring, *ring->head) = UINT64_C(1) << 32 | 73;
+}
+
+static void
+damage_place_in_run(struct shmring *ring)
+{
+	*shmring__header_at(ring, *ring->head) = UINT64_C(1) << 32 | 9;
+	*ring->head += 2;
+}
+
+static void
+damage_place(struct shmring *ring)
+{
+	*shmring__header_at(ring, *ring->head) = 4242;
+	*ring->head += 1;
+}
+
+/* Whichever call meets it, and whoever comes then. */
+static void
+refuse_runs(void (*damage)(struct shmring *), uint32_t mode, uint32_t slot_size,
+	    const char *what)
+{
+	unsigned char bytes[400];
+	struct iovec one = { bytes, sizeof(bytes) };
+	struct shmring ring;
+	size_t size;
+
+	for (int call = 0; call < 5; call++) {
+		ring_make(&ring, mode, 64, slot_size);
+		push_number(&ring, 1);
+		damage(&ring);
+		ssize_t got =
+			call == 0   ? shmring_pop(&ring, bytes, 400)
+			: call == 1 ? shmring_pop_n(&ring, &one, 1)
+			: call == 2 ? shmring_pop_array(&ring, bytes, 200, 2)
+			: call == 3 ? shmring_peek(&ring, &size)
+					      ? 1
+					      : shmring_error(&ring)
+			: mode == SHMRING_SPSC ? shmring_peek_n(&ring, &one, 1)
+					       : -EBADMSG;
+		is_int(got, -EBADMSG, "%s: call %d notices", what, call);
+		is_int(pop_number(&ring), -EBADMSG, "once and for all");
+		shmring_close(&ring);
+	}
 }
 
 static void
@@ -249,7 +339,25 @@ main(void)
 	send_less_than_reserved(ring_reopen, "left by the dead");
 	resume_behind_the_last(0);
 	resume_behind_the_last(2);
+	resume_behind_runs(0);
+	resume_behind_runs(3);
+	resume_behind_runs(8);
+	resume_behind_runs(19);
 	poison_handle(damage_header, "a length beyond slot_size");
+	refuse_runs(damage_count, SHMRING_SPSC, 300, "a run of nine");
+	refuse_runs(damage_length, SHMRING_SPSC, 300, "a run of nothing");
+	refuse_runs(damage_size, SHMRING_SPSC, 300, "a run of long ones");
+	refuse_runs(damage_size, SHMRING_SPSC, 8, "a run of too long ones");
+	refuse_runs(damage_place_in_run, SHMRING_SPSC, 300,
+		    "a place behind its run");
+	refuse_runs(damage_place, SHMRING_SPSC, 300, "a place in no run");
+	ring_alignment = 64;
+	refuse_runs(damage_kind, SHMRING_SPSC, 300, "a run with places");
+	ring_alignment = 0;
+	refuse_runs(damage_kind, SHMRING_BROADCAST, 300, "a run for all");
+	refuse_damaged_start(4096, 0, 0, UINT64_C(8) << 32 | 9, "nine");
+	refuse_damaged_start(24, 2, 0, UINT64_C(1) << 32 | 9, "behind a run");
+	refuse_damaged_start(8, 3, 0, 0, "in a run that is not there");
 	poison_handle(damage_taken, "a position beyond the writer's");
 	refuse_damaged_start(4096, 0, 0, 4242, "a record too long");
 	refuse_damaged_start(4104, 0, 0, 0, "a tail too far");

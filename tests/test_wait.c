@@ -95,6 +95,8 @@ time_out(uint32_t mode)
 	entry.iov_base = &size;
 	is_int(shmring_push_n_wait(&writer, &entry, 1, MILLISECOND), -ETIMEDOUT,
 	       "so does a batch");
+	is_int(shmring_push_array_wait(&writer, &size, 8, 1, MILLISECOND),
+	       -ETIMEDOUT, "an array");
 	is_int(shmring_flush(&writer, MILLISECOND), -ETIMEDOUT, "and flush");
 	for (size_t i = 0; i < 4; i++) {
 		int64_t start = shmring__now(), timeout = 3 * MILLISECOND;
@@ -113,6 +115,8 @@ time_out(uint32_t mode)
 	   "peek times out");
 	is_int(shmring_pop_n_wait(&reader, &entry, 1, MILLISECOND), -ETIMEDOUT,
 	       "so does a batch");
+	is_int(shmring_pop_array_wait(&reader, &size, 8, 1, MILLISECOND),
+	       -ETIMEDOUT, "and an array");
 	for (size_t i = 0; i < 4; i++) {
 		int64_t start = shmring__now(), timeout = 3 * MILLISECOND;
 
@@ -351,11 +355,13 @@ wait_for_messages(struct shmring *ring, int64_t time, uint64_t *next)
 
 	wrong += shmring_pop_n_wait(ring, &batch, 1, time) != 1 ||
 		 number != (*next)++;
+	wrong += shmring_pop_array_wait(ring, &number, 8, 1, time) != 1 ||
+		 number != (*next)++;
 	const uint64_t *seen = shmring_peek_wait(ring, &size, time);
 	wrong += !seen || *seen != (*next)++;
 	return wrong + (shmring_release(ring) != 0);
 }
-#define WAITS_FOR_MESSAGES 3
+#define WAITS_FOR_MESSAGES 4
 
 /* The same for room. */
 static int
@@ -366,13 +372,14 @@ wait_for_room(struct shmring *ring, int64_t time)
 	int wrong = shmring_push_wait(ring, &number, 8, time) != 0;
 
 	wrong += shmring_push_n_wait(ring, &batch, 1, time) != 1;
+	wrong += shmring_push_array_wait(ring, &number, 8, 1, time) != 1;
 	uint64_t *place = shmring_reserve_wait(ring, 8, time);
 	if (!place)
 		return wrong + 1;
 	*place = number;
 	return wrong + (shmring_commit(ring, 8) != 0);
 }
-#define WAITS_FOR_ROOM 3
+#define WAITS_FOR_ROOM 4
 
 static void
 pop_late(void *argument)

@@ -568,6 +568,7 @@ walk(struct in *in)
 			     "note to begin anew",
 			     in->b->name);
 		else
+			/* as push_n makes them: each with a header */
 			in->walk += shmring__record_size(&any,
 							 in->data[i++].iov_len);
 	}

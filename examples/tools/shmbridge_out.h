@@ -88,8 +88,7 @@ struct out {
 
 /* Take what there is, into the places behind those that we hold, as much as the
  * next pack may want: who follows a dead bridge gets what that had in hands one
- * by one. Positions follow from the first one and the lengths: a record is 8
- * bytes more than its message, rounded up to 8. */
+ * by one. Positions follow from the first one and the headers. */
 static int
 fill_spsc(struct out *o)
 {
@@ -108,7 +107,8 @@ fill_spsc(struct out *o)
 		o->held[i].data = messages[i].iov_base;
 		o->held[i].size = messages[i].iov_len;
 		o->held[i].position = position;
-		position += shmring__record_size(&any, messages[i].iov_len);
+		position = shmring__next_message(
+			&any, position, *shmring__header_at(ring, position));
 	}
 	o->count = (size_t)n;
 	return 0;

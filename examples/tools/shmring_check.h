@@ -140,7 +140,7 @@ check_line(struct findings *f, const struct look *look, uint32_t i)
 
 	if ((state != SHMRING__FREE && state != SHMRING__LIVE &&
 	     state != SHMRING__RECOV) ||
-	    (roles & ~(SHMRING_BOTH | SHMRING__DIED)) ||
+	    (roles & ~(SHMRING_BOTH | SHMRING__DIED | SHMRING__LEFT)) ||
 	    (state == SHMRING__FREE && (roles & SHMRING_BOTH)) ||
 	    (state != SHMRING__FREE && !(roles & SHMRING_BOTH)))
 		found(f,
@@ -256,7 +256,9 @@ check_chain(struct findings *f, struct look *look)
 	uint64_t tail = SHMRING__LOAD(r->tail, ACQUIRE), p = head, header;
 	uint64_t count = 0;
 
-	if ((head | tail | taken) & (r->align - 1))
+	/* Those below tell how many of a run are taken. */
+	if (tail & (r->align - 1) ||
+	    (r->align > 8 && (head | taken) & (r->align - 1)))
 		found(f,
 		      "a position is no multiple of %" PRIu64 " (head %" PRIu64
 		      ", taken %" PRIu64 ", tail %" PRIu64
@@ -278,9 +280,10 @@ check_chain(struct findings *f, struct look *look)
 		header = SHMRING__LOAD(shmring__header_at(r, p), ACQUIRE);
 		if (shmring__distance(SHMRING__LOAD(r->head, ACQUIRE), p) > 0)
 			return; /* read and perhaps overwritten by now */
-		if (!header)
+		if (!header && !(p & 7))
 			break;
-		if (shmring__is_bad(r, &any, header)) {
+		if (shmring__is_bad(r, &any, header) ||
+		    (p & 7) > shmring__more(header)) {
 			found(f,
 			      "damaged record at position %" PRIu64
 			      ", after %" PRIu64 " good ones: its header is "
@@ -288,7 +291,7 @@ check_chain(struct findings *f, struct look *look)
 			      p, count, header);
 			return;
 		}
-		p += shmring__stored_size(&any, header - 1);
+		p = shmring__next_message(&any, p, header);
 	}
 	if (p - head > capacity)
 		found(f,

@@ -75,23 +75,27 @@ view_copy(struct view *v, uint64_t position, uint64_t header)
 {
 	struct shmring *r = &v->look->ring;
 	struct shmring__view any = shmring__any_view(r, SHMRING__READ);
+	uint64_t stored = shmring__stored_in(header), nth = position & 7;
 	unsigned char *data =
-		(unsigned char *)(shmring__header_at(r, position) + 1);
+		(unsigned char *)(shmring__header_at(r, position) + 1) +
+		nth * shmring__run_step(stored);
 
-	if (!header || shmring__is_bad(r, &any, header))
+	if (!header || shmring__is_bad(r, &any, header) ||
+	    nth > shmring__more(header))
 		return header ? -EBADMSG : 0;
-	v->size = shmring__length(&any, header - 1);
+	v->size = shmring__length(&any, stored);
 	memcpy(v->data, shmring__place(&any, data, v->size), v->size);
 	return 0;
 }
 
+/* The position of the next message. */
 static uint64_t
-view_record(const struct view *v)
+view_behind(const struct view *v, uint64_t header)
 {
 	struct shmring__view any =
 		shmring__any_view(&v->look->ring, SHMRING__READ);
 
-	return shmring__record_size(&any, v->size);
+	return shmring__next_message(&any, v->position, header);
 }
 
 /* 1: a message, 0: none for now, negative: damaged. */
@@ -124,7 +128,7 @@ view_spsc(struct view *v)
 		v->again = shmring__distance(
 				   SHMRING__LOAD(shmring__doubtful(r), RELAXED),
 				   v->position) > 0;
-		v->position += view_record(v);
+		v->position = view_behind(v, header);
 		return 1;
 	}
 	return 0;
@@ -153,7 +157,7 @@ view_broadcast(struct view *v)
 		if (!header || bad)
 			return bad;
 		v->at = at;
-		v->position += view_record(v);
+		v->position = view_behind(v, header);
 		return 1;
 	}
 	return 0;

@@ -38,6 +38,9 @@ static int unprotected; /* the control: blind, once all are attached */
  * MESSAGES: each says who sent it and as which; sizes and bytes follow
  * ------------------------------------------------------------------------ */
 
+static int arrays; /* they are of one size, and come in arrays */
+#define EVEN 24 /* bytes, then */
+
 struct message {
 	uint32_t producer, sequence;
 	unsigned char fill[LARGEST - 8];
@@ -48,6 +51,8 @@ compose(struct message *m, uint32_t producer, uint32_t sequence)
 {
 	size_t size = 8 + (sequence * 7 + producer) % (LARGEST - 8 + 1);
 
+	if (arrays)
+		size = EVEN;
 	m->producer = producer;
 	m->sequence = sequence;
 	for (size_t i = 0; i < size - 8; i++)
@@ -75,6 +80,7 @@ struct page { /* shared with a victim */
 	long result;
 	int redelivered; /* the last message */
 	struct message got[BATCH]; /* where it pops to */
+	unsigned char array[BATCH * EVEN]; /* or, first, here */
 	size_t size[BATCH]; /* set once it has the message */
 };
 
@@ -106,7 +112,13 @@ do_push_wait(struct victim *v)
 static void
 do_push_n(struct victim *v)
 {
-	v->page->result = shmring_push_n(&v->ring, v->io, BATCH);
+	unsigned char array[BATCH * EVEN];
+
+	for (int i = 0; arrays && i < BATCH; i++)
+		memcpy(array + i * EVEN, &v->out[i], EVEN);
+	v->page->result =
+		arrays ? shmring_push_array(&v->ring, array, EVEN, BATCH)
+		       : shmring_push_n(&v->ring, v->io, BATCH);
 }
 
 static void
@@ -240,9 +252,15 @@ do_pop_n(struct victim *v)
 		v->io[i].iov_base = &v->page->got[i];
 		v->io[i].iov_len = LARGEST;
 	}
-	v->page->result = shmring_pop_n(&v->ring, v->io, BATCH);
-	for (int i = 0; i < v->page->result; i++)
-		v->page->size[i] = v->io[i].iov_len;
+	v->page->result = arrays ? shmring_pop_array(&v->ring, v->page->array,
+						     EVEN, BATCH)
+				 : shmring_pop_n(&v->ring, v->io, BATCH);
+	for (int i = 0; i < v->page->result; i++) {
+		v->page->size[i] = arrays ? EVEN : v->io[i].iov_len;
+		if (arrays)
+			memcpy(&v->page->got[i], v->page->array + i * EVEN,
+			       EVEN);
+	}
 	v->page->redelivered = shmring_redelivered(&v->ring);
 }
 
@@ -382,12 +400,14 @@ static const struct setup {
 	uint32_t mode;
 	int paired;
 	uint32_t alignment; /* and with meters */
+	int arrays; /* of messages; push_n and pop_n are of arrays, too */
 } setups[] = {
-	{ "spsc", SHMRING_SPSC, 1, 0 },
-	{ "mpmc", SHMRING_MPMC, 0, 0 },
-	{ "mpmc, last one", SHMRING_MPMC, 1, 0 },
-	{ "spsc, placed", SHMRING_SPSC, 1, 32 },
-	{ "mpmc, placed", SHMRING_MPMC, 0, 32 },
+	{ "spsc", SHMRING_SPSC, 1, 0, 0 },
+	{ "mpmc", SHMRING_MPMC, 0, 0, 0 },
+	{ "mpmc, last one", SHMRING_MPMC, 1, 0, 0 },
+	{ "spsc, placed", SHMRING_SPSC, 1, 32, 0 },
+	{ "mpmc, placed", SHMRING_MPMC, 0, 32, 0 },
+	{ "spsc, arrays", SHMRING_SPSC, 1, 0, 1 },
 };
 #define SETUPS (sizeof(setups) / sizeof(*setups))
 
@@ -456,18 +476,33 @@ fill(struct world *w, uint32_t most)
 
 	w->error = 0;
 	for (int refused = 0; count < most && refused < QUIET && !w->error;) {
+		unsigned char array[SHMRING__RUN * EVEN];
 		struct message m;
 		size_t size = compose(&m, 0, w->sent);
-		int error = shmring_push(w->writer, &m, size);
+		ssize_t done;
 
-		if (error == -EAGAIN) {
+		if (arrays) {
+			uint32_t all = most - count < SHMRING__RUN
+					       ? most - count
+					       : SHMRING__RUN;
+
+			for (uint32_t i = 0; i < all; i++) {
+				compose(&m, 0, w->sent + i);
+				memcpy(array + i * EVEN, &m, EVEN);
+			}
+			done = shmring_push_array(w->writer, array, EVEN, all);
+		} else {
+			done = shmring_push(w->writer, &m, size);
+			done += done == 0;
+		}
+		if (done == -EAGAIN) {
 			refused++;
-		} else if (error) {
-			w->error = error;
+		} else if (done < 0) {
+			w->error = (int)done;
 		} else {
 			refused = 0;
-			count++;
-			w->sent++;
+			count += (uint32_t)done;
+			w->sent += (uint32_t)done;
 		}
 	}
 	return count;
@@ -525,7 +560,10 @@ bytes_of(const struct shmring *r, uint32_t messages)
 	uint64_t sum = 0;
 	struct message m;
 
-	while (messages-- > 0)
+	if (arrays)
+		sum = messages * EVEN +
+		      (messages + SHMRING__RUN - 1) / SHMRING__RUN * 8;
+	while (!arrays && messages-- > 0)
 		sum += shmring__record_size(&v, compose(&m, 0, messages));
 	return sum;
 }
@@ -564,6 +602,7 @@ prepare(struct world *w)
 	config.participants = SLOTS / 2;
 	config.alignment = t->setup->alignment;
 	config.flags = t->setup->alignment ? SHMRING_METERED : 0;
+	arrays = t->setup->arrays;
 	if (shmring_create_memfd(&maker, &config))
 		bail("no ring");
 	w->fd = dup(shmring_fd(&maker));
@@ -609,6 +648,7 @@ start(struct world *w, int i)
 
 	memset(page, 0, sizeof(*page));
 	memset(page->got, 0xff, sizeof(page->got)); /* no message */
+	memset(page->array, 0xff, sizeof(page->array));
 	if (!trace_start(&w->trace[i], &page->done))
 		return;
 	v.page = page;
@@ -712,7 +752,9 @@ in_hands(const struct world *w, uint32_t producer, uint32_t sequence)
 	for (int i = 0; i < w->trial->count; i++)
 		for (int j = 0; j < BATCH; j++)
 			if (!w->page[i].done &&
-			    memcmp(&w->page[i].got[j], &m, size) == 0)
+			    (memcmp(&w->page[i].got[j], &m, size) == 0 ||
+			     (arrays && memcmp(w->page[i].array + j * EVEN, &m,
+					       EVEN) == 0)))
 				return 1;
 	return 0;
 }

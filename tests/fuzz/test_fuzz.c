@@ -113,7 +113,9 @@ damage(const struct shmring *ring, unsigned char *file, int bit)
 static void
 call(struct shmring *ring, unsigned what)
 {
-	unsigned char buffer[LARGEST] = { 0 };
+	unsigned char buffer[LARGEST] = { 0 }, array[16 * 80] = { 0 };
+	struct iovec seen[8];
+	int several;
 	struct iovec batch[2] = { { buffer, 8 }, { buffer + 8, 8 } };
 	struct shmring_stat stat;
 	struct shmring_participant one;
@@ -160,10 +162,26 @@ call(struct shmring *ring, unsigned what)
 		allowed(shmring_release(ring));
 		break;
 	case 7:
-		allowed(shmring_push_n(ring, batch, 2));
+		size = take(1) % 16;
+		allowed(size < 2 ? shmring_push_n(ring, batch, 2)
+				 : shmring_push_array(ring, array, size * 5,
+						      size));
 		break;
 	case 8:
-		allowed(shmring_pop_n(ring, batch, 2));
+		size = take(1) % 16;
+		several = size >= 4 && size < 8 && ring->mode == SHMRING_SPSC;
+		got = several ? shmring_peek_n(ring, seen, size)
+		      : size < 8
+			      ? shmring_pop_n(ring, batch, 2)
+			      : shmring_pop_array(ring, array, size * 5, size);
+		allowed(got);
+		for (ssize_t i = 0; several && i < got; i++) {
+			insist(seen[i].iov_len <= LARGEST,
+			       "peek_n beyond slot_size");
+			memcpy(buffer, seen[i].iov_base, seen[i].iov_len);
+		}
+		if (several && got > 0)
+			allowed(shmring_release_n(ring, (size_t)got / 2 + 1));
 		break;
 	case 9:
 		if (ring->mode == SHMRING_BROADCAST) {

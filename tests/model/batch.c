@@ -3,7 +3,8 @@
  *
  * The batch is larger than the ring, so that it goes in and comes out in
  * parts. Every message arrives once and in order. WAIT: by the waiting forms;
- * a batch wakes once, at its end.
+ * a batch wakes once, at its end. ARRAY: of arrays, whose messages share headers
+ * in SPSC; ALONE: which are taken one by one.
  */
 #define MODEL_FUTEXES 2
 #include "ring.h"
@@ -27,7 +28,9 @@ static uint64_t pushed, popped;
 static ssize_t
 put(struct iovec *batch, size_t count)
 {
-#ifdef WAIT
+#if defined(ARRAY)
+	return shmring_push_array(writer, batch->iov_base, 8, count);
+#elif defined(WAIT)
 	return shmring_push_n_wait(writer, batch, count, -1);
 #else
 	return shmring_push_n(writer, batch, count);
@@ -37,7 +40,12 @@ put(struct iovec *batch, size_t count)
 static ssize_t
 take(struct iovec *batch, size_t count)
 {
-#ifdef WAIT
+#if defined(ALONE)
+	(void)count;
+	return shmring_pop(reader, batch->iov_base, 8) == 8 ? 1 : -EAGAIN;
+#elif defined(ARRAY)
+	return shmring_pop_array(reader, batch->iov_base, 8, count);
+#elif defined(WAIT)
 	return shmring_pop_n_wait(reader, batch, count, -1);
 #else
 	return shmring_pop_n(reader, batch, count);

@@ -25,11 +25,13 @@ enum { /* n: */
        O_CLOSE,
        O_PUSH, /* size */
        O_PUSH_N, /* messages */
+       O_PUSH_ARRAY, /* messages, size */
        O_COMMIT, /* size, reserved; what is committed may be less */
        O_ABORT,
        O_FLUSH,
        O_POP,
        O_POP_N, /* messages */
+       O_POP_ARRAY, /* messages; 8: of 16 bytes at most */
        O_SMALL, /* pop into 8 bytes */
        O_POLL, /* pop, when the descriptor says so */
        O_EITHER, /* pop, once there is something in either handle */
@@ -69,7 +71,8 @@ static struct actor {
 	uint64_t signalled; /* the last step */
 	unsigned opening; /* in these roles */
 	int tries;
-	uint64_t words[BATCH][LARGEST / 8]; /* what is sent, or comes */
+	uint64_t words[BATCH][LARGEST / 8]; /* what is sent, or comes, */
+	size_t apart; /* so many bytes from one to the next */
 	struct iovec batch[BATCH];
 } actors[TASKS];
 
@@ -186,27 +189,44 @@ size_of(const struct operation *o)
 	return o->n % 4 == 3 && !plan.mode ? large() : 8 + 8 * (o->n % 3);
 }
 
+/* Where message i is, or comes. */
+static uint64_t *
+words_at(struct actor *a, int i)
+{
+	return &a->words[0][(size_t)i * a->apart / 8];
+}
+
 static ssize_t
 do_push(struct actor *a)
 {
-	int many = a->o->kind == O_PUSH_N;
+	int array = a->o->kind == O_PUSH_ARRAY;
+	int many = a->o->kind == O_PUSH_N || array;
 	int count = many ? 1 + (int)a->o->n % BATCH : 1;
+	unsigned size = oracle.broadcast || !many ? size_of(a->o)
+			: array			  ? 8 + a->o->n / 4 % 3 * 8
+						  : 16;
 	struct message *sent[BATCH];
 	ssize_t done;
 
+	a->apart = array ? size : LARGEST;
 	for (int i = 0; i < count; i++) {
-		sent[i] = message_new(
-			a->h, many && !oracle.broadcast ? 16 : size_of(a->o),
-			a->words[i]);
-		a->batch[i].iov_base = a->words[i];
-		a->batch[i].iov_len = sent[i]->size;
+		uint64_t words[COPY_WORDS];
+
+		sent[i] = message_new(a->h, size, words);
+		a->batch[i].iov_base = words_at(a, i);
+		a->batch[i].iov_len = size;
+		memcpy(words_at(a, i), words,
+		       size < sizeof(words) ? size : sizeof(words));
 	}
 	stream_held(a->begun);
 	do
-		done = many ? shmring_push_n_wait(&a->h->ring, a->batch,
-						  (size_t)count, time_out(a))
-			    : shmring_push_wait(&a->h->ring, a->words[0],
-						sent[0]->size, time_out(a));
+		done = array  ? shmring_push_array_wait(&a->h->ring, a->words,
+							size, (size_t)count,
+							time_out(a))
+		       : many ? shmring_push_n_wait(&a->h->ring, a->batch,
+						    (size_t)count, time_out(a))
+			      : shmring_push_wait(&a->h->ring, a->words[0],
+						  size, time_out(a));
 	while (again(a, done));
 	done += !many && done == 0;
 	if (done > 0)
@@ -421,11 +441,43 @@ pop_either(struct actor *a)
 			 : ready;
 }
 
+/* Into an array, and from there to where all that comes is looked for. How long
+ * a message was, its number tells; the rest is to be zero. */
+static ssize_t
+pop_array(struct actor *a, size_t count)
+{
+	size_t most = a->o->n & 8 ? 16 : LARGEST;
+	ssize_t got;
+
+	memset(a->words, 0xff, count * most);
+	for (size_t i = 0; i < count; i++)
+		a->words[0][i * most / 8] = 0;
+	sim.me->unit = a->apart = most;
+	got = shmring_pop_array_wait(&a->h->ring, a->words, most, count,
+				     time_out(a));
+	sim.me->unit = 0;
+	for (int i = (int)got - 1; i >= 0; i--) {
+		uint64_t *words = words_at(a, i);
+		size_t size = oracle.message[words[0] % MESSAGES].size;
+
+		for (size_t k = size / 8; k < most / 8; k++)
+			if (words[k])
+				fail("torn", "not filled up with zeros");
+		memmove(a->words[i], words, most);
+		a->batch[i].iov_len = size;
+	}
+	a->apart = LARGEST;
+	return got;
+}
+
 static ssize_t
 call_pop(struct actor *a, size_t count)
 {
 	struct iovec *first = a->batch;
 	ssize_t got;
+
+	if (a->o->kind == O_POP_ARRAY)
+		return pop_array(a, count);
 
 	for (size_t i = 0; i < count; i++) {
 		memset(a->words[i], 0, 8 * COPY_WORDS);
@@ -461,6 +513,13 @@ call_peek(struct actor *a, size_t count)
 	return first->iov_base ? 1 : shmring_error(&a->h->ring);
 }
 
+/* It may be told that a message is too large. */
+static int
+takes_small(const struct operation *o)
+{
+	return o->kind == O_SMALL || (o->kind == O_POP_ARRAY && o->n & 8);
+}
+
 /* BROADCAST: what is in place counts once release says that it was whole. */
 static ssize_t
 hear(struct actor *a, ssize_t got)
@@ -479,7 +538,7 @@ hear(struct actor *a, ssize_t got)
 	for (int i = 0; i < got; i++)
 		message_heard(h, a->words[i], a->batch[i].iov_len,
 			      i == 0 && a->o->wait ? a->begun : 0);
-	return got < 0 && (got != -EMSGSIZE || a->o->kind != O_SMALL)
+	return got < 0 && (got != -EMSGSIZE || !takes_small(a->o))
 		       ? refused(a, SHMRING__READ, got)
 		       : got;
 }
@@ -524,7 +583,8 @@ do_seek(struct actor *a)
 static ssize_t
 do_take(struct actor *a)
 {
-	int many = a->o->kind == O_POP_N || a->o->kind == O_SEVERAL;
+	int many = a->o->kind == O_POP_N || a->o->kind == O_POP_ARRAY ||
+		   a->o->kind == O_SEVERAL;
 	int peeks = a->o->kind == O_PEEK || a->o->kind == O_SEVERAL;
 	size_t count = many ? 1 + a->o->n % BATCH : 1;
 	struct handle *h = a->h;
@@ -561,7 +621,7 @@ do_take(struct actor *a)
 		h->held[i] = peeks ? m : NULL;
 		h->held[i + 1] = NULL;
 	}
-	if (got < 0 && (got != -EMSGSIZE || a->o->kind != O_SMALL))
+	if (got < 0 && (got != -EMSGSIZE || !takes_small(a->o)))
 		return refused(a, SHMRING__READ, got);
 	if (got > 0 && peeks)
 		release(h, many ? (int)a->o->n / BATCH % ((int)got + 1)
@@ -791,11 +851,13 @@ static const struct kind kinds[KINDS] = {
 	[O_CLOSE] = { "close", SHMRING_BOTH, 0, do_close },
 	[O_PUSH] = { "push", SHMRING_PRODUCER, 4, do_push },
 	[O_PUSH_N] = { "push_n", SHMRING_PRODUCER, 1, do_push },
+	[O_PUSH_ARRAY] = { "push_array", SHMRING_PRODUCER, 2, do_push },
 	[O_COMMIT] = { "commit", SHMRING_PRODUCER, 2, do_reserve },
 	[O_ABORT] = { "abort", SHMRING_PRODUCER, 1, do_reserve },
 	[O_FLUSH] = { "flush", SHMRING_PRODUCER, 1, do_flush },
 	[O_POP] = { "pop", SHMRING_CONSUMER, 3, do_take },
 	[O_POP_N] = { "pop_n", SHMRING_CONSUMER, 2, do_take },
+	[O_POP_ARRAY] = { "pop_array", SHMRING_CONSUMER, 2, do_take },
 	[O_SMALL] = { "small", SHMRING_CONSUMER, 1, do_take },
 	[O_POLL] = { "poll", SHMRING_CONSUMER, 0, do_take },
 	[O_EITHER] = { "either", SHMRING_CONSUMER, 0, do_take },
@@ -838,6 +900,8 @@ operation_begins(uint32_t number)
 	t->op = number;
 	t->base = t->begun = sim.steps;
 	t->stirred = t->copies = 0;
+	t->unit = 0;
+	actors[number_of(t)].apart = LARGEST;
 	for (int i = 0; i < BATCH; i++)
 		actors[number_of(t)].words[i][0] = 0;
 }
@@ -924,9 +988,9 @@ task_killed(struct task *t)
 	a->opening = 0;
 	oracle.vague = sim.steps;
 	for (int i = 0; i < BATCH && task_takes(t); i++) {
+		const uint64_t *words = words_at(a, i);
 		struct message *m = message_known(
-			a->words[i],
-			oracle.message[a->words[i][0] % MESSAGES].size);
+			words, oracle.message[words[0] % MESSAGES].size);
 		if (m && !m->final) /* it had been given this already */
 			m->grave = 1;
 	}

@@ -238,7 +238,10 @@ memory_copy(void *to, const void *from, size_t size)
 		memory_drain(sim.me, BUFFER); /* the rest overtakes no store */
 		memcpy(t + COPY_WORDS, f + COPY_WORDS, size - 8 * COPY_WORDS);
 	}
-	sim.me->copies += shared_from;
+	if (shared_from)
+		sim.me->copies += sim.me->unit && size > sim.me->unit
+					  ? (int)(size / sim.me->unit)
+					  : 1;
 }
 
 /* ---- In place of the compiler's ---- */

@@ -80,6 +80,7 @@ struct task {
 	uint32_t pid, start, zombie;
 	int stirred; /* has changed a word of waiters in this operation */
 	int copies; /* of messages, made in this operation */
+	size_t unit; /* of an array, whose messages may be copied at once */
 	int signals, signalled; /* on their way; one has ended the sleep */
 	struct task *partner; /* I act as a thread of its process */
 	struct store { /* under way: part of a word of 8 bytes */
