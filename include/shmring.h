@@ -5794,7 +5794,7 @@ shmring__run_from(const struct shmring__batch *b, size_t n, uint64_t room)
 	return more;
 }
 
-/* How many messages of this size, of `left`, have room in n and those behind
+/* How many messages of this size, of `left`, go into buffer n and those behind
  * it. */
 SHMRING__HOT size_t
 shmring__run_to(const struct shmring__batch *b, size_t n, size_t size,
@@ -5908,8 +5908,8 @@ shmring__push_n_slowly(struct shmring *r, const struct shmring__batch *b,
 	return shmring__spsc_push_n(r, &v, SHMRING__PLACED, b, lazy);
 }
 
-/* Of the run at *head, as many as message n and those behind it have room for.
- */
+/* Of the run at *head, as many as go into buffer n and those behind it; *head
+ * moves. */
 SHMRING__HOT size_t
 shmring__take_run(struct shmring *r, const struct shmring__view *v,
 		  uint64_t *head, const struct shmring__batch *b, size_t n)
@@ -5941,9 +5941,9 @@ shmring__spsc_pop_n(struct shmring *r, int path, struct shmring__batch *b)
 	if (SHMRING__RARELY(b->count != r->hands) && b->count &&
 	    r->canary->limit[SHMRING__READ])
 		shmring__spsc_hold(r, b->count);
+	/* Suspects come alone, so that the mark is the last one's. */
 	if (SHMRING__RARELY(shmring__distance(head, r->doubtful) < 0))
-		b->count =
-			b->count != 0; /* so that the mark is the last one's */
+		b->count = b->count != 0;
 	while (n < b->count) {
 		struct shmring__claim claim = SHMRING__NO_CLAIM;
 		struct iovec one;
