@@ -525,6 +525,13 @@ move_arrays(uint32_t mode)
 	}
 	is_int(wrong, 0, "arrays of 0 to %d bytes come as they went",
 	       SLOT_SIZE);
+	shmring_push_array(&ring, "abcdef", 2, 3);
+	size_t size = 0;
+	ok(shmring_peek(&ring, &size) && size == 2, "one of an array");
+	is_int(shmring_release_n(&ring, 0), -ERANGE, "is not none");
+	is_int(shmring_release_n(&ring, 2), -ERANGE, "nor two");
+	is_int(shmring_release_n(&ring, 1), 0, "but one");
+	is_int(shmring_pop_array(&ring, in, 2, 3), 2, "the rest");
 	memset(in, 0xff, sizeof(in));
 	shmring_push_array(&ring, "abcdefghi", 3, 3);
 	is_int(shmring_pop_array(&ring, in, 2, 3), -EMSGSIZE, "too long");

@@ -614,12 +614,17 @@ suspect_a_whole_batch(void)
 	is_marked(&consumer, 5);
 	is_int(pop_number(&consumer), 6, "the next");
 	is_int(shmring_redelivered(&consumer), 0, "its owner had but one");
-	push_some(&producer, 7, 8);
+	push_some(&producer, 7, 9);
 	shmring_close(&consumer);
 	child_run(peek_two_and_die, &producer);
 	ring_dup(&consumer, &producer, SHMRING_CONSUMER);
-	is_marked(&consumer, 7);
+	is_int(shmring_peek_n(&consumer, batch, 3), 1, "in place, alone");
+	is_int(shmring_redelivered(&consumer), 1, "marked");
+	is_int(shmring_release(&consumer), 0, "7");
 	is_marked(&consumer, 8);
+	is_int(shmring_peek_n(&consumer, batch, 3), 1, "the next");
+	is_int(shmring_redelivered(&consumer), 0, "is not");
+	shmring_release(&consumer);
 	shmring_close(&consumer);
 	shmring_close(&producer);
 }

@@ -731,6 +731,32 @@ use_the_parents(void *argument)
 	shmring_close(&own);
 }
 
+static void
+release_the_parents(void *ring)
+{
+	CHILD_CHECK(shmring_release(ring) == -ESTALE);
+	CHILD_CHECK(shmring_release_n(ring, 1) == -ESTALE);
+	CHILD_CHECK(shmring_release_n(ring, 2) == -ESTALE);
+}
+
+/* Forked with several in hands, of one record. */
+static void
+fork_with_several(void)
+{
+	uint64_t numbers[4] = { 1, 2, 3, 4 };
+	struct iovec seen[3];
+	struct shmring ring;
+
+	ring_make(&ring, SHMRING_SPSC, 16, 8);
+	shmring_push_array(&ring, numbers, 8, 4);
+	is_int(shmring_peek_n(&ring, seen, 3), 3, "three in hands");
+	is_int(child_run(release_the_parents, &ring), 0, "not the child's");
+	is_int(shmring_release_n(&ring, 2), 0, "the parent's are still");
+	is_int(shmring_release(&ring), 0, "to the last");
+	is_int(pop_number(&ring), 4, "and the next");
+	shmring_close(&ring);
+}
+
 static struct inherited *in_mid_call; /* who forks at the next copy */
 static int child_of_mid_call; /* its exit status */
 
@@ -829,6 +855,8 @@ main(int argc, char **argv)
 		if (forks_are_noticed()) {
 			fork_a_user(mode);
 			fork_in_mid_call(mode);
+			if (mode == SHMRING_SPSC)
+				fork_with_several();
 		} else {
 			skip(NO_WIPE);
 		}

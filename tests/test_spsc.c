@@ -247,6 +247,38 @@ refuse_runs(void (*damage)(struct shmring *), uint32_t mode, uint32_t slot_size,
 	}
 }
 
+/* What was seen there is none any more when it is to be released, or one more
+ * taken; and who was told of damage once is told so by all calls. */
+static void
+refuse_changed_runs(void)
+{
+	uint64_t numbers[8] = { 0 };
+	struct iovec seen[3];
+	struct shmring ring;
+
+	for (int i = 0; i < 3; i++) {
+		ring_make(&ring, SHMRING_SPSC, 64, 8);
+		shmring_push_array(&ring, numbers, 8, 8);
+		if (i < 2)
+			is_int(shmring_peek_n(&ring, seen, 3), 3, "three");
+		if (i == 1)
+			shmring_release_n(&ring, 3);
+		*shmring__header_at(&ring, 0) =
+			i < 2 ? 0 : UINT64_C(8) << 32 | 9;
+		if (i == 0)
+			is_int(shmring_release_n(&ring, 1), -EBADMSG,
+			       "gone when it is released");
+		else if (i == 1)
+			is_int(pop_number(&ring), -EBADMSG, "or half taken");
+		else
+			is_int(shmring_peek_n(&ring, seen, 3), -EBADMSG,
+			       "nine");
+		is_int(push_number(&ring, 1), -EBADMSG, "once and for all");
+		is_int(shmring_release(&ring), -EBADMSG, "by all calls");
+		shmring_close(&ring);
+	}
+}
+
 static void
 damage_taken(struct shmring *ring)
 {
@@ -351,6 +383,7 @@ main(void)
 	refuse_runs(damage_place_in_run, SHMRING_SPSC, 300,
 		    "a place behind its run");
 	refuse_runs(damage_place, SHMRING_SPSC, 300, "a place in no run");
+	refuse_changed_runs();
 	ring_alignment = 64;
 	refuse_runs(damage_kind, SHMRING_SPSC, 300, "a run with places");
 	ring_alignment = 0;
