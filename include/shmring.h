@@ -3006,9 +3006,11 @@ shmring__walk(const struct shmring *r, uint64_t end, struct shmring__mark *at)
 }
 
 /* Where to read on: a record, or the end, and its number. It was whole when we
- * looked. -ERANGE: none that is whole begins there. */
+ * looked. -ERANGE: none that is whole begins there. Who is at `here` holds the
+ * writer there, though gate, which is a question now and then, may say more. */
 SHMRING__COLD int
-shmring__find(const struct shmring *r, uint64_t where, struct shmring__mark *at)
+shmring__find(const struct shmring *r, uint64_t where,
+	      const struct shmring__mark *here, struct shmring__mark *at)
 {
 	struct shmring__writer_page *page = shmring__page_of(r);
 	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
@@ -3017,6 +3019,8 @@ shmring__find(const struct shmring *r, uint64_t where, struct shmring__mark *at)
 		uint64_t floor = bound;
 		if (r->gated) /* hint: confirmed by F7 */
 			floor = SHMRING__LOAD(&page->gate, ACQUIRE);
+		if (here && shmring__distance(floor, here->position) > 0)
+			floor = here->position;
 		if (shmring__distance(floor, bound) < 0)
 			floor = bound;
 		if (where < SHMRING_OLDEST &&
@@ -3058,17 +3062,21 @@ shmring__jump(struct shmring *r, const struct shmring__mark *to)
 }
 
 /* Take our place, at the newest message, the oldest whole one, or a position.
- * See (join): from here on we miss nothing. */
+ * See (join): from here on we miss nothing. Who has one (here) holds all that
+ * comes behind it already, and must not let go of it in vain. */
 SHMRING__COLD int
-shmring__take_place(struct shmring *r, uint64_t where)
+shmring__take_place(struct shmring *r, uint64_t where,
+		    const struct shmring__mark *here)
 {
 	struct shmring__writer_page *page = shmring__page_of(r);
 	struct shmring__mark at;
 	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
-		int error = shmring__find(r, where, &at);
+		int error = shmring__find(r, where, here, &at);
 		if (error)
 			return error;
 		shmring__jump(r, &at);
+		if (here && shmring__distance(at.position, here->position) >= 0)
+			return 0;
 		__atomic_thread_fence(__ATOMIC_SEQ_CST); /* F7 */
 		if (!r->gated || /* carried: F7 */
 		    shmring__distance(SHMRING__LOAD(&page->gate, RELAXED),
@@ -3100,7 +3108,7 @@ shmring__lapped(struct shmring *r)
 {
 	struct shmring__mark at;
 	r->gated = 0; /* if it ever was, we have been demoted */
-	int error = shmring__find(r, SHMRING_OLDEST, &at);
+	int error = shmring__find(r, SHMRING_OLDEST, NULL, &at);
 	if (error)
 		return error == -EBADMSG ? shmring__poison(r) : error;
 	shmring__lose(r, at.sequence - shmring__sequence(r));
@@ -3734,7 +3742,7 @@ shmring__attach_broadcast(struct shmring *r, uint32_t roles)
 	shmring__take_line(r, (uint32_t)i, SHMRING_CONSUMER);
 	r->head = &r->lines[i].head;
 	r->taken = &r->lines[i].intent[SHMRING__READ];
-	return shmring__take_place(r, SHMRING_NEWEST);
+	return shmring__take_place(r, SHMRING_NEWEST, NULL);
 }
 
 /* Find a line for each role; MPMC takes any, for both. */
@@ -7267,7 +7275,8 @@ shmring_seek(struct shmring *ring, uint64_t position)
 	uint64_t before = shmring__sequence(ring);
 	struct shmring__mark here = { 0, before };
 	here.position = SHMRING__LOAD(ring->head, RELAXED); /* own */
-	int error = shmring__take_place(ring, position);
+	int error =
+		shmring__take_place(ring, position, ring->gated ? &here : NULL);
 	uint64_t now = shmring__sequence(ring);
 	/* Which we may have left already; and what we had last may be published
 	 * where the writer has not told its tail yet: that is not the newest. */

@@ -265,6 +265,25 @@ seek_in_vain(void)
 	leave();
 }
 
+/* A writer that asks shows a gate that is none: who holds it may go forward
+ * behind that all the same, and back in vain, and loses nothing by it. */
+static void
+seek_while_it_asks(void)
+{
+	sent = 0;
+	make(0, 0);
+	push_more(20);
+	page()->gate = *writer.tail;
+	is_int(shmring_seek(&reader, 160), 0, "forward, to what it holds");
+	is_int(pop_number(&reader), 10, "and reads on there");
+	is_int(shmring_lost(&reader), 10, "what it left out is lost");
+	is_int(shmring_seek(&reader, 16), -ERANGE, "back, in vain");
+	lap();
+	for (uint64_t i = 11; i < 20; i++)
+		is_int(pop_number(&reader), (int64_t)i, "nothing is lost");
+	leave();
+}
+
 static void
 read_and_seek(void)
 {
@@ -442,6 +461,7 @@ main(void)
 	replace_a_mark();
 	join_before_the_look();
 	seek_in_vain();
+	seek_while_it_asks();
 	seek_behind_the_tail();
 	join_after_the_question();
 	ask_and_die();

@@ -366,7 +366,7 @@ gather(struct look *look)
 				: (uint64_t)more;
 	struct shmring__mark oldest;
 	if (r->mode == SHMRING_BROADCAST) /* that can still be read */
-		look->waiting = shmring__find(r, SHMRING_OLDEST, &oldest)
+		look->waiting = shmring__find(r, SHMRING_OLDEST, NULL, &oldest)
 					? 0
 					: look->counts.pushed - oldest.sequence;
 	gather_people(look);

@@ -36,7 +36,8 @@ static int
 view_find(struct view *v)
 {
 	struct shmring__mark oldest;
-	int error = shmring__find(&v->look->ring, SHMRING_OLDEST, &oldest);
+	int error =
+		shmring__find(&v->look->ring, SHMRING_OLDEST, NULL, &oldest);
 
 	if (error)
 		return error;

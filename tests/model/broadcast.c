@@ -125,7 +125,7 @@ consumer(void *which)
 	struct shmring *r = reader[which != NULL];
 
 #ifdef JOIN
-	if (shmring__take_place(r, SHMRING_OLDEST))
+	if (shmring__take_place(r, SHMRING_OLDEST, NULL))
 		return NULL; /* the writer was faster: not attached */
 #endif
 	if (VICTIM == SHMRING_CONSUMER && !which)

@@ -19,7 +19,9 @@ enum {
 	STACK = 1 << 16,
 	ARENA = 1 << 18, /* bytes of shared memory */
 	STEP_NS = 100, /* simulated time of a step */
-	STEPS_MOST = 200000, /* of a run: who needs more, loops for ever */
+	/* Of a run: who needs more, loops for ever. A long wait on several, a
+	 * look a millisecond, has 70,000. */
+	STEPS_MOST = 1000000,
 	DECISIONS_MOST = 16384,
 	BUFFER = 8, /* stores under way, TSO */
 	FUTEXES = 3,
