@@ -506,6 +506,7 @@ move_arrays(uint32_t mode)
 	unsigned way = 0;
 	int wrong = 0;
 
+	memset(in, 0, sizeof(in));
 	ring_make(&ring, mode, 32, SLOT_SIZE);
 	for (size_t size = 0; size <= SLOT_SIZE; size++) {
 		for (ssize_t count = 0; count <= MOST; count++) {
