@@ -33,7 +33,9 @@ start()
 {
 	name=$1
 	shift
-	"$@" </dev/null >"$tmp/$name.out" 2>>"$tmp/$name.err" &
+	# Nor may it die of being asked before it waits for that.
+	(trap '' USR1 && exec "$@") </dev/null >"$tmp/$name.out" \
+		2>>"$tmp/$name.err" &
 	echo $! >"$tmp/$name.pid"
 }
 
