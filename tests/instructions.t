@@ -9,7 +9,7 @@
 limits="spsc_8 91 60
 spsc_64 147 110
 in_place_8 149 60
-batch_8 98 60
+batch_8 98 16
 array_8 33 16
 unbatched_8 140 60
 mpmc_8 145 110
