@@ -1141,6 +1141,15 @@ shmring__is_bad(const struct shmring *r, const struct shmring__view *v,
 			r->path != SHMRING__PACKED || r->mode != SHMRING_SPSC);
 }
 
+/* Or none at this position: behind the last message of its run. */
+static inline int
+shmring__is_bad_at(const struct shmring *r, const struct shmring__view *v,
+		   uint64_t position, uint64_t header)
+{
+	return shmring__is_bad(r, v, header) ||
+	       (position & 7) > shmring__more(header);
+}
+
 /* shmring.interrupts */
 #define SHMRING__INTERRUPTED 1u /* to be told of by who waits */
 #define SHMRING__INTERRUPTING 2u /* times so many who are about it */
@@ -1859,10 +1868,16 @@ shmring__spsc_unready(struct shmring *r, uint64_t head, uint64_t header)
 		return shmring__lapped(r);
 	if (!header && !(head & 7))
 		return -EAGAIN;
-	return shmring__is_bad(r, &v, header) ||
-			       (head & 7) > shmring__more(header)
-		       ? shmring__poison(r)
-		       : -EMSGSIZE;
+	return shmring__is_bad_at(r, &v, head, header) ? shmring__poison(r)
+						       : -EMSGSIZE;
+}
+
+/* The payload of the message at head, of a run with messages of this size. */
+SHMRING__HOT unsigned char *
+shmring__in_run(const struct shmring__view *v, uint64_t head, uint64_t size)
+{
+	return (unsigned char *)(shmring__header_in(v, head) + 1) +
+	       (head & 7) * shmring__run_step(size);
 }
 
 /* The message at this position, of a run or not; claim->end is the next one's.
@@ -1873,16 +1888,14 @@ shmring__spsc_look(const struct shmring *r, const struct shmring__view *v,
 {
 	uint64_t *place = shmring__header_in(v, position);
 	uint64_t header = SHMRING__LOAD(place, ACQUIRE); /* A1 */
-	uint64_t stored = shmring__stored_in(header), nth = position & 7;
+	uint64_t stored = shmring__stored_in(header);
 	if (!header)
 		return -EAGAIN;
-	if (SHMRING__RARELY(shmring__is_bad(r, v, header) ||
-			    nth > shmring__more(header)))
+	if (SHMRING__RARELY(shmring__is_bad_at(r, v, position, header)))
 		return -EBADMSG;
 	claim->position = position;
 	claim->size = shmring__length(v, stored);
-	claim->data =
-		(unsigned char *)(place + 1) + nth * shmring__run_step(stored);
+	claim->data = shmring__in_run(v, position, stored);
 	claim->end = shmring__next_message(v, position, header);
 	return 0;
 }
@@ -3588,8 +3601,7 @@ shmring__resume_reader(struct shmring *r)
 	for (;; hands--) {
 		/* A1 */
 		header = SHMRING__LOAD(shmring__header_at(r, seen), ACQUIRE);
-		if (shmring__is_bad(r, &v, header) ||
-		    (seen & 7) > shmring__more(header))
+		if (shmring__is_bad_at(r, &v, seen, header))
 			return -EBADMSG;
 		if (!header || !hands || seen - head > capacity)
 			break;
@@ -5465,8 +5477,10 @@ shmring__commit(struct shmring *r, const struct shmring__view *v, int path,
 			r, v, claim, shmring__record_size(v, size));
 		if (v->meters)
 			shmring__meter(r, claim->data, next);
-		shmring__spsc_commit(v, (uint64_t *)(void *)(claim->data - 8),
-				     shmring__stored(v, size) + 1, next, 1);
+		shmring__spsc_commit(
+			v, (uint64_t *)(void *)(claim->data - 8),
+			shmring__header_of(shmring__stored(v, size), 0), next,
+			1);
 		return 0;
 	}
 	if (v->meters)
@@ -5634,12 +5648,13 @@ shmring__not_of_run(const struct shmring *r, uint64_t head, uint64_t header)
 	       SHMRING__RARELY((head & 7) > more);
 }
 
-/* The payload of the message at head, of a run with messages of this size. */
-SHMRING__HOT unsigned char *
-shmring__in_run(const struct shmring__view *v, uint64_t head, uint64_t size)
+/* What popped_bytes has to tell of so many messages of this size, between these
+ * positions: of a run, that they have one header; of another, nothing. */
+SHMRING__HOT uint64_t
+shmring__untold(uint64_t size, uint64_t count, uint64_t from, uint64_t next)
 {
-	return (unsigned char *)(shmring__header_in(v, head) + 1) +
-	       (head & 7) * shmring__run_step(size);
+	uint64_t bytes = count * (shmring__run_step(size) + 8);
+	return next & 7 ? bytes : bytes - (next - (from & ~UINT64_C(7)));
 }
 
 /* So many of a run are read from head on: where the next message stands. */
@@ -5647,17 +5662,16 @@ SHMRING__HOT uint64_t
 shmring__behind_run(const struct shmring *r, const struct shmring__view *v,
 		    uint64_t head, uint64_t header, uint64_t count)
 {
-	uint64_t nth = head & 7;
-	uint64_t bytes =
-		count * (shmring__run_step(shmring__stored_in(header)) + 8);
-	if (nth + count <= shmring__more(header)) {
-		shmring__count(&v->line->popped_bytes, bytes);
-		return head + count;
+	uint64_t nth = head & 7, next = head + count;
+	if (nth + count > shmring__more(header)) {
+		uint64_t record = shmring__next_record(v, 0, header);
+		next = head - nth + record;
+		shmring__spsc_fetch(r, v, next, record, 0);
 	}
-	uint64_t record = shmring__next_record(v, 0, header);
-	shmring__spsc_fetch(r, v, head - nth + record, record, 0);
-	shmring__count(&v->line->popped_bytes, bytes - record);
-	return head - nth + record;
+	shmring__count(
+		&v->line->popped_bytes,
+		shmring__untold(shmring__stored_in(header), count, head, next));
+	return next;
 }
 
 /* Pop one of a run. */
@@ -6038,11 +6052,12 @@ shmring__pop_batch(struct shmring *r, const struct shmring__batch *all)
 	int spsc = shmring__is_spsc(r);
 	size_t n = 0;
 	shmring__set_batch(&b, all);
-	shmring__set_batch(&same, all);
-	if (spsc)
-		n = r->path == SHMRING__PACKED
-			    ? shmring__spsc_pop_n(r, SHMRING__PACKED, &b)
-			    : shmring__pop_n_slowly(r, &same);
+	if (spsc && r->path == SHMRING__PACKED) {
+		n = shmring__spsc_pop_n(r, SHMRING__PACKED, &b);
+	} else if (spsc) {
+		shmring__set_batch(&same, all);
+		n = shmring__pop_n_slowly(r, &same);
+	}
 	if (n)
 		return (ssize_t)n;
 	/* SPSC: there was none, or it is refused. One that has come since, but
@@ -6362,17 +6377,6 @@ shmring__peek_of_run(struct shmring *r, size_t *size)
 	return n == 1 ? one.iov_base : shmring__null(r, (int)n);
 }
 
-/* What popped_bytes has to tell of a message: with those before it in its run,
- * that they have one header; of another, nothing. */
-SHMRING__HOT uint64_t
-shmring__untold(const struct shmring__claim *claim)
-{
-	uint64_t bytes = shmring__run_step(claim->size) + 8;
-	return claim->end & 7 ? bytes
-			      : bytes - (claim->end -
-					 (claim->position & ~UINT64_C(7)));
-}
-
 /* Let go of the first of several; or `error`, which tells that nothing is in
  * hands. */
 SHMRING__APART int
@@ -6391,7 +6395,8 @@ shmring__release_several(struct shmring *r, size_t count, int error)
 	for (size_t n = 0; n < count; n++) {
 		if (shmring__spsc_look(r, &v, claim.end, &claim))
 			return shmring__poison(r);
-		bytes += shmring__untold(&claim);
+		bytes += shmring__untold(claim.size, 1, claim.position,
+					 claim.end);
 	}
 	if (r->path == SHMRING__PACKED)
 		shmring__count(&v.line->popped_bytes, bytes);

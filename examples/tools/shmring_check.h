@@ -282,8 +282,7 @@ check_chain(struct findings *f, struct look *look)
 			return; /* read and perhaps overwritten by now */
 		if (!header && !(p & 7))
 			break;
-		if (shmring__is_bad(r, &any, header) ||
-		    (p & 7) > shmring__more(header)) {
+		if (shmring__is_bad_at(r, &any, p, header)) {
 			found(f,
 			      "damaged record at position %" PRIu64
 			      ", after %" PRIu64 " good ones: its header is "

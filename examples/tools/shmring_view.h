@@ -76,13 +76,10 @@ view_copy(struct view *v, uint64_t position, uint64_t header)
 {
 	struct shmring *r = &v->look->ring;
 	struct shmring__view any = shmring__any_view(r, SHMRING__READ);
-	uint64_t stored = shmring__stored_in(header), nth = position & 7;
-	unsigned char *data =
-		(unsigned char *)(shmring__header_at(r, position) + 1) +
-		nth * shmring__run_step(stored);
+	uint64_t stored = shmring__stored_in(header);
+	unsigned char *data = shmring__in_run(&any, position, stored);
 
-	if (!header || shmring__is_bad(r, &any, header) ||
-	    nth > shmring__more(header))
+	if (!header || shmring__is_bad_at(r, &any, position, header))
 		return header ? -EBADMSG : 0;
 	v->size = shmring__length(&any, stored);
 	memcpy(v->data, shmring__place(&any, data, v->size), v->size);
