@@ -883,79 +883,107 @@ struct shmring__idle { /* what keeps us waiting */
 	uint32_t lone, trial; /* waits since, and until, a try for a stream */
 };
 
+/* The parts of a handle: what one engine needs, or one purpose. */
+struct shmring__spsc_part { /* and BROADCAST, which has the same records */
+	uint64_t credit; /* writer: may write below this */
+	uint64_t fetches; /* and fetch lines below this: nobody reads there */
+	uint64_t *taken; /* what the reader has published as free */
+	uint64_t published; /* reader: my copy of *taken */
+	uint64_t lazy; /* reader: publish after so many bytes */
+	uint64_t usual; /* reader: size of the last record */
+	uint64_t gone; /* what in attn refuses a push; BROADCAST: none */
+	uint64_t paced; /* writer: where it looked at its pace, and when */
+	int64_t paced_at;
+	/* a dead reader may have seen what stands before `doubtful`; we went
+	 * on at `resumed`, and may have so many in hands at once */
+	uint64_t resumed, doubtful, hands;
+	uint64_t several; /* messages held by peek_n */
+};
+
+struct shmring__mpmc_part {
+	uint64_t *states; /* a word for each slot */
+	uint64_t stride; /* of slots */
+	uint64_t length_mask; /* of the length beside the phase */
+	uint32_t shift, length_bits;
+	uint32_t wide; /* the length stands beside */
+	uint32_t fenced; /* LIGHT must be a full fence */
+	int tries; /* left to the call that goes on */
+	unsigned char *spill; /* a message whose slot was declared void */
+	uint64_t last; /* one past my last push, for flush */
+	uint64_t settled; /* since the last clearing of attn */
+};
+
+struct shmring__broadcast_part {
+	/* reader: number of the next message, less those popped; it holds the
+	 * writer; what it copied may have been overwritten */
+	uint64_t number, lost;
+	uint32_t holds, checks;
+	/* writer: it may overwrite all before gate; the oldest mark of use; it
+	 * asks the readers; their time, ns */
+	uint64_t gate, oldest;
+	uint32_t asks;
+	int64_t demote;
+};
+
+struct shmring__wait_part {
+	int64_t spin_ns;
+	struct shmring__idle idle[2];
+	int64_t looked; /* for the dead, last time, we or another */
+	uint32_t missed; /* times in a row that spinning was in vain */
+	int look_now; /* at the clock */
+	uint32_t goes_on; /* a waiting call has failed once, and goes on */
+	uint32_t unanswered[2]; /* times in a row that SLEEPY was in vain */
+	uint32_t sleepy[2]; /* SLEEPY and its epoch in the word, */
+	int64_t sleepy_since[2];
+	uint32_t eintr; /* signals end a wait */
+	uint32_t interrupts; /* by other threads, and handlers */
+	uint32_t *sleeps_on; /* the word; NULL: does not sleep */
+};
+
+struct shmring__map_part { /* the segment, in our address space */
+	unsigned char *base, *reserved; /* the mapping; with its guards */
+	size_t mapped;
+	int fd, pass; /* pass: memfd without our locks, for others */
+	int watch; /* 1 + inotify that open has waited on; see shmring__unwatch */
+	dev_t device; /* of fd, with inode: is it still ours? */
+	ino_t inode;
+};
+
+struct shmring__self_part { /* who we are, as our line says */
+	uint32_t roles, pid;
+	uint64_t start, pid_namespace, time_namespace;
+};
+
 struct shmring { /* private: one participant, in its own memory */
-	/* what the hot paths read; a handle of zeros is not open */
+	/* what the hot paths of all engines read; a handle of zeros is not
+	 * open */
 	struct shmring__canary *canary; /* NULL: not open */
 	struct shmring__notice *notice;
 	unsigned char *data; /* SPSC: bytes; MPMC: slots */
 	uint64_t *tail, *head; /* next position to write, to read */
 	struct shmring__line *line[2]; /* my own: as reader, as writer */
 	uint64_t mask; /* SPSC: of byte offsets; MPMC: of slot numbers */
-	uint64_t credit; /* SPSC writer: may write below this */
-	uint64_t fetches; /* and fetch lines below this: nobody reads there */
-	uint64_t fetch_from; /* nor near what was not there; see FETCH_REST */
-	uint64_t *taken; /* SPSC: what the reader has published as free */
-	uint64_t published; /* SPSC reader: my copy of *taken */
-	uint64_t lazy; /* SPSC reader: publish after so many bytes */
-	uint64_t usual; /* SPSC reader: size of the last record */
-	uint64_t *states; /* MPMC: a word for each slot */
-	uint64_t stride;
-	uint64_t fetch_ahead; /* what is fetched; SPSC: bytes, MPMC: slots */
 	uint64_t limit[2]; /* 1 + the largest length: as stored, as pushed */
 	uint32_t path; /* which of the hot ones, SHMRING__PACKED or the like */
-	uint64_t length_mask; /* MPMC: of the length beside the phase */
-	uint64_t gone; /* SPSC: what in attn refuses a push; BROADCAST: none */
-	uint32_t mode, shift, length_bits;
-	uint32_t wide; /* MPMC: the length stands beside */
-	uint32_t fenced; /* LIGHT must be a full fence */
-	uint32_t waiting; /* a waiting call has failed once, and goes on */
-	int tries; /* MPMC: left to the call that goes on */
-	uint32_t meters;
+	uint32_t mode;
+	uint64_t fetch_from; /* no line before this; see FETCH_REST */
+	uint64_t fetch_ahead; /* what is fetched; SPSC: bytes, MPMC: slots */
 	uint64_t align, near; /* see PLACES */
+	uint32_t meters;
+	struct shmring__spsc_part spsc;
+	struct shmring__mpmc_part mpmc;
+	struct shmring__broadcast_part broadcast;
 	/* the rest */
-	uint64_t paced; /* SPSC writer: where it looked at its pace, and when */
-	int64_t paced_at;
+	struct shmring__wait_part wait;
 	struct shmring__claim held[2]; /* by peek, by reserve */
-	unsigned char *spill;
-	uint64_t last; /* MPMC: one past my last push, for flush */
-	/* SPSC: a dead reader may have seen what stands before `doubtful`; we
-	 * went on at `resumed`, and may have so many in hands at once */
-	uint64_t resumed, doubtful, hands;
-	uint64_t several; /* SPSC: messages held by peek_n */
-	/* BROADCAST reader: number of the next message, less those popped; it
-	 * holds the writer; what it copied may have been overwritten */
-	uint64_t number, lost;
-	uint32_t gated, checks;
-	/* BROADCAST writer: it may overwrite all before gate; the oldest mark
-	 * of use; it asks the readers; their time, ns */
-	uint64_t gate, oldest;
-	uint32_t gates;
-	int64_t demote;
+	int error, redelivered;
+	int poisoned; /* hostile content was seen: the errno */
+	uint32_t features;
 	struct shmring__geometry geometry;
 	struct shmring__line *lines;
 	struct shmring__header *header;
-	unsigned char *base, *reserved; /* the mapping; with its guards */
-	size_t mapped;
-	int fd, pass; /* pass: memfd without our locks, for others */
-	int watch; /* 1 + inotify that open has waited on; see shmring__unwatch */
-	int error, redelivered;
-	int poisoned; /* hostile content was seen: the errno */
-	uint32_t roles, pid, features;
-	uint64_t start, pid_namespace, time_namespace;
-	dev_t device; /* of fd, with inode: is it still ours? */
-	ino_t inode;
-	int64_t spin_ns;
-	struct shmring__idle idle[2];
-	int64_t looked; /* for the dead, last time, we or another */
-	uint64_t settles; /* since the last clearing of attn */
-	uint32_t missed; /* times in a row that spinning was in vain */
-	int look_now; /* at the clock */
-	uint32_t unheard[2]; /* times in a row that SLEEPY was in vain */
-	uint32_t stood[2]; /* SLEEPY and its epoch in the word, */
-	int64_t stands[2]; /* and since when */
-	uint32_t eintr; /* signals end a wait */
-	uint32_t interrupts; /* by other threads, and handlers */
-	uint32_t *sleeps_on; /* the word; NULL: does not sleep */
+	struct shmring__map_part map;
+	struct shmring__self_part self;
 };
 
 /* shmring.path: who is not open, or has to take care, has none. Then the canary
@@ -1530,9 +1558,9 @@ shmring__ring_bell(const struct shmring *r, const uint32_t *word)
 {
 	char byte;
 	if (word == &r->notice->data)
-		shmring__os(SYS_pread64, r->fd, (long)&byte, 1, 0, 0, 0);
+		shmring__os(SYS_pread64, r->map.fd, (long)&byte, 1, 0, 0, 0);
 	else
-		shmring__os(SYS_utimensat, r->fd, 0, 0, 0, 0, 0);
+		shmring__os(SYS_utimensat, r->map.fd, 0, 0, 0, 0, 0);
 }
 
 /* Wake one who waits on the word, or all if one watches; `all`: all, even if
@@ -1596,10 +1624,10 @@ shmring__notify_word(struct shmring *r, uint32_t *word, int side)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* W1, for the SLEEPY */
 	uint32_t seen = SHMRING__LOAD(word, RELAXED); /* carried: W1 */
 	if (seen & SHMRING__CALLS) {
-		r->unheard[side] = 0;
+		r->wait.unanswered[side] = 0;
 		shmring__note_cpu(r, side);
 		shmring__wake(r, word, 0);
-	} else if (++r->unheard[side] % SHMRING__AWAKE == 0) {
+	} else if (++r->wait.unanswered[side] % SHMRING__AWAKE == 0) {
 		shmring__not_sleepy(word, seen);
 	}
 }
@@ -1760,12 +1788,12 @@ SHMRING__COLD void
 shmring__spsc_pace(struct shmring *r, uint64_t tail)
 {
 	int64_t now = SHMRING_NOW();
-	uint64_t lines = (tail - r->paced) / 64;
-	if (r->paced_at && /* not the first lap */
-	    (uint64_t)(now - r->paced_at) / SHMRING__FETCH_PACE_NS > lines)
-		r->fetches = tail;
-	r->paced = tail;
-	r->paced_at = now;
+	uint64_t lines = (tail - r->spsc.paced) / 64;
+	if (r->spsc.paced_at && /* not the first lap */
+	    (uint64_t)(now - r->spsc.paced_at) / SHMRING__FETCH_PACE_NS > lines)
+		r->spsc.fetches = tail;
+	r->spsc.paced = tail;
+	r->spsc.paced_at = now;
 }
 
 /* The credit is used up: how far has the reader come? What it publishes is
@@ -1775,15 +1803,16 @@ SHMRING__COLD int
 shmring__spsc_refresh(struct shmring *r, uint64_t tail, uint64_t need, int lazy)
 {
 	uint64_t capacity = r->geometry.capacity;
-	uint64_t limit = SHMRING__LOAD(r->taken, ACQUIRE) + capacity; /* A3 */
+	uint64_t limit =
+		SHMRING__LOAD(r->spsc.taken, ACQUIRE) + capacity; /* A3 */
 	/* What is published may be older than what head told us before. */
-	if ((int64_t)(limit - r->credit) < 0)
-		limit = r->credit;
+	if ((int64_t)(limit - r->spsc.credit) < 0)
+		limit = r->spsc.credit;
 	if (limit - tail < need && !lazy)
 		limit = SHMRING__LOAD(r->head, ACQUIRE) + capacity; /* A2 */
 	if (limit - tail > capacity)
 		return shmring__poison(r);
-	r->credit = r->fetches = limit;
+	r->spsc.credit = r->spsc.fetches = limit;
 	if (r->fetch_ahead && limit - tail > capacity / 4 * 3)
 		shmring__spsc_pace(r, tail);
 	return limit - tail < need ? -EAGAIN : 0;
@@ -1797,7 +1826,7 @@ shmring__spsc_reserve(struct shmring *r, const struct shmring__view *v,
 {
 	/* and 8 bytes, for the next header to be cleared */
 	uint64_t need = shmring__record_size(v, size) + 8;
-	if (SHMRING__RARELY(r->credit - tail < need)) {
+	if (SHMRING__RARELY(r->spsc.credit - tail < need)) {
 		int error = r->mode == SHMRING_SPSC
 				    ? shmring__spsc_refresh(r, tail, need, lazy)
 				    : shmring__broadcast_refresh(r, tail, need,
@@ -1819,8 +1848,9 @@ shmring__spsc_fetch(const struct shmring *r, const struct shmring__view *v,
 {
 	uint64_t ahead = r->fetch_ahead, back = next & 63;
 	if (back >= record || record / SHMRING__FETCHED >= ahead ||
-	    (to_write ? shmring__distance(r->fetches, next + ahead + record)
-		      : shmring__distance(next, r->fetch_from)) < 0)
+	    (to_write
+		     ? shmring__distance(r->spsc.fetches, next + ahead + record)
+		     : shmring__distance(next, r->fetch_from)) < 0)
 		return;
 	do {
 		const char *line = (const char *)shmring__header_in(
@@ -1864,7 +1894,7 @@ shmring__spsc_unready(struct shmring *r, uint64_t head, uint64_t header)
 	struct shmring__view v = shmring__any_view(r, SHMRING__READ);
 	if (!r->canary->limit[SHMRING__READ])
 		return shmring__refusal(r, SHMRING__READ);
-	if (r->checks && shmring__overwritten(r, head))
+	if (r->broadcast.checks && shmring__overwritten(r, head))
 		return shmring__lapped(r);
 	if (!header && !(head & 7))
 		return -EAGAIN;
@@ -1922,8 +1952,8 @@ shmring__spsc_acquire(struct shmring *r, const struct shmring__view *v,
 SHMRING__COLD void
 shmring__spsc_publish_taken(struct shmring *r, uint64_t head)
 {
-	SHMRING__PUBLISH(r->taken, head); /* R3: our reads go before */
-	r->published = head;
+	SHMRING__PUBLISH(r->spsc.taken, head); /* R3: our reads go before */
+	r->spsc.published = head;
 	if (SHMRING__LOAD(&r->notice->space, SEQ_CST) &
 	    SHMRING__NOTIFY) /* W1 */
 		shmring__notify_space(r);
@@ -1940,9 +1970,9 @@ shmring__spsc_next(struct shmring *r, const struct shmring__view *v,
 	 * where the next one stands. asm, or compilers see through it. A
 	 * constant has had its branch. */
 	if (!__builtin_constant_p(record)) {
-		uint64_t usual = r->usual;
+		uint64_t usual = r->spsc.usual;
 		if (SHMRING__RARELY(record != usual)) {
-			r->usual = usual = record;
+			r->spsc.usual = usual = record;
 			__asm__("" : "+r"(usual));
 		}
 		record = usual;
@@ -1961,7 +1991,7 @@ shmring__spsc_release(struct shmring *r, const struct shmring__view *v,
 	/* R2: after the copy, so that a successor sees it again rather than
 	 * never, and that a writer who looks here overwrites nothing */
 	SHMRING__STORE(v->cursor, head, RELEASE);
-	if (SHMRING__RARELY(head - r->published >= r->lazy ||
+	if (SHMRING__RARELY(head - r->spsc.published >= r->spsc.lazy ||
 			    /* hint: who asks so sleeps shortly at first */
 			    (SHMRING__LOAD(&v->notice->space, RELAXED) &
 			     (SHMRING__WATCHES | SHMRING__PROMPT))))
@@ -1978,7 +2008,7 @@ shmring__spsc_hold(struct shmring *r, uint64_t count)
 		return; /* to be refused */
 	/* own: read by who has proof of our death */
 	SHMRING__STORE(&x->hands, count, RELAXED);
-	r->hands = count;
+	r->spsc.hands = count;
 }
 
 /* ------------------------------------------------------------------------
@@ -2123,7 +2153,7 @@ shmring__make_state(uint64_t phase, uint64_t state)
 SHMRING__HOT unsigned char *
 shmring__slot(const struct shmring *r, uint64_t position)
 {
-	return r->data + (position & r->mask) * r->stride;
+	return r->data + (position & r->mask) * r->mpmc.stride;
 }
 
 SHMRING__HOT uint64_t *
@@ -2135,29 +2165,29 @@ shmring__phase_word(const struct shmring *r, uint64_t position)
 SHMRING__HOT uint64_t *
 shmring__state_word(const struct shmring *r, uint64_t position)
 {
-	return &r->states[position & r->mask];
+	return &r->mpmc.states[position & r->mask];
 }
 
 /* The phase that the writer (0) or reader (1) of a position waits for. */
 SHMRING__HOT uint64_t
 shmring__phase(const struct shmring *r, uint64_t position, int reader)
 {
-	return (position >> r->shift) * 2 + (unsigned)reader;
+	return (position >> r->mpmc.shift) * 2 + (unsigned)reader;
 }
 
 /* The length that says: aborted, skip me. Larger than any slot_size. */
 SHMRING__HOT uint64_t
 shmring__aborted(const struct shmring *r)
 {
-	return r->wide ? UINT32_MAX : r->length_mask;
+	return r->mpmc.wide ? UINT32_MAX : r->mpmc.length_mask;
 }
 
 /* WIDE: where the length of a slot's message stands, behind its place. */
 SHMRING__HOT uint64_t *
 shmring__length_word(const struct shmring *r, uint64_t position)
 {
-	return (uint64_t *)(void *)(shmring__slot(r, position) + r->stride -
-				    r->align);
+	return (uint64_t *)(void *)(shmring__slot(r, position) +
+				    r->mpmc.stride - r->align);
 }
 
 /* The length of the message at a position whose phase was loaded: loaded once,
@@ -2167,10 +2197,10 @@ shmring__length_of(const struct shmring *r, uint64_t position, uint64_t a)
 {
 	/* A4; confirmed by the claim, or by what is loaded after it: the slot
 	 * still is this message's */
-	return SHMRING__RARELY(r->wide)
+	return SHMRING__RARELY(r->mpmc.wide)
 		       ? SHMRING__LOAD(shmring__length_word(r, position),
 				       ACQUIRE)
-		       : a & r->length_mask;
+		       : a & r->mpmc.length_mask;
 }
 
 /* Whether HEAVY reaches everybody whose claim could be doubted: by
@@ -2205,8 +2235,8 @@ shmring__help_phase(struct shmring *r, uint64_t p, uint64_t f)
 {
 	uint64_t *word = shmring__phase_word(r, p);
 	uint64_t a = SHMRING__LOAD(word, ACQUIRE); /* A4 */
-	if (a >> r->length_bits < f &&
-	    shmring__cas(word, a, f << r->length_bits)) /* R4 */
+	if (a >> r->mpmc.length_bits < f &&
+	    shmring__cas(word, a, f << r->mpmc.length_bits)) /* R4 */
 		shmring__wake_both(r);
 }
 
@@ -2261,7 +2291,7 @@ shmring__decide(struct shmring *r, uint64_t p, uint64_t s, int dead)
 	if (!dead && !shmring__heavy(r))
 		return 0;
 	uint64_t a = SHMRING__LOAD(shmring__phase_word(r, p), ACQUIRE); /* A4 */
-	if (a >> r->length_bits >= phase)
+	if (a >> r->mpmc.length_bits >= phase)
 		shmring__move(r, p, s, SHMRING__S_LIVE, phase);
 	else if (phase & 1)
 		shmring__move(r, p, s, SHMRING__S_WRITER, phase + 1);
@@ -2278,7 +2308,7 @@ shmring__help(struct shmring *r, uint64_t p, uint64_t *s, uint64_t *a)
 	*s = SHMRING__LOAD(shmring__state_word(r, p), ACQUIRE); /* A5 */
 	*a = SHMRING__LOAD(shmring__phase_word(r, p), ACQUIRE); /* A4 */
 	uint64_t f = *s >> 12;
-	int reached = *a >> r->length_bits >= f;
+	int reached = *a >> r->mpmc.length_bits >= f;
 	switch (*s & 7) {
 	case SHMRING__S_LIVE:
 		if (!reached)
@@ -2302,7 +2332,7 @@ shmring__help(struct shmring *r, uint64_t p, uint64_t *s, uint64_t *a)
 SHMRING__COLD int
 shmring__settle(struct shmring *r, uint64_t p, uint64_t want)
 {
-	for (; r->tries > 0; r->tries--) {
+	for (; r->mpmc.tries > 0; r->mpmc.tries--) {
 		uint64_t s, a;
 		if (shmring__help(r, p, &s, &a))
 			continue;
@@ -2310,8 +2340,8 @@ shmring__settle(struct shmring *r, uint64_t p, uint64_t want)
 		/* Open only for whom the phase is as before the state was read:
 		 * a late phase may just have been handed back. */
 		if ((s & 7) == SHMRING__S_LIVE)
-			return a >> r->length_bits > want ? SHMRING__VOID
-							  : SHMRING__OPEN;
+			return a >> r->mpmc.length_bits > want ? SHMRING__VOID
+							       : SHMRING__OPEN;
 		if ((s & 7) == SHMRING__S_VOIDING) {
 			if (f != want || !shmring__decide(r, p, s, 0))
 				return SHMRING__STUCK;
@@ -2359,14 +2389,15 @@ shmring__reclaim_slot(struct shmring *r, uint64_t slot, uint64_t s)
 {
 	uint64_t a =
 		SHMRING__LOAD(shmring__phase_word(r, slot), ACQUIRE); /* A4 */
-	uint64_t phase = a >> r->length_bits, state = s & 7;
+	uint64_t phase = a >> r->mpmc.length_bits, state = s & 7;
 	if (state == SHMRING__S_ORPHAN)
 		shmring__change_attn(r, SHMRING__DOUBT | SHMRING__ORPHAN, 0);
 	if (state != SHMRING__S_WRITER && state != SHMRING__S_READER)
 		return;
 	int side = state == SHMRING__S_WRITER ? SHMRING__WRITE : SHMRING__READ;
 	uint64_t turn = (phase - (side == SHMRING__READ)) >> 1;
-	if (shmring__covered(r, (turn << r->shift) + (slot & r->mask), side))
+	if (shmring__covered(r, (turn << r->mpmc.shift) + (slot & r->mask),
+			     side))
 		return;
 	/* Its last store may have come after our load; then it is for next
 	 * time. */
@@ -2387,21 +2418,23 @@ shmring__reclaim_slots(struct shmring *r)
 	uint64_t seen = SHMRING__LOAD(&r->notice->attn, ACQUIRE); /* A8 */
 	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE); /* A9 */
 	int needed = 0;
-	r->settles = 0;
+	r->mpmc.settled = 0;
 	if (!(seen & SHMRING__DOUBT))
 		return;
 	for (uint64_t i = 0; i <= r->mask; i++) {
-		uint64_t s = SHMRING__LOAD(&r->states[i], ACQUIRE); /* A5 */
+		uint64_t s =
+			SHMRING__LOAD(&r->mpmc.states[i], ACQUIRE); /* A5 */
 		uint64_t a = SHMRING__LOAD(shmring__phase_word(r, i),
 					   ACQUIRE); /* A4 */
 		uint64_t f = s >> 12;
 		if ((s & 7) != SHMRING__S_LIVE) {
 			shmring__reclaim_slot(r, i, s);
 			needed = 1;
-		} else if (a >> r->length_bits < f ||
+		} else if (a >> r->mpmc.length_bits < f ||
 			   (f >= 2 &&
-			    shmring__distance(head, ((f / 2 - 1) << r->shift) +
-							    i) <= 0)) {
+			    shmring__distance(
+				    head, ((f / 2 - 1) << r->mpmc.shift) + i) <=
+				    0)) {
 			needed = 1;
 		}
 	}
@@ -2431,17 +2464,19 @@ shmring__in_hands(const struct shmring *r)
 			    shmring__distance(head, shown[k]) > 0 &&
 			    SHMRING__LOAD(shmring__phase_word(r, shown[k]),
 					  ACQUIRE) >>
-					    r->length_bits == /* A4 */
+					    r->mpmc.length_bits == /* A4 */
 				    shmring__phase(r, shown[k], 1))
 				return 1;
 	}
 	if (!(SHMRING__LOAD(&r->notice->attn, ACQUIRE) & SHMRING__DOUBT))
 		return 0; /* A8: all slots are LIVE */
 	for (uint64_t i = 0; i <= r->mask; i++) {
-		uint64_t s = SHMRING__LOAD(&r->states[i], ACQUIRE); /* A5 */
+		uint64_t s =
+			SHMRING__LOAD(&r->mpmc.states[i], ACQUIRE); /* A5 */
 		uint64_t a = SHMRING__LOAD(shmring__phase_word(r, i),
 					   ACQUIRE); /* A4 */
-		if ((s & 7) != SHMRING__S_LIVE && (a >> r->length_bits & 1) &&
+		if ((s & 7) != SHMRING__S_LIVE &&
+		    (a >> r->mpmc.length_bits & 1) &&
 		    (s & 7) != SHMRING__S_WRITER)
 			return 1;
 	}
@@ -2464,13 +2499,13 @@ SHMRING__COLD int
 shmring__mpmc_care(struct shmring *r, uint64_t *cursor, uint64_t p,
 		   uint64_t want, uint64_t a)
 {
-	uint64_t phase = a >> r->length_bits;
+	uint64_t phase = a >> r->mpmc.length_bits;
 	int verdict = SHMRING__VOID; /* phase > want: and handed back */
 	if (phase <= want) {
 		if (!(SHMRING__LOAD(&r->notice->attn, ACQUIRE) &
 		      SHMRING__DOUBT)) /* A8 */
 			return phase == want ? 0 : -EAGAIN;
-		if (++r->settles > r->mask)
+		if (++r->mpmc.settled > r->mask)
 			shmring__reclaim_slots(r);
 		verdict = shmring__settle(r, p, want);
 	}
@@ -2484,7 +2519,7 @@ shmring__mpmc_care(struct shmring *r, uint64_t *cursor, uint64_t p,
 	} else if (phase < want) {
 		/* unless we have just finished what others left (A4) */
 		return SHMRING__LOAD(shmring__phase_word(r, p), ACQUIRE) >>
-				       r->length_bits < want
+				       r->mpmc.length_bits < want
 			       ? -EAGAIN
 			       : 1;
 	}
@@ -2505,7 +2540,7 @@ shmring__light(const struct shmring *r, int plainly)
 {
 	(void)r;
 	SHMRING_LIGHT(r);
-	if (!plainly && r->fenced)
+	if (!plainly && r->mpmc.fenced)
 		__atomic_thread_fence(__ATOMIC_SEQ_CST); /* F5 */
 }
 
@@ -2519,7 +2554,7 @@ shmring__mpmc_try(struct shmring *r, const struct shmring__view *v, int side,
 {
 	uint64_t p = SHMRING__LOAD(v->cursor, RELAXED); /* confirmed */
 	uint64_t want = shmring__phase(r, p, side == SHMRING__READ);
-	uint64_t stride = r->stride, ahead = r->fetch_ahead, size = 0;
+	uint64_t stride = r->mpmc.stride, ahead = r->fetch_ahead, size = 0;
 	unsigned char *slot = v->data + (p & v->mask) * stride;
 	SHMRING__PREFETCH_WRITE(slot); /* both sides do, soon: fetch it once */
 	uint64_t a = SHMRING__LOAD((uint64_t *)(void *)slot, ACQUIRE); /* A4 */
@@ -2528,7 +2563,7 @@ shmring__mpmc_try(struct shmring *r, const struct shmring__view *v, int side,
 		care |= side == SHMRING__READ ? SHMRING__ORPHAN
 					      : SHMRING__NO_CONSUMER;
 	shmring__light(r, plainly);
-	if (SHMRING__RARELY(a >> r->length_bits != want ||
+	if (SHMRING__RARELY(a >> r->mpmc.length_bits != want ||
 			    (SHMRING__LOAD(&v->notice->attn, ACQUIRE) &
 			     care))) { /* A8 */
 		int result =
@@ -2538,7 +2573,7 @@ shmring__mpmc_try(struct shmring *r, const struct shmring__view *v, int side,
 			return result;
 	}
 	if (side == SHMRING__READ && plainly) {
-		size = a & r->length_mask;
+		size = a & r->mpmc.length_mask;
 		if (SHMRING__RARELY(size > limit ||
 				    size >= r->canary->limit[side]))
 			return 1;
@@ -2563,7 +2598,7 @@ shmring__mpmc_try(struct shmring *r, const struct shmring__view *v, int side,
 	claim->size = size;
 	claim->data = slot + 8;
 	claim->hold = SHMRING__HELD;
-	claim->end = (want + 1) << r->length_bits;
+	claim->end = (want + 1) << r->mpmc.length_bits;
 	return 0;
 }
 
@@ -2574,7 +2609,7 @@ shmring__mpmc_claim(struct shmring *r, int side, size_t limit,
 		    struct shmring__claim *claim)
 {
 	struct shmring__view v = shmring__any_view(r, side);
-	for (int lost = 0; r->tries > 0; r->tries--) {
+	for (int lost = 0; r->mpmc.tries > 0; r->mpmc.tries--) {
 		int error = shmring__mpmc_try(r, &v, side, limit, claim, 0);
 		if (error <= 0)
 			return error ? shmring__no_claim(r, side, error) : 0;
@@ -2589,7 +2624,7 @@ shmring__mpmc_claim(struct shmring *r, int side, size_t limit,
 SHMRING__COLD int
 shmring__retained(struct shmring *r, uint64_t p, uint64_t end)
 {
-	uint64_t phase = end >> r->length_bits;
+	uint64_t phase = end >> r->mpmc.length_bits;
 	uint64_t mine = phase & 1 ? SHMRING__S_WRITER : SHMRING__S_READER;
 	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
 		uint64_t s = SHMRING__LOAD(shmring__state_word(r, p),
@@ -2597,7 +2632,8 @@ shmring__retained(struct shmring *r, uint64_t p, uint64_t end)
 		uint64_t a = SHMRING__LOAD(shmring__phase_word(r, p),
 					   ACQUIRE); /* A4 */
 		if ((s & 7) != SHMRING__S_VOIDING || s >> 12 > phase)
-			return (s & 7) == mine && a >> r->length_bits == phase;
+			return (s & 7) == mine &&
+			       a >> r->mpmc.length_bits == phase;
 		if (shmring__move(r, p, s, SHMRING__S_LIVE, s >> 12))
 			return 0;
 	}
@@ -2637,7 +2673,7 @@ shmring__mpmc_commit(struct shmring *r, const struct shmring__view *v,
 		     const struct shmring__claim *claim, size_t size,
 		     int plainly)
 {
-	if (!plainly && r->wide) {
+	if (!plainly && r->mpmc.wide) {
 		/* carried by R4, as the payload is */
 		SHMRING__STORE(shmring__length_word(r, claim->position), size,
 			       RELAXED);
@@ -2683,10 +2719,12 @@ shmring__orphan(struct shmring *r, uint64_t *s, uint64_t *a)
 {
 	uint64_t oldest = SHMRING__NONE;
 	for (uint64_t i = 0; i <= r->mask; i++) {
-		uint64_t si = SHMRING__LOAD(&r->states[i], ACQUIRE); /* A5 */
+		uint64_t si =
+			SHMRING__LOAD(&r->mpmc.states[i], ACQUIRE); /* A5 */
 		uint64_t ai = SHMRING__LOAD(shmring__phase_word(r, i),
 					    ACQUIRE); /* A4 */
-		uint64_t p = (ai >> r->length_bits >> 1 << r->shift) + i;
+		uint64_t p =
+			(ai >> r->mpmc.length_bits >> 1 << r->mpmc.shift) + i;
 		if ((si & 7) == SHMRING__S_ORPHAN && p < oldest) {
 			oldest = p;
 			*s = si;
@@ -2705,9 +2743,9 @@ shmring__mpmc_adopt(struct shmring *r, size_t limit,
 	uint64_t *adopts = &r->line[SHMRING__READ]->adopts;
 	int error = -EAGAIN;
 	/* Who loses every race has as many tries left for what is no orphan. */
-	while (r->tries > SHMRING__TRIES / 2) {
+	while (r->mpmc.tries > SHMRING__TRIES / 2) {
 		uint64_t s = 0, a = 0;
-		r->tries -= SHMRING__STEP_TRIES;
+		r->mpmc.tries -= SHMRING__STEP_TRIES;
 		uint64_t seen =
 			SHMRING__LOAD(&r->notice->attn, ACQUIRE); /* A8 */
 		uint64_t p = shmring__orphan(r, &s, &a);
@@ -2746,7 +2784,8 @@ shmring__mpmc_acquire(struct shmring *r, struct shmring__claim *claim,
 		      size_t limit)
 {
 	struct shmring__view v = shmring__any_view(r, SHMRING__READ);
-	for (r->tries = SHMRING__TRIES; r->tries > 0; r->tries--) {
+	for (r->mpmc.tries = SHMRING__TRIES; r->mpmc.tries > 0;
+	     r->mpmc.tries--) {
 		int error = -EAGAIN;
 		if (!shmring__limit(r, SHMRING__READ))
 			return shmring__refusal(r, SHMRING__READ);
@@ -2779,7 +2818,7 @@ shmring__blocked_behind(struct shmring *r, uint64_t p, uint64_t end, int reader)
 	for (uint64_t q = p + 1; q - p <= r->mask && q != end; q++)
 		/* hint: nothing of the slot is touched */
 		if (SHMRING__LOAD(shmring__phase_word(r, q), RELAXED) >>
-			    r->length_bits ==
+			    r->mpmc.length_bits ==
 		    shmring__phase(r, q, reader))
 			return 1;
 	return 0;
@@ -2796,7 +2835,7 @@ shmring__doubt(struct shmring *r, uint64_t p, uint64_t phase, int dead)
 			break;
 	uint64_t voiding = shmring__make_state(phase, SHMRING__S_VOIDING);
 	if ((s & 7) == SHMRING__S_LIVE && s >> 12 < phase &&
-	    a >> r->length_bits < phase &&
+	    a >> r->mpmc.length_bits < phase &&
 	    shmring__move(r, p, s, SHMRING__S_VOIDING, phase))
 		s = voiding | (s & SHMRING__S_COUNT);
 	if ((s & ~(uint64_t)SHMRING__S_COUNT) != voiding)
@@ -2810,7 +2849,7 @@ SHMRING__COLD void
 shmring__pass_void(struct shmring *r, int side)
 {
 	uint64_t *cursor = side == SHMRING__READ ? r->head : r->tail;
-	r->tries = SHMRING__TRIES;
+	r->mpmc.tries = SHMRING__TRIES;
 	for (uint64_t i = 0; r->mode == SHMRING_MPMC && i <= r->mask; i++) {
 		uint64_t p = SHMRING__LOAD(cursor, ACQUIRE); /* A9 */
 		uint64_t a = SHMRING__LOAD(shmring__phase_word(r, p),
@@ -2832,8 +2871,8 @@ shmring__mpmc_impatient(struct shmring *r, int side)
 	uint64_t tail = SHMRING__LOAD(r->tail, ACQUIRE); /* A9 */
 	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE); /* A9 */
 	/* Not a claim that has just taken the place of the one seen. */
-	int same =
-		(side == SHMRING__READ ? head : tail) == r->idle[side].position;
+	int same = (side == SHMRING__READ ? head : tail) ==
+		   r->wait.idle[side].position;
 	if (side == SHMRING__READ) {
 		if (same && shmring__distance(tail, head) > 0 &&
 		    shmring__blocked_behind(r, head, tail, 1))
@@ -2841,7 +2880,7 @@ shmring__mpmc_impatient(struct shmring *r, int side)
 		return;
 	}
 	if (shmring__distance(head, tail - slots) > 0) {
-		if (same && r->idle[side].claimed > 0 &&
+		if (same && r->wait.idle[side].claimed > 0 &&
 		    shmring__blocked_behind(r, tail, head + slots, 0))
 			shmring__doubt(r, tail, shmring__phase(r, tail, 0), 0);
 		return;
@@ -3030,7 +3069,7 @@ shmring__find(const struct shmring *r, uint64_t where,
 		/* hint: confirmed at the end */
 		uint64_t bound = SHMRING__LOAD(&page->bound, ACQUIRE);
 		uint64_t floor = bound;
-		if (r->gated) /* hint: confirmed by F7 */
+		if (r->broadcast.holds) /* hint: confirmed by F7 */
 			floor = SHMRING__LOAD(&page->gate, ACQUIRE);
 		if (here && shmring__distance(floor, here->position) > 0)
 			floor = here->position;
@@ -3070,7 +3109,7 @@ shmring__jump(struct shmring *r, const struct shmring__mark *to)
 	uint64_t popped = SHMRING__LOAD(&x->popped, RELAXED); /* own */
 	shmring__count(&x->passed, to->position - from);
 	SHMRING__STORE(r->head, to->position, RELEASE); /* R2 */
-	r->number = to->sequence - popped;
+	r->broadcast.number = to->sequence - popped;
 	shmring__spsc_publish_taken(r, to->position);
 }
 
@@ -3091,7 +3130,7 @@ shmring__take_place(struct shmring *r, uint64_t where,
 		if (here && shmring__distance(at.position, here->position) >= 0)
 			return 0;
 		__atomic_thread_fence(__ATOMIC_SEQ_CST); /* F7 */
-		if (!r->gated || /* carried: F7 */
+		if (!r->broadcast.holds || /* carried: F7 */
 		    shmring__distance(SHMRING__LOAD(&page->gate, RELAXED),
 				      at.position) <= 0)
 			return 0;
@@ -3104,14 +3143,14 @@ static inline uint64_t
 shmring__sequence(const struct shmring *r)
 {
 	/* own */
-	return r->number +
+	return r->broadcast.number +
 	       SHMRING__LOAD(&r->line[SHMRING__READ]->popped, RELAXED);
 }
 
 static inline void
 shmring__lose(struct shmring *r, uint64_t count)
 {
-	r->lost += count;
+	r->broadcast.lost += count;
 	shmring__count(&r->line[SHMRING__READ]->lost, count);
 }
 
@@ -3120,7 +3159,7 @@ SHMRING__COLD int
 shmring__lapped(struct shmring *r)
 {
 	struct shmring__mark at;
-	r->gated = 0; /* if it ever was, we have been demoted */
+	r->broadcast.holds = 0; /* if it ever was, we have been demoted */
 	int error = shmring__find(r, SHMRING_OLDEST, NULL, &at);
 	if (error)
 		return error == -EBADMSG ? shmring__poison(r) : error;
@@ -3180,17 +3219,18 @@ SHMRING__COLD uint64_t
 shmring__gate(struct shmring *r, uint64_t tail, uint64_t least, int lazy)
 {
 	struct shmring__writer_page *page = shmring__page_of(r);
-	if (shmring__distance(r->gate, least) >= 0)
-		return r->gate;
-	uint64_t ask = tail - least < r->lazy ? tail : least + r->lazy;
+	if (shmring__distance(r->broadcast.gate, least) >= 0)
+		return r->broadcast.gate;
+	uint64_t ask =
+		tail - least < r->spsc.lazy ? tail : least + r->spsc.lazy;
 	SHMRING__STORE(&page->gate, ask, RELAXED); /* own */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* F7 */
 	uint64_t gate = shmring__slowest(r, ask, lazy);
 	/* One who joins may show a place that is gone. */
-	if (shmring__distance(gate, r->gate) > 0)
-		r->gate = gate;
-	SHMRING__STORE(&page->gate, r->gate, RELEASE); /* own */
-	return r->gate;
+	if (shmring__distance(gate, r->broadcast.gate) > 0)
+		r->broadcast.gate = gate;
+	SHMRING__STORE(&page->gate, r->broadcast.gate, RELEASE); /* own */
+	return r->broadcast.gate;
 }
 
 /* The first mark that is not before `least`, or the tail. */
@@ -3199,12 +3239,13 @@ shmring__bound_for(struct shmring *r, uint64_t tail, uint64_t least)
 {
 	struct shmring__writer_page *page = shmring__page_of(r);
 	uint64_t marks = SHMRING__LOAD(&page->marks, RELAXED); /* own */
-	if (marks - r->oldest > SHMRING__MARKS - 3)
-		r->oldest = marks - (SHMRING__MARKS - 3);
-	for (; r->oldest <= marks; r->oldest++) {
+	if (marks - r->broadcast.oldest > SHMRING__MARKS - 3)
+		r->broadcast.oldest = marks - (SHMRING__MARKS - 3);
+	for (; r->broadcast.oldest <= marks; r->broadcast.oldest++) {
 		/* own */
 		uint64_t position = SHMRING__LOAD(
-			&page->mark[r->oldest % SHMRING__MARKS].position,
+			&page->mark[r->broadcast.oldest % SHMRING__MARKS]
+				 .position,
 			RELAXED);
 		if (shmring__distance(position, least) >= 0)
 			return position;
@@ -3245,7 +3286,7 @@ shmring__broadcast_refresh(struct shmring *r, uint64_t tail, uint64_t need,
 	uint64_t to = bound;
 	if (bound + capacity - tail < want) {
 		to = shmring__bound_for(r, tail, tail + want - capacity);
-		if (r->gates) {
+		if (r->broadcast.asks) {
 			uint64_t gate = shmring__gate(r, tail, to, lazy);
 			if (shmring__distance(gate, to) < 0)
 				to = gate;
@@ -3261,8 +3302,10 @@ shmring__broadcast_refresh(struct shmring *r, uint64_t tail, uint64_t need,
 		shmring__set_mark(r, tail);
 	SHMRING__STORE(&page->bound, to, RELAXED); /* carried: R12 */
 	__atomic_thread_fence(__ATOMIC_RELEASE); /* R12 */
-	r->credit = to + capacity - tail < want ? to + capacity : tail + want;
-	r->fetches = r->gates ? r->gate + capacity : r->credit;
+	r->spsc.credit =
+		to + capacity - tail < want ? to + capacity : tail + want;
+	r->spsc.fetches = r->broadcast.asks ? r->broadcast.gate + capacity
+					    : r->spsc.credit;
 	return 0;
 }
 
@@ -3271,10 +3314,11 @@ shmring__broadcast_refresh(struct shmring *r, uint64_t tail, uint64_t need,
 SHMRING__COLD void
 shmring__demote(struct shmring *r, int64_t now)
 {
-	struct shmring__idle *idle = &r->idle[SHMRING__WRITE];
+	struct shmring__idle *idle = &r->wait.idle[SHMRING__WRITE];
 	if (!idle->since)
 		idle->since = now;
-	if (!r->demote || now < shmring__after(idle->since, r->demote))
+	if (!r->broadcast.demote ||
+	    now < shmring__after(idle->since, r->broadcast.demote))
 		return;
 	for (uint32_t i = 0; i < r->geometry.participants; i++) {
 		struct shmring__line *x = &r->lines[i];
@@ -3284,7 +3328,7 @@ shmring__demote(struct shmring *r, int64_t now)
 		    SHMRING__LOAD(&x->intent[SHMRING__READ], ACQUIRE) !=
 			    SHMRING__NONE && /* A2 */
 		    shmring__distance(SHMRING__LOAD(&x->head, ACQUIRE),
-				      r->gate) <= 0)
+				      r->broadcast.gate) <= 0)
 			/* own: see (demoted) */
 			SHMRING__STORE(&x->intent[SHMRING__WRITE], status >> 16,
 				       RELAXED);
@@ -3311,9 +3355,9 @@ shmring__resume_broadcast(struct shmring *r)
 	SHMRING__STORE(r->tail, end.position, RELEASE); /* own */
 	/* own */
 	SHMRING__STORE(&r->lines[SHMRING__WRITE].pushed, end.sequence, RELAXED);
-	r->credit = r->fetches = end.position;
-	r->gate = bound; /* see (heir) */
-	r->oldest =
+	r->spsc.credit = r->spsc.fetches = end.position;
+	r->broadcast.gate = bound; /* see (heir) */
+	r->broadcast.oldest =
 		marks < SHMRING__MARKS - 3 ? 0 : marks - (SHMRING__MARKS - 3);
 	return 0;
 }
@@ -3347,9 +3391,10 @@ shmring__fd_is_ours(const struct shmring *r)
 {
 	struct stat file;
 	int saved = errno;
-	int failed = fstat(r->fd, &file);
+	int failed = fstat(r->map.fd, &file);
 	errno = saved;
-	return !failed && file.st_dev == r->device && file.st_ino == r->inode;
+	return !failed && file.st_dev == r->map.device &&
+	       file.st_ino == r->map.inode;
 }
 
 /* Whether the owner of line i is dead for certain: the kernel has dropped
@@ -3368,12 +3413,14 @@ shmring__dead(const struct shmring *r, uint32_t i)
 	uint64_t space = SHMRING__LOAD(&x->pid_namespace, RELAXED);
 	if (x == r->line[SHMRING__READ] || x == r->line[SHMRING__WRITE])
 		return 0; /* our own lock does not show */
-	if (shmring__locked(r->fd, i) || !shmring__fd_is_ours(r))
+	if (shmring__locked(r->map.fd, i) || !shmring__fd_is_ours(r))
 		return 0;
-	if (space != r->pid_namespace || !start || !r->start || pid == r->pid)
+	if (space != r->self.pid_namespace || !start || !r->self.start ||
+	    pid == r->self.pid)
 		return 1;
 	/* carried by A7 */
-	if (SHMRING__LOAD(&x->time_namespace, RELAXED) != r->time_namespace)
+	if (SHMRING__LOAD(&x->time_namespace, RELAXED) !=
+	    r->self.time_namespace)
 		start = 0; /* which we would read differently */
 	return shmring__process_gone(pid, start);
 }
@@ -3402,7 +3449,7 @@ shmring__recover_claim(struct shmring *r, int side, uint64_t p)
 			shmring__reclaim_slot(r, p, s);
 			return 1;
 		}
-		if (a >> r->length_bits != begun ||
+		if (a >> r->mpmc.length_bits != begun ||
 		    (state != SHMRING__S_LIVE && state != SHMRING__S_VOIDING))
 			return 1; /* finished */
 		int dead = !shmring__covered(r, p, side);
@@ -3566,7 +3613,7 @@ shmring__resume_writer(struct shmring *r)
 	if (tail - head > r->geometry.capacity)
 		return -EBADMSG;
 	SHMRING__STORE(r->tail, tail, RELEASE); /* own */
-	r->credit = r->fetches = head + r->geometry.capacity;
+	r->spsc.credit = r->spsc.fetches = head + r->geometry.capacity;
 	return 0;
 }
 
@@ -3574,7 +3621,7 @@ shmring__resume_writer(struct shmring *r)
 SHMRING__HOT uint64_t *
 shmring__doubtful(const struct shmring *r)
 {
-	return r->taken + SHMRING__LINE / 8;
+	return r->spsc.taken + SHMRING__LINE / 8;
 }
 
 /* SPSC: a successor reads on at head. Its dead predecessor may have seen the
@@ -3595,8 +3642,9 @@ shmring__resume_reader(struct shmring *r)
 				 : 0;
 	uint64_t seen = head, header;
 	struct shmring__view v = shmring__any_view(r, SHMRING__READ);
-	r->published = SHMRING__LOAD(r->taken, RELAXED); /* carried by A7 */
-	if (head - r->published > capacity)
+	r->spsc.published =
+		SHMRING__LOAD(r->spsc.taken, RELAXED); /* carried by A7 */
+	if (head - r->spsc.published > capacity)
 		return -EBADMSG;
 	for (;; hands--) {
 		/* A1 */
@@ -3615,9 +3663,9 @@ shmring__resume_reader(struct shmring *r)
 	 * one tells is forgotten by the second */
 	SHMRING__STORE(shared, seen, RELAXED);
 	SHMRING__STORE(&x->hands, 1, RELAXED);
-	r->hands = 1;
-	r->resumed = head;
-	r->doubtful = seen;
+	r->spsc.hands = 1;
+	r->spsc.resumed = head;
+	r->spsc.doubtful = seen;
 	return 0;
 }
 
@@ -3633,13 +3681,13 @@ shmring__lock_line(struct shmring *r, uint32_t i)
 	if (shmring__state_of(SHMRING__LOAD(status, ACQUIRE)) !=
 	    SHMRING__FREE) /* A7 */
 		return -EBUSY;
-	if (shmring__lock(r->fd, F_WRLCK, SHMRING__OPENER + i))
+	if (shmring__lock(r->map.fd, F_WRLCK, SHMRING__OPENER + i))
 		return -EBUSY;
 	if (shmring__state_of(SHMRING__LOAD(status, ACQUIRE)) ==
 		    SHMRING__FREE && /* A7 */
-	    !shmring__lock(r->fd, F_WRLCK, i))
+	    !shmring__lock(r->map.fd, F_WRLCK, i))
 		return 0;
-	shmring__lock(r->fd, F_UNLCK, SHMRING__OPENER + i);
+	shmring__lock(r->map.fd, F_UNLCK, SHMRING__OPENER + i);
 	return -EBUSY;
 }
 
@@ -3647,8 +3695,8 @@ shmring__lock_line(struct shmring *r, uint32_t i)
 SHMRING__COLD void
 shmring__unlock_line(struct shmring *r, uint32_t i)
 {
-	shmring__lock(r->fd, F_UNLCK, i);
-	shmring__lock(r->fd, F_UNLCK, SHMRING__OPENER + i);
+	shmring__lock(r->map.fd, F_UNLCK, i);
+	shmring__lock(r->map.fd, F_UNLCK, SHMRING__OPENER + i);
 }
 
 /* Be the owner of line i, whose locks we hold. */
@@ -3658,11 +3706,12 @@ shmring__take_line(struct shmring *r, uint32_t i, uint32_t roles)
 	struct shmring__line *x = &r->lines[i];
 	uint64_t status = SHMRING__LOAD(&x->status, ACQUIRE); /* A7 */
 	/* own, carried by R7 */
-	SHMRING__STORE(&x->pid, r->pid, RELAXED);
-	SHMRING__STORE(&x->start, r->start, RELAXED);
-	SHMRING__STORE(&x->pid_namespace, r->pid_namespace, RELAXED);
-	SHMRING__STORE(&x->time_namespace, r->time_namespace, RELAXED);
-	SHMRING__STORE(&x->flags, r->fenced ? SHMRING__FENCED : 0, RELAXED);
+	SHMRING__STORE(&x->pid, r->self.pid, RELAXED);
+	SHMRING__STORE(&x->start, r->self.start, RELAXED);
+	SHMRING__STORE(&x->pid_namespace, r->self.pid_namespace, RELAXED);
+	SHMRING__STORE(&x->time_namespace, r->self.time_namespace, RELAXED);
+	SHMRING__STORE(&x->flags, r->mpmc.fenced ? SHMRING__FENCED : 0,
+		       RELAXED);
 	SHMRING__STORE(&x->intent[SHMRING__READ], SHMRING__NONE, RELAXED);
 	SHMRING__STORE(&x->intent[SHMRING__WRITE], SHMRING__NONE, RELAXED);
 	SHMRING__STORE(&x->adopts, SHMRING__NONE, RELAXED);
@@ -3676,7 +3725,7 @@ shmring__take_line(struct shmring *r, uint32_t i, uint32_t roles)
 	for (int side = 0; side < 2; side++)
 		if (roles & shmring__role(side))
 			r->line[side] = x;
-	shmring__lock(r->fd, F_UNLCK, SHMRING__OPENER + i);
+	shmring__lock(r->map.fd, F_UNLCK, SHMRING__OPENER + i);
 }
 
 /* The first line that is free, with its locks; from there on it is ours. Who
@@ -3753,7 +3802,7 @@ shmring__attach_broadcast(struct shmring *r, uint32_t roles)
 		return i;
 	shmring__take_line(r, (uint32_t)i, SHMRING_CONSUMER);
 	r->head = &r->lines[i].head;
-	r->taken = &r->lines[i].intent[SHMRING__READ];
+	r->spsc.taken = &r->lines[i].intent[SHMRING__READ];
 	return shmring__take_place(r, SHMRING_NEWEST, NULL);
 }
 
@@ -3761,16 +3810,17 @@ shmring__attach_broadcast(struct shmring *r, uint32_t roles)
 SHMRING__COLD int
 shmring__attach(struct shmring *r)
 {
-	uint32_t roles = r->roles & SHMRING_BOTH;
+	uint32_t roles = r->self.roles & SHMRING_BOTH;
 	if (r->mode == SHMRING_SPSC)
 		return shmring__attach_spsc(r, roles);
 	if (r->mode == SHMRING_BROADCAST)
 		return shmring__attach_broadcast(r, roles);
 	/* register */
-	r->fenced = shmring__os(SYS_membarrier,
-				SHMRING__MEMBARRIER_REGISTER_GLOBAL_EXPEDITED,
-				0, 0, 0, 0, 0) != 0;
-	if (!r->fenced && !r->wide && r->align == 8)
+	r->mpmc.fenced =
+		shmring__os(SYS_membarrier,
+			    SHMRING__MEMBARRIER_REGISTER_GLOBAL_EXPEDITED, 0, 0,
+			    0, 0, 0) != 0;
+	if (!r->mpmc.fenced && !r->mpmc.wide && r->align == 8)
 		r->path = SHMRING__SLOTS;
 	int i = shmring__lock_any_line(r, -1);
 	if (i >= 0)
@@ -3815,7 +3865,7 @@ shmring__detach(struct shmring *r)
 		    r->held[side].hold) {
 			shmring__spsc_hold(r, r->held[side].hold ==
 							      SHMRING__SEVERAL
-						      ? r->several
+						      ? r->spsc.several
 						      : 1);
 			roles |= SHMRING__LEFT;
 		}
@@ -3826,7 +3876,7 @@ shmring__detach(struct shmring *r)
 		/* A forked child may have a copy of the descriptor, and with
 		 * it the lock. */
 		if (shmring__fd_is_ours(r))
-			shmring__lock(r->fd, F_UNLCK, i);
+			shmring__lock(r->map.fd, F_UNLCK, i);
 	}
 }
 
@@ -4001,14 +4051,14 @@ shmring__identify(struct shmring *r, struct shmring__header *h)
 {
 	struct stat file;
 	int saved = errno;
-	int failed = fstat(r->fd, &file);
+	int failed = fstat(r->map.fd, &file);
 	errno = saved;
 	if (failed)
 		return -EBADF;
-	r->device = file.st_dev;
-	r->inode = file.st_ino;
+	r->map.device = file.st_dev;
+	r->map.inode = file.st_ino;
 	if (!S_ISREG(file.st_mode) ||
-	    shmring__os(SYS_pread64, r->fd, (long)h, sizeof(*h), 0, 0, 0) !=
+	    shmring__os(SYS_pread64, r->map.fd, (long)h, sizeof(*h), 0, 0, 0) !=
 		    sizeof(*h))
 		return -EPROTO;
 	int error = shmring__judge_kind(h);
@@ -4016,7 +4066,7 @@ shmring__identify(struct shmring *r, struct shmring__header *h)
 		return error;
 	if (shmring__other_boot(h))
 		return -EREMOTE;
-	if (!(r->roles & SHMRING_ANY_OWNER) &&
+	if (!(r->self.roles & SHMRING_ANY_OWNER) &&
 	    (file.st_uid != h->creator ||
 	     (file.st_uid != geteuid() && file.st_uid != 0)))
 		return -EPERM;
@@ -4033,10 +4083,10 @@ shmring__map_all(struct shmring *r, uint32_t flags)
 {
 	const struct shmring__geometry *g = &r->geometry;
 	int populate = flags & SHMRING_PREFAULT ? MAP_POPULATE : 0;
-	int observer = (r->roles & SHMRING_OBSERVER) != 0;
+	int observer = (r->self.roles & SHMRING_OBSERVER) != 0;
 	int all = observer ? PROT_READ : PROT_READ | PROT_WRITE;
-	int writer = r->roles & SHMRING_PRODUCER ? all : PROT_READ;
-	int reader = r->roles & SHMRING_CONSUMER ? all : PROT_READ;
+	int writer = r->self.roles & SHMRING_PRODUCER ? all : PROT_READ;
+	int reader = r->self.roles & SHMRING_CONSUMER ? all : PROT_READ;
 	int mirrored = g->mode != SHMRING_MPMC;
 	const struct {
 		uint64_t at, length, offset;
@@ -4050,22 +4100,23 @@ shmring__map_all(struct shmring *r, uint32_t flags)
 	};
 	int count = !mirrored ? 1 : g->mode == SHMRING_SPSC ? 5 : 4;
 	int error = 0;
-	r->mapped = g->total + (mirrored ? g->capacity : 0);
-	r->base = shmring__reserve_pages(r->mapped, g->page, &r->reserved);
-	if (!r->base)
+	r->map.mapped = g->total + (mirrored ? g->capacity : 0);
+	r->map.base = shmring__reserve_pages(r->map.mapped, g->page,
+					     &r->map.reserved);
+	if (!r->map.base)
 		return -ENOMEM;
 	for (int i = 0; !error && i < count; i++) {
-		long at = shmring__mmap(r->base + parts[i].at, parts[i].length,
-					parts[i].protection,
+		long at = shmring__mmap(r->map.base + parts[i].at,
+					parts[i].length, parts[i].protection,
 					MAP_SHARED | MAP_FIXED | populate,
-					r->fd, parts[i].offset);
+					r->map.fd, parts[i].offset);
 		error = at < 0 ? (int)at : 0;
 	}
 	if (!error && (flags & SHMRING_HUGE))
-		error = shmring__collapse(r->base + g->data, g->capacity);
+		error = shmring__collapse(r->map.base + g->data, g->capacity);
 	if (!error && (flags & SHMRING_MLOCK))
-		error = (int)shmring__os(SYS_mlock, (long)r->base,
-					 (long)r->mapped, 0, 0, 0, 0);
+		error = (int)shmring__os(SYS_mlock, (long)r->map.base,
+					 (long)r->map.mapped, 0, 0, 0, 0);
 	return error;
 }
 
@@ -4075,7 +4126,7 @@ SHMRING__COLD void
 shmring__blank(struct shmring *r)
 {
 	memset(r, 0, sizeof(*r));
-	r->fd = r->pass = -1;
+	r->map.fd = r->map.pass = -1;
 }
 
 /* Close what told of names. Not by open itself: the kernel lets who closes it
@@ -4083,9 +4134,9 @@ shmring__blank(struct shmring *r)
 SHMRING__COLD void
 shmring__unwatch(struct shmring *r)
 {
-	if (r->watch)
-		shmring__os(SYS_close, r->watch - 1, 0, 0, 0, 0, 0);
-	r->watch = 0;
+	if (r->map.watch)
+		shmring__os(SYS_close, r->map.watch - 1, 0, 0, 0, 0, 0);
+	r->map.watch = 0;
 }
 
 /* Unmap and close. */
@@ -4093,15 +4144,16 @@ SHMRING__COLD void
 shmring__unmap(struct shmring *r)
 {
 	shmring__unwatch(r);
-	if (r->base)
-		shmring__munmap(r->reserved, r->mapped + 2 * r->geometry.page);
+	if (r->map.base)
+		shmring__munmap(r->map.reserved,
+				r->map.mapped + 2 * r->geometry.page);
 	if (r->canary)
 		shmring__munmap(r->canary, SHMRING__CANARY);
-	if (r->fd >= 0 && shmring__fd_is_ours(r))
-		shmring__os(SYS_close, r->fd, 0, 0, 0, 0, 0);
-	if (r->pass >= 0)
-		shmring__os(SYS_close, r->pass, 0, 0, 0, 0, 0);
-	free(r->spill);
+	if (r->map.fd >= 0 && shmring__fd_is_ours(r))
+		shmring__os(SYS_close, r->map.fd, 0, 0, 0, 0, 0);
+	if (r->map.pass >= 0)
+		shmring__os(SYS_close, r->map.pass, 0, 0, 0, 0, 0);
+	free(r->mpmc.spill);
 	shmring__blank(r);
 }
 
@@ -4130,45 +4182,46 @@ SHMRING__COLD void
 shmring__set_pointers(struct shmring *r)
 {
 	const struct shmring__geometry *g = &r->geometry;
-	unsigned char *index = r->base + g->index;
-	r->header = (struct shmring__header *)(void *)r->base;
+	unsigned char *index = r->map.base + g->index;
+	r->header = (struct shmring__header *)(void *)r->map.base;
 	r->notice = &r->header->notice;
 	r->lines = (struct shmring__line *)(void *)(r->header + 1);
 	r->align = g->alignment;
 	r->near = g->near;
 	r->meters = g->meters;
 	r->fetch_ahead = shmring__fetch_ahead(g);
-	r->data = r->base + g->data + (r->align - 8);
+	r->data = r->map.base + g->data + (r->align - 8);
 	r->mode = g->mode;
 	r->limit[SHMRING__READ] = r->limit[SHMRING__WRITE] =
 		UINT64_C(1) + g->slot_size;
-	r->stride = g->stride;
-	r->length_bits = shmring__length_bits(g->slot_size);
-	r->wide = r->length_bits > SHMRING__LENGTH_BITS;
-	if (r->wide)
-		r->length_bits = SHMRING__LENGTH_BITS;
-	r->length_mask = (UINT64_C(1) << r->length_bits) - 1;
+	r->mpmc.stride = g->stride;
+	r->mpmc.length_bits = shmring__length_bits(g->slot_size);
+	r->mpmc.wide = r->mpmc.length_bits > SHMRING__LENGTH_BITS;
+	if (r->mpmc.wide)
+		r->mpmc.length_bits = SHMRING__LENGTH_BITS;
+	r->mpmc.length_mask = (UINT64_C(1) << r->mpmc.length_bits) - 1;
 	r->tail = (uint64_t *)(void *)index;
 	if (g->mode != SHMRING_MPMC) {
 		struct shmring__view v = shmring__any_view(r, SHMRING__READ);
 		r->path = r->align == 8 ? SHMRING__PACKED : SHMRING__PLACED;
 		r->limit[SHMRING__READ] = shmring__stored(&v, g->slot_size) + 1;
 		if (g->mode == SHMRING_SPSC)
-			r->gone = SHMRING__NO_CONSUMER;
-		unsigned char *consumer = r->base + g->consumer;
+			r->spsc.gone = SHMRING__NO_CONSUMER;
+		unsigned char *consumer = r->map.base + g->consumer;
 		r->head = (uint64_t *)(void *)consumer;
-		r->taken = (uint64_t *)(void *)(consumer + SHMRING__LINE);
+		r->spsc.taken = (uint64_t *)(void *)(consumer + SHMRING__LINE);
 		if (g->mode == SHMRING_BROADCAST) /* a reader has its own */
-			r->head = r->gates ? &shmring__page_of(r)->gate
-					   : &shmring__page_of(r)->bound;
+			r->head = r->broadcast.asks
+					  ? &shmring__page_of(r)->gate
+					  : &shmring__page_of(r)->bound;
 		/* keeps hostile positions aligned */
 		r->mask = g->capacity - r->align;
-		r->lazy = g->capacity / 8;
+		r->spsc.lazy = g->capacity / 8;
 	} else {
 		r->head = (uint64_t *)(void *)(index + SHMRING__LINE);
-		r->states = (uint64_t *)(void *)(r->base + g->states);
+		r->mpmc.states = (uint64_t *)(void *)(r->map.base + g->states);
 		r->mask = g->slots - 1;
-		r->shift = (uint32_t)__builtin_ctz(g->slots);
+		r->mpmc.shift = (uint32_t)__builtin_ctz(g->slots);
 	}
 }
 
@@ -4194,13 +4247,13 @@ shmring__recognize(struct shmring *r, int fd, unsigned roles,
 		   struct shmring__header *header)
 {
 	shmring__blank(r);
-	r->fd = fd;
-	r->roles = roles;
-	r->pid = (uint32_t)getpid();
-	r->start = shmring__own_start(r->pid);
-	r->pid_namespace = shmring__namespace("/proc/self/ns/pid");
-	r->time_namespace = shmring__namespace("/proc/self/ns/time");
-	r->spin_ns = SHMRING_SPIN_NS;
+	r->map.fd = fd;
+	r->self.roles = roles;
+	r->self.pid = (uint32_t)getpid();
+	r->self.start = shmring__own_start(r->self.pid);
+	r->self.pid_namespace = shmring__namespace("/proc/self/ns/pid");
+	r->self.time_namespace = shmring__namespace("/proc/self/ns/time");
+	r->wait.spin_ns = SHMRING_SPIN_NS;
 	return shmring__identify(r, header);
 }
 
@@ -4226,7 +4279,7 @@ SHMRING__COLD int
 shmring__confirm_attached(struct shmring *r)
 {
 	uint32_t *retired = &r->header->retired;
-	if (!(r->roles & SHMRING_OBSERVER))
+	if (!(r->self.roles & SHMRING_OBSERVER))
 		shmring__retire(retired, SHMRING__YIELDS, SHMRING__IN_FORCE);
 	return SHMRING__LOAD(retired, SEQ_CST) != SHMRING__REPLACED; /* F4 */
 }
@@ -4236,16 +4289,16 @@ shmring__confirm_attached(struct shmring *r)
 SHMRING__COLD int
 shmring__taken(struct shmring *r)
 {
-	uint32_t roles = r->roles & SHMRING_BOTH;
-	if (r->roles & SHMRING_OBSERVER)
+	uint32_t roles = r->self.roles & SHMRING_BOTH;
+	if (r->self.roles & SHMRING_OBSERVER)
 		return 0;
-	if (shmring__lock(r->fd, F_UNLCK, SHMRING__REPLACER + 1))
+	if (shmring__lock(r->map.fd, F_UNLCK, SHMRING__REPLACER + 1))
 		return -ENOLCK;
 	if (r->geometry.mode != SHMRING_MPMC &&
 	    (((roles & SHMRING_PRODUCER) &&
-	      shmring__locked(r->fd, SHMRING__WRITE)) ||
+	      shmring__locked(r->map.fd, SHMRING__WRITE)) ||
 	     ((roles & SHMRING_CONSUMER) && r->geometry.mode == SHMRING_SPSC &&
-	      shmring__locked(r->fd, SHMRING__READ))))
+	      shmring__locked(r->map.fd, SHMRING__READ))))
 		return -EBUSY;
 	return 0;
 }
@@ -4272,9 +4325,12 @@ shmring__join(struct shmring *r, int fd, unsigned roles)
 		error = shmring__watch_forks(r);
 	if (!error) {
 		if (r->geometry.mode == SHMRING_BROADCAST) {
-			r->gates = r->gated = !(header.flags & SHMRING_LOSSY);
-			r->checks = !r->gates || header.demote_ms;
-			r->demote = header.demote_ms * INT64_C(1000000);
+			r->broadcast.asks = r->broadcast.holds =
+				!(header.flags & SHMRING_LOSSY);
+			r->broadcast.checks =
+				!r->broadcast.asks || header.demote_ms;
+			r->broadcast.demote =
+				header.demote_ms * INT64_C(1000000);
 		}
 		shmring__set_pointers(r);
 		if (!(roles & SHMRING_OBSERVER)) {
@@ -4646,7 +4702,7 @@ shmring__judge(struct shmring *old)
 	if (!old->lines)
 		return -ENOMEM;
 	/* What has been cut since has nobody that could be known. */
-	if (shmring__os(SYS_pread64, old->fd, (long)old->lines, (long)size,
+	if (shmring__os(SYS_pread64, old->map.fd, (long)old->lines, (long)size,
 			sizeof(struct shmring__header), 0, 0) != (long)size)
 		memset(old->lines, 0, size);
 	for (uint32_t i = 0; i < old->geometry.participants; i++) {
@@ -4702,7 +4758,8 @@ SHMRING__COLD int
 shmring__vacate(struct shmring *old)
 {
 	long at = shmring__mmap(NULL, sizeof(struct shmring__header),
-				PROT_READ | PROT_WRITE, MAP_SHARED, old->fd, 0);
+				PROT_READ | PROT_WRITE, MAP_SHARED, old->map.fd,
+				0);
 	if (at < 0)
 		return (int)at;
 	old->header = (struct shmring__header *)at;
@@ -4744,7 +4801,8 @@ shmring__is_at(const struct shmring *r, const char *path)
 	int saved = errno;
 	int failed = lstat(path, &file);
 	errno = saved;
-	return !failed && file.st_dev == r->device && file.st_ino == r->inode;
+	return !failed && file.st_dev == r->map.device &&
+	       file.st_ino == r->map.inode;
 }
 
 /* Only under the file's lock. */
@@ -4767,7 +4825,7 @@ shmring__remove_temporary(const char *temporary, int idle)
 		return error == -EPROTO ? -EBUSY : error;
 	/* It may have come under the name since we looked; not any more once we
 	 * have its lock. */
-	if (shmring__lock(left.fd, F_WRLCK, SHMRING__REPLACER) ||
+	if (shmring__lock(left.map.fd, F_WRLCK, SHMRING__REPLACER) ||
 	    !shmring__is_at(&left, temporary))
 		error = -EBUSY;
 	else if (idle && header.retired < SHMRING__REPLACED)
@@ -4800,7 +4858,7 @@ shmring__take_name(struct shmring *r, const char *path, const char *temporary)
 	int error = shmring__inspect(&old, &header, path);
 	if (error)
 		return error;
-	error = shmring__lock(old.fd, F_WRLCK, SHMRING__REPLACER)
+	error = shmring__lock(old.map.fd, F_WRLCK, SHMRING__REPLACER)
 			? -EBUSY
 			: shmring__vacate(&old);
 	if (!error)
@@ -4830,14 +4888,14 @@ shmring__replace(struct shmring *r, const char *path)
 	char temporary[PATH_MAX];
 	uint32_t *mine = &r->header->retired;
 	shmring__temporary(temporary, path);
-	if (shmring__lock(r->fd, F_WRLCK, SHMRING__REPLACER))
+	if (shmring__lock(r->map.fd, F_WRLCK, SHMRING__REPLACER))
 		return -ENOLCK;
 	SHMRING__STORE(mine, SHMRING__PENDING, SEQ_CST); /* own: no name yet */
-	int error = shmring__link(r->fd, temporary);
+	int error = shmring__link(r->map.fd, temporary);
 	if (error == -EEXIST) {
 		error = shmring__remove_temporary(temporary, 1);
 		if (!error || error == -ENOENT)
-			error = shmring__link(r->fd, temporary);
+			error = shmring__link(r->map.fd, temporary);
 		if (error == -EEXIST)
 			error = -EBUSY;
 	}
@@ -4849,7 +4907,7 @@ shmring__replace(struct shmring *r, const char *path)
 	/* Who has opened it by the temporary name shall not stay. */
 	shmring__retire(mine, SHMRING__PENDING,
 			error ? SHMRING__REPLACED : SHMRING__IN_FORCE);
-	shmring__lock(r->fd, F_UNLCK, SHMRING__REPLACER);
+	shmring__lock(r->map.fd, F_UNLCK, SHMRING__REPLACER);
 	return error;
 }
 
@@ -4880,7 +4938,7 @@ shmring__publish_name(struct shmring *r, const char *path, int replace)
 {
 	int error = -ENOENT;
 	for (int tries = 0; tries < 64 && error == -ENOENT; tries++) {
-		error = shmring__link(r->fd, path);
+		error = shmring__link(r->map.fd, path);
 		if (error == -EEXIST)
 			error = replace ? shmring__replace(r, path)
 					: shmring__inspect_name(path);
@@ -4962,7 +5020,7 @@ shmring_create_memfd(struct shmring *ring, const struct shmring_config *config)
 	if (error)
 		shmring__os(SYS_close, pass, 0, 0, 0, 0, 0);
 	else
-		ring->pass = pass;
+		ring->map.pass = pass;
 	return error;
 }
 
@@ -4971,7 +5029,7 @@ shmring_fd(const struct shmring *ring)
 {
 	if (!ring->canary)
 		return -EBADF;
-	return ring->pass >= 0 ? ring->pass : -ENOTSUP;
+	return ring->map.pass >= 0 ? ring->map.pass : -ENOTSUP;
 }
 
 /* The roles as asked for, or 0 if they make no sense. */
@@ -5013,7 +5071,7 @@ shmring_dup(struct shmring *copy, const struct shmring *ring, unsigned roles)
 		return -EBADF;
 	if (!shmring__fd_is_ours(ring))
 		return -EBADF;
-	int fd = shmring__reopen(ring->fd, roles);
+	int fd = shmring__reopen(ring->map.fd, roles);
 	int error = fd < 0 ? fd : shmring__join(copy, fd, roles);
 	/* A child has its parent's lock, so that the role seems to be taken. */
 	return !ring->canary->alive && (error == -EBUSY || error == -EUSERS)
@@ -5148,7 +5206,7 @@ shmring_open(struct shmring *ring, const char *name, unsigned roles,
 		shmring__os(SYS_inotify_rm_watch, v.inotify, v.watch, 0, 0, 0,
 			    0);
 	if (!error && v.inotify >= 0)
-		ring->watch = v.inotify + 1;
+		ring->map.watch = v.inotify + 1;
 	else if (v.inotify >= 0)
 		shmring__os(SYS_close, v.inotify, 0, 0, 0, 0, 0);
 	return result;
@@ -5159,7 +5217,8 @@ shmring_close(struct shmring *ring)
 {
 	if (ring->canary && ring->canary->alive) {
 		/* R11 of who is about to leave the mapping and the handle */
-		while (SHMRING__LOAD(&ring->interrupts, ACQUIRE) >= /* A11 */
+		while (SHMRING__LOAD(&ring->wait.interrupts,
+				     ACQUIRE) >= /* A11 */
 		       SHMRING__INTERRUPTING)
 			shmring__nap(10000);
 		shmring__detach(ring);
@@ -5259,7 +5318,7 @@ shmring__copy(void *to, const void *from, size_t size)
 SHMRING__COLD int
 shmring__note_idle(struct shmring *r, int side, uint64_t position)
 {
-	struct shmring__idle *idle = &r->idle[side];
+	struct shmring__idle *idle = &r->wait.idle[side];
 	struct shmring__line *mine = r->line[side];
 	int reads = side == SHMRING__READ;
 	if (position == idle->position && idle->calls)
@@ -5284,7 +5343,7 @@ shmring__note_idle(struct shmring *r, int side, uint64_t position)
 SHMRING__COLD void
 shmring__tell_all_space(struct shmring *r, uint64_t head)
 {
-	if (r->mode != SHMRING_MPMC && r->published != head)
+	if (r->mode != SHMRING_MPMC && r->spsc.published != head)
 		shmring__spsc_publish_taken(r, head);
 	else if (SHMRING__LOAD(&r->notice->space, SEQ_CST) & SHMRING__NOTIFY)
 		shmring__notify_space(r); /* W1 */
@@ -5315,7 +5374,7 @@ shmring__claimed(const struct shmring *r, int side, uint64_t position)
 SHMRING__COLD int64_t
 shmring__patient_until(const struct shmring *r, int side)
 {
-	const struct shmring__idle *idle = &r->idle[side];
+	const struct shmring__idle *idle = &r->wait.idle[side];
 	int64_t patience = SHMRING_PATIENCE_NS;
 	if (side == SHMRING__WRITE && idle->claimed > 0 &&
 	    patience <= INT64_MAX / SHMRING__MORE_PATIENCE) {
@@ -5323,7 +5382,7 @@ shmring__patient_until(const struct shmring *r, int side)
 		uint64_t head = SHMRING__LOAD(r->head, RELAXED);
 		uint64_t a =
 			SHMRING__LOAD(shmring__phase_word(r, head), RELAXED);
-		if (a >> r->length_bits == shmring__phase(r, head, 1))
+		if (a >> r->mpmc.length_bits == shmring__phase(r, head, 1))
 			patience *= SHMRING__MORE_PATIENCE;
 	}
 	return shmring__after(idle->since, patience);
@@ -5339,7 +5398,7 @@ shmring__patient_until(const struct shmring *r, int side)
 SHMRING__COLD void
 shmring__watch_claim(struct shmring *r, int side, int64_t now, int sleeps)
 {
-	struct shmring__idle *idle = &r->idle[side];
+	struct shmring__idle *idle = &r->wait.idle[side];
 	if (idle->claimed < 0) {
 		idle->since = idle->since ? idle->since : now;
 		if (!sleeps && now - idle->since < SHMRING__UNWATCHED_NS)
@@ -5361,14 +5420,14 @@ shmring__watch_claim(struct shmring *r, int side, int64_t now, int sleeps)
 SHMRING__COLD int
 shmring__my_turn(struct shmring *r, int64_t now)
 {
-	if (now - r->looked < SHMRING_SLICE_NS)
+	if (now - r->wait.looked < SHMRING_SLICE_NS)
 		return 0;
 	/* confirmed */
 	uint64_t last = SHMRING__LOAD(&r->header->looked, RELAXED);
 	uint64_t ago = (uint64_t)now - last;
-	r->looked = now;
+	r->wait.looked = now;
 	if (ago < (uint64_t)SHMRING_SLICE_NS) {
-		r->looked = (int64_t)last; /* and is due when it is old */
+		r->wait.looked = (int64_t)last; /* and is due when it is old */
 		return 0;
 	}
 	/* hint: a look too many, or late, harms nobody */
@@ -5380,7 +5439,7 @@ SHMRING__COLD int
 shmring__is_time(struct shmring *r, struct shmring__idle *idle)
 {
 	idle->calls++;
-	return r->look_now || !(idle->calls & (idle->calls - 1) & 63);
+	return r->wait.look_now || !(idle->calls & (idle->calls - 1) & 63);
 }
 
 /* Look after those who may hold us up, the stopped and the dead. */
@@ -5388,11 +5447,11 @@ SHMRING__COLD void
 shmring__look_around(struct shmring *r, int side, int waits_for_claim)
 {
 	int64_t now = SHMRING_NOW();
-	int sleeps = r->look_now;
-	r->look_now = 0;
+	int sleeps = r->wait.look_now;
+	r->wait.look_now = 0;
 	if (waits_for_claim && r->mode == SHMRING_MPMC)
 		shmring__watch_claim(r, side, now, sleeps);
-	if (waits_for_claim && r->gates && side == SHMRING__WRITE)
+	if (waits_for_claim && r->broadcast.asks && side == SHMRING__WRITE)
 		shmring__demote(r, now);
 	if (shmring__my_turn(r, now))
 		shmring__recover_all(r);
@@ -5408,7 +5467,7 @@ shmring__unavailable(struct shmring *r, int side)
 	uint64_t position = SHMRING__LOAD(reads ? r->head : r->tail, RELAXED);
 	if (shmring__note_idle(r, side, position) && reads)
 		shmring__tell_all_space(r, position);
-	if (shmring__is_time(r, &r->idle[side]))
+	if (shmring__is_time(r, &r->wait.idle[side]))
 		shmring__look_around(r, side, 1);
 	return reads && (SHMRING__LOAD(&r->notice->attn, ACQUIRE) & /* A8 */
 			 SHMRING__NO_PRODUCER)
@@ -5420,7 +5479,7 @@ shmring__unavailable(struct shmring *r, int side)
 SHMRING__COLD int
 shmring__no_room(struct shmring *r, int lazy)
 {
-	if (!lazy && !r->waiting)
+	if (!lazy && !r->wait.goes_on)
 		shmring__count(&r->line[SHMRING__WRITE]->refused, 1);
 	return shmring__unavailable(r, SHMRING__WRITE);
 }
@@ -5437,7 +5496,7 @@ shmring__meter(struct shmring *r, unsigned char *data, uint64_t next)
 		       RELAXED); /* carried by R1, R4 */
 	if (r->mode != SHMRING_BROADCAST)
 		from = SHMRING__LOAD(r->head, RELAXED); /* hint */
-	else if (r->gates)
+	else if (r->broadcast.asks)
 		from = shmring__slowest(r, next, 0);
 	if (shmring__distance(next, from) >
 	    (int64_t)SHMRING__LOAD(most, RELAXED)) /* own */
@@ -5456,7 +5515,7 @@ shmring__reserve(struct shmring *r, const struct shmring__view *v, int path,
 	if (SHMRING__RARELY(size >= limit))
 		return shmring__refusal(r, SHMRING__WRITE);
 	if (SHMRING__RARELY(SHMRING__LOAD(&v->notice->attn, ACQUIRE) & /* A8 */
-			    (packed ? r->gone : SHMRING__NO_CONSUMER)))
+			    (packed ? r->spsc.gone : SHMRING__NO_CONSUMER)))
 		return -EPIPE;
 	int error = packed ? shmring__spsc_reserve(
 				     r, v, /* own */
@@ -5488,7 +5547,7 @@ shmring__commit(struct shmring *r, const struct shmring__view *v, int path,
 	if (SHMRING__RARELY(shmring__mpmc_commit(r, v, claim, size,
 						 path == SHMRING__SLOTS)))
 		return 1;
-	r->last = claim->position + 1;
+	r->mpmc.last = claim->position + 1;
 	shmring__count(&v->line->pushed, 1);
 	shmring__count(&v->line->pushed_bytes, size); /* SPSC: tail tells */
 	return 0;
@@ -5586,7 +5645,8 @@ shmring__push_slowly(struct shmring *r, const void *data, size_t size, int lazy)
 	if (r->path == SHMRING__PLACED)
 		return shmring__push_packed(r, &v, SHMRING__PLACED, data, size,
 					    lazy);
-	for (r->tries = SHMRING__TRIES; r->tries > 0; r->tries--) {
+	for (r->mpmc.tries = SHMRING__TRIES; r->mpmc.tries > 0;
+	     r->mpmc.tries--) {
 		struct shmring__claim claim = SHMRING__NO_CLAIM;
 		int error = shmring__reserve(r, &v, SHMRING__SLOWLY, size,
 					     &claim, lazy);
@@ -5629,7 +5689,7 @@ shmring__take(struct shmring *r, const struct shmring__view *v, int path,
 {
 	claim->size = size;
 	SHMRING_COPY(buffer, shmring__place(v, claim->data, size), size);
-	if (SHMRING__IS_PACKED(path) && SHMRING__RARELY(r->checks) &&
+	if (SHMRING__IS_PACKED(path) && SHMRING__RARELY(r->broadcast.checks) &&
 	    shmring__overwritten(r, claim->position))
 		return shmring__lapped(r);
 	shmring__release(r, v, path, claim);
@@ -5883,7 +5943,7 @@ shmring__spsc_push_n(struct shmring *r, const struct shmring__view *v, int path,
 			r, v, tail, more * shmring__run_step(size) + size,
 			&claim, lazy && !n);
 		if (SHMRING__RARELY(error) && more) {
-			more = shmring__run_from(b, n, r->credit - tail);
+			more = shmring__run_from(b, n, r->spsc.credit - tail);
 			error = shmring__spsc_reserve(
 				r, v, tail,
 				more * shmring__run_step(size) + size, &claim,
@@ -5960,11 +6020,11 @@ shmring__spsc_pop_n(struct shmring *r, int path, struct shmring__batch *b)
 	struct shmring__view v = shmring__view_of(r, path, SHMRING__READ);
 	uint64_t head = SHMRING__LOAD(v.cursor, RELAXED); /* own */
 	size_t n = 0;
-	if (SHMRING__RARELY(b->count != r->hands) && b->count &&
+	if (SHMRING__RARELY(b->count != r->spsc.hands) && b->count &&
 	    r->canary->limit[SHMRING__READ])
 		shmring__spsc_hold(r, b->count);
 	/* Suspects come alone, so that the mark is the last one's. */
-	if (SHMRING__RARELY(shmring__distance(head, r->doubtful) < 0))
+	if (SHMRING__RARELY(shmring__distance(head, r->spsc.doubtful) < 0))
 		b->count = b->count != 0;
 	while (n < b->count) {
 		struct shmring__claim claim = SHMRING__NO_CLAIM;
@@ -6069,12 +6129,12 @@ shmring__pop_batch(struct shmring *r, const struct shmring__batch *all)
 	for (; n < b.count; n++) {
 		struct iovec one;
 		shmring__buffer(&b, n, &one);
-		uint64_t head = 0, lost = r->lost;
+		uint64_t head = 0, lost = r->broadcast.lost;
 		if (r->mode == SHMRING_BROADCAST)
 			head = SHMRING__LOAD(r->head, RELAXED); /* own */
 		got = shmring_pop(r, one.iov_base, one.iov_len);
 		if (SHMRING__RARELY(got == -ENOBUFS && n))
-			shmring__tell_later(r, head, r->lost - lost);
+			shmring__tell_later(r, head, r->broadcast.lost - lost);
 		if (got < 0)
 			break;
 		shmring__note_length(&b, n, (size_t)got);
@@ -6125,8 +6185,8 @@ shmring_redelivered(const struct shmring *ring)
 	 * peeked. */
 	uint64_t head = SHMRING__LOAD(ring->head, RELAXED); /* own */
 	int popped = !ring->held[SHMRING__READ].hold;
-	return shmring__distance(head, ring->resumed) >= popped &&
-	       shmring__distance(ring->doubtful, head) >= !popped;
+	return shmring__distance(head, ring->spsc.resumed) >= popped &&
+	       shmring__distance(ring->spsc.doubtful, head) >= !popped;
 }
 
 /* ------------------------------------------------------------------------
@@ -6194,13 +6254,13 @@ shmring__reserve_in(struct shmring *r, int path, size_t size, int lazy)
 	/* A stopped commit may find its slot void and must keep the message
 	 * somewhere: have the place before it is needed. (Who has no canary is
 	 * not open, will be refused, and would never free it.) */
-	if (path == SHMRING__SLOWLY && r->canary && !r->spill) {
-		r->spill = (unsigned char *)malloc(r->geometry.slot_size);
-		if (!r->spill)
+	if (path == SHMRING__SLOWLY && r->canary && !r->mpmc.spill) {
+		r->mpmc.spill = (unsigned char *)malloc(r->geometry.slot_size);
+		if (!r->mpmc.spill)
 			return shmring__null(r, -ENOMEM);
 	}
 	if (path == SHMRING__SLOWLY)
-		r->tries = SHMRING__TRIES;
+		r->mpmc.tries = SHMRING__TRIES;
 	int error = shmring__reserve(r, &v, path, size, &claim, lazy);
 	if (SHMRING__RARELY(error))
 		return shmring__null(r, error);
@@ -6262,7 +6322,7 @@ SHMRING__COLD int
 shmring__commit_spilled(struct shmring *r, size_t size)
 {
 	shmring__clear_held(r, SHMRING__WRITE);
-	int error = shmring__push(r, r->spill, size, 0);
+	int error = shmring__push(r, r->mpmc.spill, size, 0);
 	if (error) { /* still ours: only commit or abort go on */
 		r->held[SHMRING__WRITE].hold = SHMRING__SPILLED;
 		shmring__take_in_hands(r, SHMRING__WRITE, size);
@@ -6296,8 +6356,8 @@ shmring__commit_in(struct shmring *r, int path, size_t size)
 	if (path == SHMRING__SLOWLY && claim.hold == SHMRING__SPILLED)
 		return shmring__commit_spilled(r, size);
 	if (SHMRING__RARELY(shmring__commit(r, &v, path, &claim, size))) {
-		SHMRING_COPY(r->spill, shmring__place(&v, claim.data, size),
-			     size);
+		SHMRING_COPY(r->mpmc.spill,
+			     shmring__place(&v, claim.data, size), size);
 		shmring__hand_back(r, claim.position);
 		return shmring__commit_spilled(r, size);
 	}
@@ -6346,7 +6406,7 @@ shmring__peek_several(struct shmring *r, struct iovec *messages, size_t count,
 	uint64_t head = SHMRING__LOAD(v.cursor, RELAXED);
 	size_t n = 0;
 	int error = 0;
-	if (shmring__distance(head, r->doubtful) < 0)
+	if (shmring__distance(head, r->spsc.doubtful) < 0)
 		count = 1; /* so that the mark is the only one's */
 	if (!r->canary->limit[SHMRING__READ])
 		return shmring__refusal(r, SHMRING__READ);
@@ -6360,10 +6420,10 @@ shmring__peek_several(struct shmring *r, struct iovec *messages, size_t count,
 	}
 	if (!n)
 		return error == -EBADMSG ? shmring__poison(r) : error;
-	if (n != r->hands)
+	if (n != r->spsc.hands)
 		shmring__spsc_hold(r, n);
 	r->held[SHMRING__READ].hold = hold;
-	r->several = n;
+	r->spsc.several = n;
 	r->canary->limit[SHMRING__READ] = 0;
 	return (ssize_t)n;
 }
@@ -6386,7 +6446,7 @@ shmring__release_several(struct shmring *r, size_t count, int error)
 	struct shmring__view v = shmring__any_view(r, SHMRING__READ);
 	if (error != -ENOMSG || r->held[SHMRING__READ].hold < SHMRING__SEVERAL)
 		return error;
-	if (count > r->several ||
+	if (count > r->spsc.several ||
 	    (count != 1 && r->held[SHMRING__READ].hold == SHMRING__OF_RUN))
 		return -ERANGE;
 	/* own */
@@ -6400,8 +6460,8 @@ shmring__release_several(struct shmring *r, size_t count, int error)
 	}
 	if (r->path == SHMRING__PACKED)
 		shmring__count(&v.line->popped_bytes, bytes);
-	r->several -= count;
-	if (!r->several)
+	r->spsc.several -= count;
+	if (!r->spsc.several)
 		shmring__clear_held(r, SHMRING__READ);
 	if (!(claim.end & 7))
 		shmring__spsc_fetch(r, &v, claim.end, claim.end - head, 0);
@@ -6426,7 +6486,8 @@ shmring__peek_in(struct shmring *r, int path, size_t *size)
 	struct shmring__claim claim = SHMRING__NO_CLAIM;
 	int error = shmring__acquire(r, &v, path, &claim, SIZE_MAX);
 	/* Not a length that another message's bytes have told. */
-	if (SHMRING__IS_PACKED(path) && !error && SHMRING__RARELY(r->checks) &&
+	if (SHMRING__IS_PACKED(path) && !error &&
+	    SHMRING__RARELY(r->broadcast.checks) &&
 	    shmring__overwritten(r, claim.position))
 		error = shmring__lapped(r);
 	if (SHMRING__RARELY(error)) {
@@ -6466,7 +6527,7 @@ shmring__release_in(struct shmring *r, int path)
 			       : error;
 	struct shmring__claim claim = shmring__held(r, &v, path, SHMRING__READ);
 	shmring__clear_held(r, SHMRING__READ);
-	if (SHMRING__IS_PACKED(path) && SHMRING__RARELY(r->checks) &&
+	if (SHMRING__IS_PACKED(path) && SHMRING__RARELY(r->broadcast.checks) &&
 	    shmring__overwritten(r, claim.position))
 		return shmring__lapped(r);
 	shmring__release(r, &v, path, &claim);
@@ -6591,9 +6652,9 @@ shmring__may_spin(struct shmring *r, int side)
 {
 	/* hint */
 	uint32_t peer = SHMRING__LOAD(&r->notice->cpu[!side], RELAXED);
-	if (r->spin_ns <= 0)
-		return r->spin_ns < 0;
-	if (r->missed >= 4 && r->missed % 16)
+	if (r->wait.spin_ns <= 0)
+		return r->wait.spin_ns < 0;
+	if (r->wait.missed >= 4 && r->wait.missed % 16)
 		return 0;
 	return shmring__note_cpu(r, side) != peer;
 }
@@ -6625,7 +6686,7 @@ shmring__seems_there(const struct shmring *r)
 	if (r->mode != SHMRING_MPMC)
 		return SHMRING__LOAD(shmring__header_at(r, head), RELAXED) != 0;
 	return SHMRING__LOAD(shmring__phase_word(r, head), RELAXED) >>
-	       r->length_bits >= shmring__phase(r, head, 1);
+	       r->mpmc.length_bits >= shmring__phase(r, head, 1);
 }
 
 /* One step of spinning: until a message seems to be there, or it is time to
@@ -6637,7 +6698,7 @@ shmring__spin(struct shmring__waiter *w)
 	if (!w->polls && !shmring__may_spin(r, w->side))
 		return 0;
 	if (!w->polls)
-		w->pauses = shmring__pauses(&r->idle[w->side]);
+		w->pauses = shmring__pauses(&r->wait.idle[w->side]);
 	for (;;) {
 		for (uint32_t i = 0; i < w->pauses; i++)
 			SHMRING_PAUSE();
@@ -6652,11 +6713,11 @@ shmring__spin(struct shmring__waiter *w)
 	int64_t now = SHMRING_NOW();
 	if (!w->spin_until) {
 		w->deadline = shmring__after(now, w->timeout);
-		w->spin_until = shmring__after(now, r->spin_ns);
+		w->spin_until = shmring__after(now, r->wait.spin_ns);
 		w->peek_at = shmring__after(now, SHMRING__PEEK_NS);
 	}
 	if ((w->timeout > 0 && now >= w->deadline) ||
-	    (r->spin_ns >= 0 && now >= w->spin_until))
+	    (r->wait.spin_ns >= 0 && now >= w->spin_until))
 		return 0;
 	w->lazy = now < w->peek_at;
 	if (!w->lazy)
@@ -6681,14 +6742,14 @@ shmring__may_sleep_long(struct shmring__waiter *w, uint32_t before,
 	    ((before ^ w->expected) & SHMRING__GENERATIONS))
 		w->since = now;
 	if (!(before & SHMRING__SLEEPY) ||
-	    (before & epoch) != r->stood[w->side])
-		r->stands[w->side] = now;
-	r->stood[w->side] = after & epoch;
+	    (before & epoch) != r->wait.sleepy[w->side])
+		r->wait.sleepy_since[w->side] = now;
+	r->wait.sleepy[w->side] = after & epoch;
 	if (now - w->since >= SHMRING__FIRST_SLEEP_NS)
 		return 1;
 	return !(w->bits & ~(SHMRING__WAITS | SHMRING__POLLS)) &&
 	       (after & SHMRING__SLEEPY) &&
-	       now - r->stands[w->side] >= SHMRING__FIRST_SLEEP_NS;
+	       now - r->wait.sleepy_since[w->side] >= SHMRING__FIRST_SLEEP_NS;
 }
 
 /* Waiting for room: does the head move? If it has not for a while, its next
@@ -6723,7 +6784,8 @@ shmring__announce_waiter(struct shmring__waiter *w, int64_t now)
 {
 	struct shmring *r = w->ring;
 	uint32_t bits = SHMRING__SLEEPY;
-	if (!w->sleeps && r->idle[w->side].streak >= SHMRING__LONG_STREAM) {
+	if (!w->sleeps &&
+	    r->wait.idle[w->side].streak >= SHMRING__LONG_STREAM) {
 		bits = SHMRING__LOAD(w->word, RELAXED); /* confirmed */
 		shmring__not_sleepy(w->word, bits);
 		bits = 0;
@@ -6747,9 +6809,9 @@ shmring__announce_waiter(struct shmring__waiter *w, int64_t now)
 	/* own: for observers */
 	SHMRING__STORE(&r->line[w->side]->waits, shmring__role(w->side),
 		       RELAXED);
-	SHMRING__STORE(&r->sleeps_on, w->word, SEQ_CST); /* F6 */
+	SHMRING__STORE(&r->wait.sleeps_on, w->word, SEQ_CST); /* F6 */
 	w->announced = 1;
-	r->look_now = 1;
+	r->wait.look_now = 1;
 }
 
 static inline int64_t
@@ -6769,15 +6831,15 @@ shmring__sleep_until(const struct shmring__waiter *w, int64_t now,
 		until = shmring__earlier(until, now + SHMRING__FIRST_SLEEP_NS);
 	else if (w->naps && !(w->bits & SHMRING__PROMPT))
 		until = shmring__earlier(until, now + SHMRING__NAP_NS);
-	if (r->idle[w->side].claimed > 0) {
+	if (r->wait.idle[w->side].claimed > 0) {
 		int64_t doubt = shmring__patient_until(r, w->side);
 		until = doubt > now ? shmring__earlier(until, doubt) : until;
 	}
-	if (r->demote && w->side == SHMRING__WRITE &&
-	    !(w->bits & SHMRING__WATCHES) && r->idle[w->side].since)
+	if (r->broadcast.demote && w->side == SHMRING__WRITE &&
+	    !(w->bits & SHMRING__WATCHES) && r->wait.idle[w->side].since)
 		until = shmring__earlier(
-			until,
-			shmring__after(r->idle[w->side].since, r->demote));
+			until, shmring__after(r->wait.idle[w->side].since,
+					      r->broadcast.demote));
 	return w->timeout > 0 ? shmring__earlier(until, w->deadline) : until;
 }
 
@@ -6786,7 +6848,7 @@ SHMRING__COLD int64_t
 shmring__sleep_length(const struct shmring__waiter *w, int64_t now)
 {
 	return shmring__sleep_until(
-		w, now, shmring__after(w->ring->looked, SHMRING_SLICE_NS));
+		w, now, shmring__after(w->ring->wait.looked, SHMRING_SLICE_NS));
 }
 
 /* 0, or -EINTR for who wants that. */
@@ -6800,17 +6862,17 @@ shmring__sleep(struct shmring__waiter *w, int64_t now)
 	shmring__count(&r->line[w->side]->sleeps, 1);
 	w->sleeps++;
 	w->announced = 0;
-	r->look_now = 1; /* and after the dead */
-	return result == -EINTR && r->eintr ? -EINTR : 0;
+	r->wait.look_now = 1; /* and after the dead */
+	return result == -EINTR && r->wait.eintr ? -EINTR : 0;
 }
 
 /* Whether the wait is to end; once an interrupt. */
 SHMRING__COLD int
 shmring__interrupted(struct shmring *r)
 {
-	return (SHMRING__LOAD(&r->interrupts, SEQ_CST) & /* F6 */
+	return (SHMRING__LOAD(&r->wait.interrupts, SEQ_CST) & /* F6 */
 		SHMRING__INTERRUPTED) &&
-	       (__atomic_fetch_and(&r->interrupts, ~SHMRING__INTERRUPTED,
+	       (__atomic_fetch_and(&r->wait.interrupts, ~SHMRING__INTERRUPTED,
 				   __ATOMIC_SEQ_CST) & /* F6 */
 		SHMRING__INTERRUPTED);
 }
@@ -6828,7 +6890,7 @@ shmring__wait(struct shmring__waiter *w)
 		return 0;
 	int64_t now = SHMRING_NOW();
 	if (w->spins)
-		w->ring->missed++;
+		w->ring->wait.missed++;
 	w->spins = 0;
 	if (!w->deadline)
 		w->deadline = shmring__after(now, w->timeout);
@@ -6852,10 +6914,10 @@ shmring__wait_over(struct shmring__waiter *w)
 {
 	struct shmring *r = w->ring;
 	if (w->spins && w->polls)
-		r->missed = 0;
+		r->wait.missed = 0;
 	if (!w->expected)
 		return; /* never announced */
-	SHMRING__STORE(&r->sleeps_on, NULL, RELAXED); /* hint */
+	SHMRING__STORE(&r->wait.sleeps_on, NULL, RELAXED); /* hint */
 	SHMRING__STORE(&r->line[w->side]->waits, 0, RELAXED); /* own */
 	uint32_t seen = SHMRING__LOAD(w->word, RELAXED); /* confirmed */
 	if (shmring__are_ours(w, seen)) {
@@ -6907,7 +6969,7 @@ shmring__all_taken(struct shmring *r, uint64_t target)
 		return 0; /* A2, A9 */
 	if (alone)
 		return -EPIPE;
-	if (shmring__is_time(r, &r->idle[SHMRING__WRITE]))
+	if (shmring__is_time(r, &r->wait.idle[SHMRING__WRITE]))
 		shmring__look_around(r, SHMRING__WRITE, 0);
 	return -EAGAIN;
 }
@@ -6950,7 +7012,7 @@ shmring__wait_and_retry(struct shmring *r, struct shmring__call *call,
 						  : SHMRING__WAITS,
 		timeout_ns);
 	ssize_t result;
-	r->waiting = 1;
+	r->wait.goes_on = 1;
 	do {
 		result = shmring__wait(&w);
 		if (!result)
@@ -6958,7 +7020,7 @@ shmring__wait_and_retry(struct shmring *r, struct shmring__call *call,
 		else
 			break;
 	} while (result == -EAGAIN);
-	r->waiting = 0;
+	r->wait.goes_on = 0;
 	shmring__wait_over(&w);
 	if (result == -ETIMEDOUT && call->what < SHMRING__CALL_FLUSH)
 		shmring__count(&r->line[SHMRING__WRITE]->refused, 1);
@@ -7087,7 +7149,7 @@ shmring_set_spin(struct shmring *ring, int64_t spin_ns)
 {
 	if (!ring->canary)
 		return -EBADF;
-	ring->spin_ns = spin_ns;
+	ring->wait.spin_ns = spin_ns;
 	return 0;
 }
 
@@ -7096,7 +7158,7 @@ shmring_set_eintr(struct shmring *ring, int on)
 {
 	if (!ring->canary)
 		return -EBADF;
-	ring->eintr = on != 0;
+	ring->wait.eintr = on != 0;
 	return 0;
 }
 
@@ -7108,18 +7170,19 @@ shmring_interrupt(struct shmring *ring)
 {
 	if (!ring->canary)
 		return -EBADF;
-	__atomic_fetch_add(&ring->interrupts, SHMRING__INTERRUPTING, /* F6 */
+	__atomic_fetch_add(&ring->wait.interrupts,
+			   SHMRING__INTERRUPTING, /* F6 */
 			   __ATOMIC_SEQ_CST);
-	__atomic_fetch_or(&ring->interrupts, SHMRING__INTERRUPTED, /* F6 */
+	__atomic_fetch_or(&ring->wait.interrupts, SHMRING__INTERRUPTED, /* F6 */
 			  __ATOMIC_SEQ_CST);
-	uint32_t *word = SHMRING__LOAD(&ring->sleeps_on, SEQ_CST); /* F6 */
+	uint32_t *word = SHMRING__LOAD(&ring->wait.sleeps_on, SEQ_CST); /* F6 */
 	if (word) {
 		/* F6 */
 		__atomic_fetch_add(word, SHMRING__GENERATION, __ATOMIC_SEQ_CST);
 		(void)SHMRING_FUTEX_WAKE(word, INT_MAX);
 	}
 	/* R11 */
-	__atomic_fetch_sub(&ring->interrupts, SHMRING__INTERRUPTING,
+	__atomic_fetch_sub(&ring->wait.interrupts, SHMRING__INTERRUPTING,
 			   __ATOMIC_RELEASE);
 	return 0;
 }
@@ -7133,7 +7196,7 @@ shmring_flush(struct shmring *ring, int64_t timeout_ns)
 	if (!ring->canary || !ring->canary->alive || ring->poisoned ||
 	    !ring->line[SHMRING__WRITE])
 		return shmring__refusal(ring, SHMRING__WRITE);
-	call.target = ring->last;
+	call.target = ring->mpmc.last;
 	if (ring->mode != SHMRING_MPMC)
 		call.target = SHMRING__LOAD(ring->tail, RELAXED); /* own */
 	int result = shmring__all_taken(ring, call.target);
@@ -7173,7 +7236,7 @@ shmring__await_peers(struct shmring *r, uint32_t roles, int there,
 	int64_t deadline = timeout > 0 ? shmring__after(SHMRING_NOW(), timeout)
 				       : INT64_MAX;
 	if (shmring__own_line(r)) /* else it may not be written */
-		SHMRING__STORE(&r->sleeps_on, word, SEQ_CST); /* F6 */
+		SHMRING__STORE(&r->wait.sleeps_on, word, SEQ_CST); /* F6 */
 	int result = 0, tries = 0;
 	for (;;) {
 		uint32_t seen = SHMRING__LOAD(word, ACQUIRE); /* A10 */
@@ -7198,10 +7261,10 @@ shmring__await_peers(struct shmring *r, uint32_t roles, int there,
 		else if (SHMRING_FUTEX_WAIT(
 				 word, seen,
 				 shmring__earlier(until, deadline)) == -EINTR &&
-			 r->eintr)
+			 r->wait.eintr)
 			result = -EINTR;
 	}
-	SHMRING__STORE(&r->sleeps_on, NULL, RELAXED); /* hint */
+	SHMRING__STORE(&r->wait.sleeps_on, NULL, RELAXED); /* hint */
 	return result;
 }
 
@@ -7267,7 +7330,7 @@ shmring_position(const struct shmring *ring, unsigned role)
 SHMRING_SCOPE uint64_t
 shmring_lost(const struct shmring *ring)
 {
-	return ring->lost;
+	return ring->broadcast.lost;
 }
 
 SHMRING_SCOPE int
@@ -7280,8 +7343,8 @@ shmring_seek(struct shmring *ring, uint64_t position)
 	uint64_t before = shmring__sequence(ring);
 	struct shmring__mark here = { 0, before };
 	here.position = SHMRING__LOAD(ring->head, RELAXED); /* own */
-	int error =
-		shmring__take_place(ring, position, ring->gated ? &here : NULL);
+	int error = shmring__take_place(ring, position,
+					ring->broadcast.holds ? &here : NULL);
 	uint64_t now = shmring__sequence(ring);
 	/* Which we may have left already; and what we had last may be published
 	 * where the writer has not told its tail yet: that is not the newest. */
@@ -7313,7 +7376,7 @@ shmring_length(const struct shmring *ring)
 	uint64_t head = SHMRING__LOAD(ring->head, RELAXED);
 	uint64_t tail = SHMRING__LOAD(ring->tail, RELAXED);
 	/* Who does not read itself knows where the slowest was, some time ago. */
-	if (ring->gates && !ring->line[SHMRING__READ])
+	if (ring->broadcast.asks && !ring->line[SHMRING__READ])
 		head = shmring__slowest(ring, tail, 0);
 	uint64_t most = ring->mode == SHMRING_MPMC ? ring->mask + 1
 						   : ring->geometry.capacity;
@@ -7332,7 +7395,7 @@ shmring__age(const struct shmring *r, uint64_t position)
 	uint64_t seen = SHMRING__LOAD(word, ACQUIRE); /* A1, A4 */
 	int there = seen != 0;
 	if (r->mode == SHMRING_MPMC)
-		there = seen >> r->length_bits ==
+		there = seen >> r->mpmc.length_bits ==
 			shmring__phase(r, position, 1);
 	if (!r->meters || !there)
 		return 0;

@@ -142,7 +142,7 @@ shmring__readable(const struct shmring *r)
 	/* A phase beyond ours is there to be passed, but not where nobody has
 	 * written yet (void in advance). A4, A9 */
 	uint64_t phase = SHMRING__LOAD(shmring__phase_word(r, head), ACQUIRE) >>
-			 r->length_bits;
+			 r->mpmc.length_bits;
 	int written =
 		shmring__distance(SHMRING__LOAD(r->tail, ACQUIRE), head) > 0;
 	if ((attn & SHMRING__ORPHAN) ||
@@ -166,12 +166,12 @@ shmring__writable(const struct shmring *r)
 		uint64_t taken = tail;
 		if (shmring__is_spsc(r))
 			taken = SHMRING__LOAD(r->head, ACQUIRE); /* A2 */
-		else if (r->gates)
+		else if (r->broadcast.asks)
 			taken = shmring__slowest(r, tail, 0);
 		return r->geometry.capacity - (tail - taken) >= need;
 	}
 	return SHMRING__LOAD(shmring__phase_word(r, tail), ACQUIRE) >>
-	       r->length_bits >= /* A4 */
+	       r->mpmc.length_bits >= /* A4 */
 	       shmring__phase(r, tail, 0);
 }
 
@@ -324,7 +324,7 @@ shmring__poll_spin(struct shmring_poll *p)
 		e->ring, e->waiter.side, SHMRING__POLLS, SHMRING_SPIN_NS);
 	while (!ready && shmring__spin(&w))
 		ready = shmring__poll_mark(p);
-	e->ring->missed = ready ? 0 : e->ring->missed + 1;
+	e->ring->wait.missed = ready ? 0 : e->ring->wait.missed + 1;
 	return ready;
 }
 
@@ -363,7 +363,7 @@ shmring__poll_announce(struct shmring_poll *p, struct shmring_polled *e,
 	w->sleeps = 0;
 	shmring__announce_waiter(w, now);
 	/* No interrupt ends what is not a call of ours. hint */
-	SHMRING__STORE(&r->sleeps_on, NULL, RELAXED);
+	SHMRING__STORE(&r->wait.sleeps_on, NULL, RELAXED);
 	shmring__look_around(r, w->side, 1);
 	shmring__pass_void(r, w->side);
 	shmring__note_cpu(r, w->side);
@@ -371,7 +371,8 @@ shmring__poll_announce(struct shmring_poll *p, struct shmring_polled *e,
 	e->place = shmring__poll_place(e);
 	e->until = shmring__sleep_until(
 		w, now,
-		shmring__after(r->looked, turns * (int64_t)SHMRING_SLICE_NS));
+		shmring__after(r->wait.looked,
+			       turns * (int64_t)SHMRING_SLICE_NS));
 }
 
 /* Announce all for which that is not done or will be due before we come here
@@ -464,7 +465,7 @@ shmring_poll_add(struct shmring_poll *poll, struct shmring_polled *polled,
 				       : shmring__cannot_wait(ring, side);
 	if (error)
 		return error;
-	shmring__self(self, ring->fd);
+	shmring__self(self, ring->map.fd);
 	/* one ring may be there twice, for both roles */
 	long events = side == SHMRING__READ ? IN_ACCESS : IN_ATTRIB;
 	long watch =
@@ -608,7 +609,7 @@ shmring__sleep_on_all(struct shmring__waiter *w, size_t count, int64_t deadline)
 			return -ECANCELED;
 		until = shmring__earlier(until,
 					 shmring__sleep_length(&w[i], now));
-		eintr |= w[i].ring->eintr != 0;
+		eintr |= w[i].ring->wait.eintr != 0;
 		shmring__note_cpu(w[i].ring, w[i].side);
 	}
 	long result = shmring__futex_wait_several(w, count, until, now);
@@ -630,7 +631,7 @@ shmring__wait_on_all(struct shmring__waiter *w, struct shmring_item *items,
 		w[i].deadline = deadline; /* else it is past: no sleep */
 	while (!ready && w->spins && (w->spins = shmring__spin(w)) != 0)
 		ready = shmring__mark_ready(items, count, 0);
-	w->ring->missed = ready ? 0 : w->ring->missed + 1;
+	w->ring->wait.missed = ready ? 0 : w->ring->wait.missed + 1;
 	while (!ready && !over) {
 		int64_t now = SHMRING_NOW();
 		for (size_t i = 0; i < count; i++)

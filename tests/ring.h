@@ -74,12 +74,12 @@ TAP_FUNCTION void
 ring_reopen(struct shmring *ring)
 {
 	int fd = dup(shmring_fd(ring));
-	unsigned roles = ring->roles;
+	unsigned roles = ring->self.roles;
 
 	shmring_close(ring);
 	if (fd < 0 || shmring_open_fd(ring, fd, roles))
 		bail("cannot open the ring again");
-	ring->pass = fd; /* for the next time */
+	ring->map.pass = fd; /* for the next time */
 }
 
 /* Make an empty ring, with one handle on it, look as if so many bytes (SPSC,
@@ -91,12 +91,12 @@ ring_seed(struct shmring *ring, uint64_t position)
 
 	*ring->tail = *ring->head = position;
 	if (ring->mode == SHMRING_SPSC) {
-		*ring->taken = *shmring__doubtful(ring) = position;
+		*ring->spsc.taken = *shmring__doubtful(ring) = position;
 		*shmring__header_at(ring, position) = 0;
 	} else {
 		for (uint64_t p = position; p < position + slots; p++)
-			*shmring__phase_word(ring, p) = p / slots * 2
-							<< ring->length_bits;
+			*shmring__phase_word(ring, p) =
+				p / slots * 2 << ring->mpmc.length_bits;
 	}
 	ring_reopen(ring);
 }

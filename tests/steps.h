@@ -72,7 +72,7 @@ number_of(const struct shmring *ring, int side)
 TAP_FUNCTION void
 settle(struct shmring *ring, uint64_t p, uint64_t want)
 {
-	ring->tries = SHMRING__TRIES;
+	ring->mpmc.tries = SHMRING__TRIES;
 	shmring__settle(ring, p, want);
 }
 

@@ -339,7 +339,7 @@ ask_and_die(void)
 	lap();
 	uint64_t full = sent;
 	while (shmring_pop(&reader, &(uint64_t){ 0 }, 8) > 0 &&
-	       reader.published == 0)
+	       reader.spsc.published == 0)
 		;
 	arm(&at_store, &page()->gate, 2, perish);
 	if (lives())
@@ -424,7 +424,7 @@ demote_the_heir(void)
 	is_int(push_number(&writer, 0), -EAGAIN, "a reader holds");
 	clock_ns += 10 * MILLISECOND;
 	arm(&at_store, &writer.lines[0].intent[SHMRING__WRITE], 1, inherit);
-	writer.look_now = 1;
+	writer.wait.look_now = 1;
 	is_int(push_number(&writer, sent), -EAGAIN, "is demoted, for long");
 	came_by(&at_store, "but has left, and another has come");
 	lap();

@@ -15,7 +15,7 @@ static void dawdle(void);
 #define SHMRING_LIGHT(ring)                                      \
 	do {                                                     \
 		__asm__ __volatile__("" ::: "memory");           \
-		if ((ring)->fenced)                              \
+		if ((ring)->mpmc.fenced)                         \
 			__atomic_thread_fence(__ATOMIC_SEQ_CST); \
 		dawdle();                                        \
 	} while (0)

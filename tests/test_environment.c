@@ -289,7 +289,7 @@ fences_itself_without_membarrier(void)
 
 		refuse(&membarrier, 1, EPERM);
 		ring_dup(&ring, &base, SHMRING_BOTH);
-		_exit(!ring.fenced ||
+		_exit(!ring.mpmc.fenced ||
 		      !(ring.line[0]->flags & SHMRING__FENCED) ||
 		      !shmring__heavy(&ring));
 	}
@@ -373,7 +373,7 @@ unlock_at_another_time(struct shmring *ring, int fd)
 	if (!enter_another_time())
 		return;
 	ring_dup(ring, &observer, SHMRING_CONSUMER);
-	if (!shmring__lock(ring->fd, F_UNLCK, SHMRING__READ))
+	if (!shmring__lock(ring->map.fd, F_UNLCK, SHMRING__READ))
 		say_ready_and_wait(fd);
 }
 

@@ -510,7 +510,7 @@ open_wrong_role(void)
 static int
 open_changed(size_t at, uint32_t value)
 {
-	if (pwrite(ring.fd, &value, sizeof(value), (off_t)at) < 0)
+	if (pwrite(ring.map.fd, &value, sizeof(value), (off_t)at) < 0)
 		return 0;
 	return shmring_open(&other, name, SHMRING_OBSERVER, 0);
 }
@@ -562,7 +562,7 @@ open_others(void)
 static int
 open_cut(void)
 {
-	if (ftruncate(ring.fd, 4096))
+	if (ftruncate(ring.map.fd, 4096))
 		return 0;
 	return shmring_open(&other, name, SHMRING_OBSERVER, 0);
 }
@@ -579,7 +579,7 @@ open_link(void)
 static int
 open_forbidden(void)
 {
-	if (geteuid() && fchmod(ring.fd, 0))
+	if (geteuid() && fchmod(ring.map.fd, 0))
 		return CANNOT;
 	if (!geteuid() &&
 	    (setresgid(65534, 65534, 65534) || setresuid(65534, 65534, 65534)))
@@ -590,7 +590,7 @@ open_forbidden(void)
 static int
 open_unsealed(void)
 {
-	return shmring_open_fd(&other, ring.fd, 0);
+	return shmring_open_fd(&other, ring.map.fd, 0);
 }
 
 static int
@@ -716,7 +716,7 @@ provoke(void *argument)
 	const struct row *row = argument;
 	int error, before = 123;
 
-	ring.fd = -1;
+	ring.map.fd = -1;
 	struct shmring_config config = { .slots = 16,
 					 .slot_size = 8,
 					 .roles = SHMRING_PRODUCER };

@@ -84,7 +84,7 @@ static int64_t
 wait_peer(struct shmring *ring)
 {
 	/* the other one waits, too, or is not there */
-	return shmring_wait_peer(ring, ring->roles, -1);
+	return shmring_wait_peer(ring, ring->self.roles, -1);
 }
 
 static const struct call {
@@ -311,14 +311,14 @@ close_after_interrupts(void)
 	pthread_t thread;
 
 	make_halves(SHMRING_SPSC, &writer, &reader);
-	__atomic_fetch_add(&reader.interrupts, SHMRING__INTERRUPTING,
+	__atomic_fetch_add(&reader.wait.interrupts, SHMRING__INTERRUPTING,
 			   __ATOMIC_SEQ_CST);
 	if (pthread_create(&thread, NULL, close_in_thread, &reader))
 		bail("no thread");
 	usleep(20000);
 	is_int(__atomic_load_n(&closed, __ATOMIC_ACQUIRE), 0,
 	       "close waits for who interrupts");
-	__atomic_fetch_sub(&reader.interrupts, SHMRING__INTERRUPTING,
+	__atomic_fetch_sub(&reader.wait.interrupts, SHMRING__INTERRUPTING,
 			   __ATOMIC_RELEASE);
 	pthread_join(thread, NULL);
 	ok(closed && !reader.canary, "and then closes");

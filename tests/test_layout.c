@@ -132,19 +132,19 @@ places_are_right(const struct shmring *ring,
 
 	if (g->index != index || g->stride != stride ||
 	    (uintptr_t)ring->data % page ||
-	    (unsigned char *)ring->tail != ring->base + index)
+	    (unsigned char *)ring->tail != ring->map.base + index)
 		return 0;
 	if (config->mode == SHMRING_SPSC) /* cursors on pages of their own */
 		return (unsigned char *)ring->head ==
-			       ring->base + index + page &&
-		       (unsigned char *)ring->taken ==
+			       ring->map.base + index + page &&
+		       (unsigned char *)ring->spsc.taken ==
 			       (unsigned char *)ring->head + 128 &&
 		       g->data == index + 2 * page &&
 		       g->capacity >= config->slots * stride + 8 &&
 		       !(g->capacity & (g->capacity - 1)) &&
 		       g->total == g->data + g->capacity &&
-		       ring->mapped == g->total + g->capacity;
-	return (unsigned char *)ring->head == ring->base + index + 128 &&
+		       ring->map.mapped == g->total + g->capacity;
+	return (unsigned char *)ring->head == ring->map.base + index + 128 &&
 	       g->states == index + page && g->data == g->states + states &&
 	       g->total == g->data + round_up(config->slots * stride, page);
 }
@@ -183,7 +183,7 @@ lay_out_many(uint32_t mode)
 			if (shmring_create_memfd(&ring, &config))
 				bail("cannot create a ring");
 			tried++;
-			if (!identity_is_right(ring.base, &ring, &config) ||
+			if (!identity_is_right(ring.map.base, &ring, &config) ||
 			    !places_are_right(&ring, &config) ||
 			    (mode == SHMRING_SPSC && !mirror_is_right(&ring))) {
 				printf("# slots %u slot_size %u\n", slots[i],

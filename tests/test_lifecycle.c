@@ -473,19 +473,19 @@ open_without_stdio(void *argument)
 
 	for (int fd = 0; fd < 3; fd++)
 		close(fd);
-	CHILD_CHECK(!shmring_create(&ring, argument, NULL) && ring.fd > 2);
+	CHILD_CHECK(!shmring_create(&ring, argument, NULL) && ring.map.fd > 2);
 	CHILD_CHECK(!shmring_open(&other, argument, SHMRING_OBSERVER, 0) &&
-		    other.fd > 2);
+		    other.map.fd > 2);
 	shmring_close(&other);
 	CHILD_CHECK(!shmring_dup(&other, &ring, SHMRING_OBSERVER) &&
-		    other.fd > 2);
+		    other.map.fd > 2);
 	shmring_close(&other);
 	shmring_close(&ring);
-	CHILD_CHECK(!shmring_create_memfd(&ring, NULL) && ring.fd > 2 &&
+	CHILD_CHECK(!shmring_create_memfd(&ring, NULL) && ring.map.fd > 2 &&
 		    shmring_fd(&ring) > 2);
 	CHILD_CHECK(
 		!shmring_open_fd(&other, shmring_fd(&ring), SHMRING_OBSERVER) &&
-		other.fd > 2);
+		other.map.fd > 2);
 	for (int fd = 0; fd < 3; fd++)
 		CHILD_CHECK(fcntl(fd, F_GETFD) < 0);
 }
@@ -567,7 +567,7 @@ use_what_is_not_open(void)
 		ring_make(&ring, mode, 16, 8);
 		shmring_close(&ring);
 		use_no_ring(&ring, "closed");
-		ok(!ring.canary && !ring.base, "and points nowhere");
+		ok(!ring.canary && !ring.map.base, "and points nowhere");
 	}
 	shmring_open(&ring, tap_name(), 0, 0);
 	use_no_ring(&ring, "not opened");
@@ -675,16 +675,18 @@ refuse_descriptors(void)
 	is_int(pop_number(&ring), 1, "any more");
 	shmring_close(&other);
 	is_int(shmring_open_fd(&other, fd, 0), -EBADF, "no descriptor");
-	fd = memfd_with(0, ring.base, ring.geometry.index);
+	fd = memfd_with(0, ring.map.base, ring.geometry.index);
 	is_int(shmring_open_fd(&other, fd, 0), -EPERM, "not sealed");
 	close(fd);
-	fd = memfd_with(2 /* F_SEAL_SHRINK */, ring.base, ring.geometry.index);
+	fd = memfd_with(2 /* F_SEAL_SHRINK */, ring.map.base,
+			ring.geometry.index);
 	is_int(shmring_open_fd(&other, fd, 0), -EPERM, "may grow");
 	close(fd);
-	fd = memfd_with(4 /* F_SEAL_GROW */, ring.base, ring.geometry.index);
+	fd = memfd_with(4 /* F_SEAL_GROW */, ring.map.base,
+			ring.geometry.index);
 	is_int(shmring_open_fd(&other, fd, 0), -EPERM, "may shrink");
 	close(fd);
-	fd = memfd_with(6, ring.base, ring.geometry.index);
+	fd = memfd_with(6, ring.map.base, ring.geometry.index);
 	is_int(shmring_open_fd(&other, fd, 0), -EOVERFLOW, "of another size");
 	close(fd);
 	fd = memfd_with(6, "no ring", 7);
@@ -1318,7 +1320,7 @@ lock_in_memory(void)
 static int
 heeds_advice(struct shmring *ring)
 {
-	return madvise(ring->base, ring->mapped, 12345) != 0;
+	return madvise(ring->map.base, ring->map.mapped, 12345) != 0;
 }
 
 /* Whether a file of reserved huge pages can be mapped: who plays the kernel may

@@ -87,7 +87,7 @@ stay_first_in_first_out(struct room *room)
 			tap_random() % 2 ? room->writer : room->reader;
 
 		any += tap_random() % 2;
-		if (any->roles == SHMRING_PRODUCER) {
+		if (any->self.roles == SHMRING_PRODUCER) {
 			int full = in - out == SLOTS;
 
 			wrong += push_number(any, (uint64_t)in) !=

@@ -270,7 +270,7 @@ arrive(void)
 	struct shmring__claim *claim = &writer[0].held[SHMRING__WRITE];
 
 	*shmring__phase_word(any, 0) =
-		UINT64_C(1) << any->length_bits | claim->size;
+		UINT64_C(1) << any->mpmc.length_bits | claim->size;
 }
 
 static void
@@ -347,7 +347,7 @@ tell_of_every_cause(void)
 	shmring__change_attn(any, SHMRING__DOUBT, 0);
 	ok(any->notice->attn != before, "and of one more");
 	shmring_abort(&writer[0]);
-	is_int(*shmring__phase_word(any, 0) >> any->length_bits, 2,
+	is_int(*shmring__phase_word(any, 0) >> any->mpmc.length_bits, 2,
 	       "a slot that is handed back is free");
 	leave();
 }
@@ -468,7 +468,7 @@ be_patient_with_a_claim(void)
 	make(SLOTS);
 	reserve(&writer[0], 1);
 	push_some(&writer[1], 2, 2);
-	reader[0].idle[SHMRING__READ].position = 1;
+	reader[0].wait.idle[SHMRING__READ].position = 1;
 	shmring__mpmc_impatient(&reader[0], SHMRING__READ);
 	ok(!attention(SHMRING__DOUBT), "nor a claim that is not the one seen");
 	shmring_abort(&writer[0]);
@@ -627,7 +627,7 @@ calm_down_at_last(void)
 	*shmring__state_word(any, 0) = shmring__make_state(2, SHMRING__S_LIVE);
 	stay_alert("a hand-back is not finished");
 	*any->head = 0;
-	*shmring__phase_word(any, 0) = UINT64_C(2) << any->length_bits;
+	*shmring__phase_word(any, 0) = UINT64_C(2) << any->mpmc.length_bits;
 	stay_alert("head has not passed what is void");
 	*any->head = 2;
 	shmring__reclaim_slots(any);
@@ -795,7 +795,7 @@ end_when_all_hands_are_empty(void)
 	called = 0;
 	pop_some(&reader[0], 2, 2);
 	is_int(called, 0, "nobody is called who does not sleep");
-	arm(&at_load, &any->states[SLOTS - 1], 1, look);
+	arm(&at_load, &any->mpmc.states[SLOTS - 1], 1, look);
 	is_int(pop_number(&reader[0]), -EAGAIN, "one is in hands");
 	uint32_t *word = &any->notice->data;
 	*word |= SHMRING__WAITS;
@@ -1825,14 +1825,14 @@ fetch_at_a_pace(void)
 
 	ring_make(&ring, SHMRING_SPSC, 1024, 56);
 	for (int lap = 0; lap < 4; lap++) {
-		uint64_t credit = ring.credit;
-		for (int i = 0; ring.credit == credit && i < 2048; i++) {
+		uint64_t credit = ring.spsc.credit;
+		for (int i = 0; ring.spsc.credit == credit && i < 2048; i++) {
 			char message[56] = { 0 };
 			shmring_push(&ring, message, sizeof(message));
 			shmring_pop(&ring, message, sizeof(message));
 			clock_ns += laps[lap];
 		}
-		is_int(shmring__distance(ring.fetches, *ring.tail) > 4096,
+		is_int(shmring__distance(ring.spsc.fetches, *ring.tail) > 4096,
 		       fetches[lap], "after a line each %d ns", (int)laps[lap]);
 	}
 	shmring_close(&ring);
@@ -1893,10 +1893,10 @@ believe_only_both_proofs(void)
 	pid_t child = child_start(open_and_exec, &reader[0]);
 	while ((shmring__state_of(__atomic_load_n(status, __ATOMIC_ACQUIRE)) !=
 			SHMRING__LIVE ||
-		shmring__locked(any->fd, i)) &&
+		shmring__locked(any->map.fd, i)) &&
 	       shmring__now() < hung)
 		usleep(100);
-	ok(!shmring__locked(any->fd, i), "its lock is gone");
+	ok(!shmring__locked(any->map.fd, i), "its lock is gone");
 	is_int(shmring__dead(any, i), 0, "but its process lives");
 	child_kill(child);
 	is_int(shmring__dead(any, i), 1, "now it is dead");
@@ -1912,13 +1912,13 @@ believe_no_other_file(void)
 	make(SLOTS);
 	uint32_t i = number_of(&writer[1], SHMRING__WRITE);
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int saved = dup(any->fd);
+	int saved = dup(any->map.fd);
 
 	any->lines[i].pid_namespace ^= 1; /* so that only the lock counts */
 	is_int(shmring__dead(any, i), 0, "its lock tells that it lives");
-	dup2(null, any->fd);
+	dup2(null, any->map.fd);
 	is_int(shmring__dead(any, i), 0, "without that nothing is proven");
-	dup2(saved, any->fd);
+	dup2(saved, any->map.fd);
 	any->lines[i].pid_namespace ^= 1;
 	close(saved);
 	close(null);
@@ -1990,7 +1990,7 @@ tell_of_all_space_when_empty(void)
 	pop_some(&ring, 0, 5);
 	is_int(pop_number(&ring), -EAGAIN, "empty");
 	ok(!(ring.notice->space & SHMRING__WAITS), "the writer is woken");
-	is_int(*ring.taken, *ring.head, "and told of all the space");
+	is_int(*ring.spsc.taken, *ring.head, "and told of all the space");
 	push_some(&ring, 0, 1);
 	ring.notice->space |= SHMRING__WATCHES;
 	pop_some(&ring, 0, 0);
@@ -2019,8 +2019,8 @@ send_a_batch_at_once(void)
 	ring_make(&reader[0], SHMRING_SPSC, 64, 8);
 	for (int i = 0; i < 3; i++)
 		batch[i] = (struct iovec){ &numbers[i], 8 };
-	reader[0].credit = 16 + 8;
-	arm(&at_load, any->taken, 1, look_for_a_part);
+	reader[0].spsc.credit = 16 + 8;
+	arm(&at_load, any->spsc.taken, 1, look_for_a_part);
 	is_int(shmring_push_n(&reader[0], batch, 3), 3, "a batch");
 	ok(!at_load.step, "somebody looked meanwhile");
 	pop_some(&reader[0], 0, 2);

@@ -228,7 +228,7 @@ come_and_go(uint32_t mode)
 	is_int(pop_number(&other), 9, "goes on");
 
 	uint32_t unknown = 1u << 31;
-	ok(pwrite(ring.fd, &unknown, sizeof(unknown),
+	ok(pwrite(ring.map.fd, &unknown, sizeof(unknown),
 		  offsetof(struct shmring__header, features)) ==
 		   sizeof(unknown),
 	   "what we do not know");

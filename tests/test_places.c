@@ -168,10 +168,10 @@ succeed(struct pair *pair)
 		shmring_close(&pair->reader);
 		ring_dup(&pair->reader, &pair->writer, SHMRING_CONSUMER);
 	}
-	pair->writer.pass = -1; /* of which the new one takes care */
+	pair->writer.map.pass = -1; /* of which the new one takes care */
 	shmring_close(&pair->writer);
 	ring_dup(&pair->writer, &pair->reader, SHMRING_PRODUCER);
-	pair->writer.pass = old.pass;
+	pair->writer.map.pass = old.map.pass;
 }
 
 static void

@@ -193,7 +193,7 @@ static void
 attach(struct shmring *ring, const struct stream *s, unsigned roles)
 {
 	int error = s->name ? shmring_open(ring, s->name, roles, GENEROUS)
-			    : shmring_open_fd(ring, s->base->pass, roles);
+			    : shmring_open_fd(ring, s->base->map.pass, roles);
 
 	if (error)
 		printf("# child: %s\n", shmring_strerror(error));
@@ -395,7 +395,7 @@ stay(void *argument)
 	struct shmring_poll poller;
 	struct shmring ring;
 
-	CHILD_CHECK(!shmring_open_fd(&ring, peer->ring->pass, peer->roles));
+	CHILD_CHECK(!shmring_open_fd(&ring, peer->ring->map.pass, peer->roles));
 	CHILD_CHECK(!shmring_poll_open(&poller, &ring, peer->roles));
 	while (!falls_asleep(&poller) && (peer->roles & SHMRING_PRODUCER) == 0)
 		;
@@ -634,8 +634,8 @@ stop_before_bell(void *argument)
 	struct peer *peer = argument;
 	struct shmring ring;
 
-	CHILD_CHECK(
-		!shmring_open_fd(&ring, peer->ring->pass, SHMRING_PRODUCER));
+	CHILD_CHECK(!shmring_open_fd(&ring, peer->ring->map.pass,
+				     SHMRING_PRODUCER));
 	flag_raise(peer->ready);
 	flag_await(peer->ready, 2);
 	/* as shmring__wake() does; then there is nobody to be told */
@@ -764,7 +764,7 @@ send_to_all(void *argument)
 	uint64_t sent[RINGS] = { 0 };
 
 	for (int i = 0; i < RINGS; i++)
-		CHILD_CHECK(!shmring_open_fd(&out[i], crowd->ring[i].pass,
+		CHILD_CHECK(!shmring_open_fd(&out[i], crowd->ring[i].map.pass,
 					     SHMRING_PRODUCER));
 	for (int n = 0; n < RINGS * EACH;) {
 		int i = (int)(tap_random() % RINGS);
@@ -838,7 +838,7 @@ wait_on_several(uint32_t mode, void (*enter)(int side))
 			enter(SHMRING__READ);
 		for (int i = 0; i < RINGS; i++)
 			CHILD_CHECK(!shmring_open_fd(&own.ring[i],
-						     crowd.ring[i].pass,
+						     crowd.ring[i].map.pass,
 						     SHMRING_CONSUMER));
 		wrong = take_from_all(&own);
 		if (wrong)

@@ -930,8 +930,9 @@ static int looks_locked, looks_early;
 static void
 look_at_the_lock(void)
 {
-	looks_locked += shmring__locked(writer[0].fd, SHMRING__OPENER + dead);
-	if (shmring__locked(writer[0].fd, dead))
+	looks_locked +=
+		shmring__locked(writer[0].map.fd, SHMRING__OPENER + dead);
+	if (shmring__locked(writer[0].map.fd, dead))
 		looks_early += state_of(dead) != SHMRING__FREE;
 	arm(&at_load, &any->lines[dead].status, 1, look_at_the_lock);
 }
@@ -984,7 +985,7 @@ close_beside_a_child(void)
 	for (int i = 0; i < 2; i++) {
 		uint32_t line = number_of(&writer[1], SHMRING__WRITE);
 		shmring_close(&writer[1]);
-		ok(!shmring__locked(any->fd, line), "close drops the lock");
+		ok(!shmring__locked(any->map.fd, line), "close drops the lock");
 		is_int(shmring_dup(&writer[1], any, SHMRING_PRODUCER), 0,
 		       "the line can be taken again");
 	}
@@ -1377,7 +1378,7 @@ open_it_meanwhile(void)
 {
 	is_int(shmring_dup(&third, &writer[0], SHMRING_CONSUMER), -EUSERS,
 	       "nobody else comes in");
-	ok(!shmring__locked(writer[0].fd, vacant),
+	ok(!shmring__locked(writer[0].map.fd, vacant),
 	   "and what proves a life is not held yet");
 }
 
@@ -1390,7 +1391,7 @@ open_under_a_lock_of_its_own(void)
 	shmring_close(&reader[1]);
 	arm(&at_load, &any->lines[vacant].status, 3, open_it_meanwhile);
 	is_int(shmring__lock_line(any, vacant), 0, "a vacant line");
-	ok(shmring__locked(writer[0].fd, vacant), "is locked");
+	ok(shmring__locked(writer[0].map.fd, vacant), "is locked");
 	shmring__unlock_line(any, vacant);
 	join(&reader[1], SHMRING_CONSUMER);
 	leave();

@@ -44,7 +44,8 @@ peer_main(void *argument)
 		_exit(0);
 	}
 	if (peer->unlocked)
-		CHILD_CHECK(!shmring__lock(ring.fd, F_UNLCK, SHMRING__WRITE));
+		CHILD_CHECK(
+			!shmring__lock(ring.map.fd, F_UNLCK, SHMRING__WRITE));
 	flag_raise(peer->ready);
 	for (;;)
 		pause();
@@ -691,7 +692,7 @@ map_read_only(void)
 	is_int(child_run(write_to, ring.head), -SIGSEGV,
 	       "a producer cannot write the consumer's");
 	is_int(child_run(write_to, ring.data), 0, "but messages");
-	is_int(child_run(write_to, observer.base), -SIGSEGV,
+	is_int(child_run(write_to, observer.map.base), -SIGSEGV,
 	       "an observer cannot write the header");
 	is_int(child_run(write_to, observer.data), -SIGSEGV, "nor messages");
 	shmring_close(&observer);

@@ -282,8 +282,8 @@ refuse_changed_runs(void)
 static void
 damage_taken(struct shmring *ring)
 {
-	ring->credit = *ring->tail;
-	*ring->taken = *ring->tail + 8;
+	ring->spsc.credit = *ring->tail;
+	*ring->spsc.taken = *ring->tail + 8;
 }
 
 /* Content that no honest peer wrote: an error, once and for all. */
@@ -319,7 +319,7 @@ refuse_damaged_start(uint64_t tail, uint64_t head, uint64_t taken,
 	ring_make(&ring, SHMRING_SPSC, 64, 8);
 	*ring.tail = tail;
 	*ring.head = head;
-	*ring.taken = taken;
+	*ring.spsc.taken = taken;
 	*shmring__header_at(&ring, 0) = header;
 	fd = dup(shmring_fd(&ring));
 	shmring_close(&ring);

@@ -53,7 +53,7 @@ replace(void *name)
 	counting = 1;
 	replacer->error = shmring_create(&ring, name, &config);
 	counting = 0;
-	replacer->inode = replacer->error ? 0 : ring.inode;
+	replacer->inode = replacer->error ? 0 : ring.map.inode;
 	replacer->done = 1;
 	for (;;)
 		pause(); /* attached, or not */
@@ -110,7 +110,7 @@ is_found(struct shmring *ring, const char *name)
 	EXPECT(error == 0);
 	if (error)
 		return;
-	EXPECT(other.inode == ring->inode);
+	EXPECT(other.map.inode == ring->map.inode);
 	shmring_close(&other);
 }
 
@@ -185,10 +185,10 @@ run(enum event event, int first, int second, int killed)
 	}
 	if (theirs) {
 		is_found(&ring, name);
-		EXPECT(replacer->inode != ring.inode || event == OPEN);
+		EXPECT(replacer->inode != ring.map.inode || event == OPEN);
 	}
 	if (replacer->done && replacer->error == 0 && event == OPEN && theirs)
-		EXPECT(replacer->inode == ring.inode);
+		EXPECT(replacer->inode == ring.map.inode);
 	if (replacer->done && event == NOTHING)
 		EXPECT(replacer->error == 0);
 	if (replacer->done)
@@ -223,7 +223,7 @@ attach(void *name)
 	counting = 1;
 	replacer->error = shmring_open(&ring, name, 0, GENEROUS);
 	counting = 0;
-	replacer->inode = replacer->error ? 0 : ring.inode;
+	replacer->inode = replacer->error ? 0 : ring.map.inode;
 	replacer->done = 1;
 	for (;;)
 		pause();
@@ -242,7 +242,7 @@ open_meanwhile(int n)
 	snprintf(name, sizeof(name), "%s", tap_name());
 	if (shmring_create(&ring, name, &plain))
 		bail("no ring");
-	ino_t first = ring.inode;
+	ino_t first = ring.map.inode;
 	shmring_close(&ring);
 	*replacer = (struct replacer){ .stop = { n, 0 } };
 	pid_t child = child_start(attach, name);
@@ -256,7 +256,7 @@ open_meanwhile(int n)
 		await(child);
 	}
 	EXPECT(replacer->error == 0);
-	EXPECT(replacer->inode == (error ? first : ring.inode));
+	EXPECT(replacer->inode == (error ? first : ring.map.inode));
 	if (!error)
 		is_found(&ring, name);
 	shmring_close(&ring);

@@ -251,7 +251,7 @@ check_chain(struct findings *f, struct look *look)
 	const struct shmring *r = &look->ring;
 	struct shmring__view any = shmring__any_view(r, SHMRING__READ);
 	uint64_t capacity = r->geometry.capacity;
-	uint64_t taken = SHMRING__LOAD(r->taken, ACQUIRE);
+	uint64_t taken = SHMRING__LOAD(r->spsc.taken, ACQUIRE);
 	uint64_t head = SHMRING__LOAD(r->head, ACQUIRE);
 	uint64_t tail = SHMRING__LOAD(r->tail, ACQUIRE), p = head, header;
 	uint64_t count = 0;
@@ -347,16 +347,16 @@ check_slot(const struct look *look, uint64_t i, struct tally *t)
 {
 	const struct shmring *r = &look->ring;
 	/* In this order: what was seen cannot be beyond tail. */
-	uint64_t s = SHMRING__LOAD(&r->states[i], ACQUIRE);
+	uint64_t s = SHMRING__LOAD(&r->mpmc.states[i], ACQUIRE);
 	uint64_t a = SHMRING__LOAD(shmring__phase_word(r, i), ACQUIRE);
 	uint64_t length = shmring__length_of(r, i, a);
 	uint64_t tail = SHMRING__LOAD(r->tail, ACQUIRE);
-	uint64_t phase = a >> r->length_bits, f = s >> 12;
+	uint64_t phase = a >> r->mpmc.length_bits, f = s >> 12;
 	/* Positions of this slot that were claimed: its turns so far. */
-	uint64_t turns = (tail + r->mask - i) >> r->shift;
+	uint64_t turns = (tail + r->mask - i) >> r->mpmc.shift;
 	int odd = phase & 1;
 
-	if (phase > 2 * turns || (!odd && (a & r->length_mask)) ||
+	if (phase > 2 * turns || (!odd && (a & r->mpmc.length_mask)) ||
 	    (odd && length > r->geometry.slot_size &&
 	     length != shmring__aborted(r))) {
 		if (SHMRING__LOAD(shmring__phase_word(r, i), ACQUIRE) == a &&
@@ -484,7 +484,8 @@ check_ring(struct findings *f, struct look *look)
 	f->look = 0;
 	if (look->error) {
 		f->count = 0;
-		if (!fstat(look->ring.fd, &look->file) || !look->ring.base)
+		if (!fstat(look->ring.map.fd, &look->file) ||
+		    !look->ring.map.base)
 			check_identity(f, look);
 	}
 }

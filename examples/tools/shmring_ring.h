@@ -131,15 +131,15 @@ look_at(struct look *look, const char *name)
 	look->error = find_ring(look, name);
 	if (look->error)
 		return look->error;
-	r->fd = fd = open_file(look, O_RDONLY);
+	r->map.fd = fd = open_file(look, O_RDONLY);
 	if (fd < 0) {
-		r->fd = -1;
+		r->map.fd = -1;
 		return look->error = fd;
 	}
 	if (fstat(fd, &look->file))
 		return look->error = -errno;
-	r->device = look->file.st_dev;
-	r->inode = look->file.st_ino;
+	r->map.device = look->file.st_dev;
+	r->map.inode = look->file.st_ino;
 	if (!S_ISREG(look->file.st_mode) ||
 	    pread(fd, &look->header, sizeof(look->header), 0) !=
 		    sizeof(look->header)) {
@@ -154,10 +154,10 @@ look_at(struct look *look, const char *name)
 	if (look->error)
 		return look->error;
 	look->doubt = judge_origin(look);
-	r->roles = SHMRING_OBSERVER;
-	r->pid = (uint32_t)getpid();
-	r->pid_namespace = shmring__namespace("/proc/self/ns/pid");
-	r->time_namespace = shmring__namespace("/proc/self/ns/time");
+	r->self.roles = SHMRING_OBSERVER;
+	r->self.pid = (uint32_t)getpid();
+	r->self.pid_namespace = shmring__namespace("/proc/self/ns/pid");
+	r->self.time_namespace = shmring__namespace("/proc/self/ns/time");
 	look->error = shmring__map_all(r, 0);
 	if (!look->error)
 		look->error = shmring__watch_forks(r);
@@ -258,7 +258,8 @@ judge_person(struct look *look, struct person *p)
 		p->state = "dead";
 		return;
 	}
-	if (SHMRING__LOAD(&x->pid_namespace, RELAXED) != r->pid_namespace) {
+	if (SHMRING__LOAD(&x->pid_namespace, RELAXED) !=
+	    r->self.pid_namespace) {
 		snprintf(p->command, sizeof(p->command), "(in a container)");
 		return; /* its pid means nothing here */
 	}

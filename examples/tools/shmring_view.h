@@ -187,7 +187,7 @@ view_slot(struct view *v, uint64_t p)
 	uint64_t want = shmring__phase(r, p, 1);
 	uint64_t a = SHMRING__LOAD(shmring__phase_word(r, p), ACQUIRE); /* A4 */
 	uint64_t s = SHMRING__LOAD(shmring__state_word(r, p), ACQUIRE); /* A5 */
-	uint64_t phase = a >> r->length_bits, state = s & 7;
+	uint64_t phase = a >> r->mpmc.length_bits, state = s & 7;
 
 	if (phase != want)
 		return phase > want || (state == SHMRING__S_WRITER &&

@@ -160,7 +160,7 @@ do_flush(struct victim *v)
 static void
 do_interrupt(struct victim *v)
 {
-	v->ring.sleeps_on = &v->ring.notice->space;
+	v->ring.wait.sleeps_on = &v->ring.notice->space;
 	v->page->result = shmring_interrupt(&v->ring);
 }
 
@@ -576,7 +576,7 @@ seed(struct shmring *r, uint64_t place)
 	memset(r->data, 0x11, r->geometry.capacity + 8 - r->align);
 	*r->tail = *r->head = place;
 	if (r->mode == SHMRING_SPSC) {
-		*r->taken = *shmring__doubtful(r) = place;
+		*r->spsc.taken = *shmring__doubtful(r) = place;
 		*shmring__header_at(r, place) = 0;
 		shmring__resume_reader(r);
 		shmring__resume_writer(r);
@@ -584,7 +584,7 @@ seed(struct shmring *r, uint64_t place)
 	}
 	for (uint64_t p = place; p <= place + r->mask; p++)
 		*shmring__phase_word(r, p) = shmring__phase(r, p, 0)
-					     << r->length_bits;
+					     << r->mpmc.length_bits;
 }
 
 static void
@@ -676,7 +676,7 @@ succeed(struct world *w)
 {
 	const struct trial *t = w->trial;
 
-	if (w->successor.fd >= 0)
+	if (w->successor.map.fd >= 0)
 		return;
 	unsigned roles = SHMRING_BOTH;
 	if (t->setup->paired) {
@@ -863,7 +863,7 @@ begin(struct world *w, const struct trial *t)
 	memset(w, 0, sizeof(*w));
 	w->trial = t;
 	w->page = pages;
-	w->successor.fd = -1;
+	w->successor.map.fd = -1;
 	for (int i = 0; i <= VICTIMS; i++)
 		w->last[i] = -1;
 	clock_looks = 0;
@@ -891,7 +891,7 @@ run_trial(const struct trial *t, int record, int *reached)
 	for (int i = 0; i < t->count; i++)
 		trace_kill(&w.trace[i]);
 	shmring_close(&w.mine);
-	if (w.successor.fd >= 0)
+	if (w.successor.map.fd >= 0)
 		shmring_close(&w.successor);
 	close(w.fd);
 	return w.fault;

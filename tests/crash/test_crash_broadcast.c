@@ -61,7 +61,7 @@ drain(struct shmring *reader)
 
 		if (got == -EAGAIN || got == -EPIPE)
 			return;
-		if (got == -ENOBUFS && reader->checks)
+		if (got == -ENOBUFS && reader->broadcast.checks)
 			continue;
 		check(got == 8 && number == due, "not the message due");
 		if (fault)

@@ -254,7 +254,7 @@ set_stage(unsigned shape)
 	clock_looks = 0;
 	if (!stage->content)
 		make_stage(stage, &config);
-	free(stage->ring.spill);
+	free(stage->ring.mpmc.spill);
 	stage->ring = stage->pristine;
 	*stage->ring.canary = stage->canary;
 	memcpy(stage->file, stage->content, stage->ring.geometry.total);
@@ -304,11 +304,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		unsigned what = byte % 24, way = byte / 24;
 
 		if (what < 14)
-			call(way % 2 && other.fd >= 0 ? &other : &stage->ring,
+			call(way % 2 && other.map.fd >= 0 ? &other
+							  : &stage->ring,
 			     what);
 		else if (what < 22)
 			damage(&stage->ring, stage->file, what & 1);
-		else if (other.fd >= 0)
+		else if (other.map.fd >= 0)
 			leave(&other, way % 2);
 		else if (opens++ < OPENS)
 			enter(&other, &stage->ring, way);

@@ -118,7 +118,7 @@ main(void)
 	writer = model_attach(MODE, SHMRING__WRITE, SHMRING_PRODUCER);
 	model_futex(0, &reader->notice->data);
 	model_futex(1, &reader->notice->space);
-	reader->spin_ns = writer->spin_ns = 0; /* sleep at once */
+	reader->wait.spin_ns = writer->wait.spin_ns = 0; /* sleep at once */
 	__VERIFIER_thread_t first = model_start(producer);
 	__VERIFIER_thread_t second = model_start(consumer);
 	model_join(first);

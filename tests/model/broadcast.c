@@ -146,15 +146,15 @@ prepare(void)
 		reader[i] = model_attach(SHMRING_BROADCAST, 2 * i,
 					 SHMRING_CONSUMER);
 		reader[i]->head = &reader[i]->line[SHMRING__READ]->head;
-		reader[i]->taken =
+		reader[i]->spsc.taken =
 			&reader[i]->line[SHMRING__READ]->intent[SHMRING__READ];
-		reader[i]->gated = GATED;
-		reader[i]->checks = !GATED;
+		reader[i]->broadcast.holds = GATED;
+		reader[i]->broadcast.checks = !GATED;
 #ifndef JOIN
-		*reader[i]->taken = 0;
+		*reader[i]->spsc.taken = 0;
 #endif
 	}
-	writer->gates = GATED;
+	writer->broadcast.asks = GATED;
 	if (VICTIM == SHMRING_PRODUCER)
 		heir = model_open(SHMRING_BROADCAST, READERS + 1,
 				  SHMRING_PRODUCER);

@@ -51,7 +51,7 @@ seed(struct shmring *r, uint64_t i, uint64_t phase, uint64_t message,
 {
 	uint64_t *a = shmring__phase_word(r, i);
 
-	a[0] = phase << r->length_bits | (phase & 1 ? sizeof(message) : 0);
+	a[0] = phase << r->mpmc.length_bits | (phase & 1 ? sizeof(message) : 0);
 	a[1] = message;
 	*shmring__state_word(r, i) = shmring__make_state(f, state);
 	pushed[message] += phase & 1;

@@ -54,7 +54,7 @@ main(void)
 #else
 	other = model_attach(SHMRING_MPMC, 1, SHMRING_CONSUMER);
 	late = model_open(SHMRING_MPMC, 0, SHMRING_CONSUMER);
-	late->pid = late->fd = 4;
+	late->self.pid = late->map.fd = 4;
 	heir = model_open(SHMRING_MPMC, 2, HEIR);
 	seek(late, 0, 0, SHMRING__HAD_PRODUCER);
 	fall(late, SHMRING__NONE);

@@ -55,7 +55,7 @@ main(void)
 {
 	other = model_attach(SHMRING_MPMC, 1, SHMRING_BOTH);
 	late = model_open(SHMRING_MPMC, 0, SHMRING_BOTH);
-	late->pid = late->fd = 4;
+	late->self.pid = late->map.fd = 4;
 	heir = model_open(SHMRING_MPMC, 2, VICTIM);
 	if (VICTIM == SHMRING_CONSUMER) {
 		seek(late, 0, 1, 0);

@@ -92,7 +92,7 @@ main(void)
 #else
 	writer = model_attach(SHMRING_SPSC, SHMRING__WRITE, SHMRING_PRODUCER);
 #endif
-	reader->spin_ns = 0; /* sleep at once */
+	reader->wait.spin_ns = 0; /* sleep at once */
 	model_futex(0, &reader->notice->data);
 	model_futex(1, &reader->notice->space);
 	model_futex(2, &reader->notice->peers);

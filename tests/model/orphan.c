@@ -54,7 +54,7 @@ main(void)
 	for (uint32_t i = 0; i < 2; i++)
 		others[i] = model_attach(SHMRING_MPMC, 1 + i, SHMRING_BOTH);
 	maker = model_open(SHMRING_MPMC, 0, SHMRING_CONSUMER);
-	maker->pid = maker->fd = 4;
+	maker->self.pid = maker->map.fd = 4;
 	seek(maker, 1, 1, 0);
 	seed(maker, 0, 1, HELD, 0, SHMRING__S_LIVE);
 	fall(maker, 0);

@@ -125,7 +125,7 @@ main(void)
 	for (uint32_t i = 0; i < MODEL_RINGS; i++) {
 		waits[i] = model_attach(MODE, 2 * i, ROLE);
 		other[i] = model_attach(MODE, 2 * i + 1, OTHER);
-		waits[i]->spin_ns = 0; /* sleep at once */
+		waits[i]->wait.spin_ns = 0; /* sleep at once */
 		model_futex(2 * i, &waits[i]->notice->data);
 		model_futex(2 * i + 1, &waits[i]->notice->space);
 #ifdef FULL

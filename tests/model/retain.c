@@ -20,7 +20,7 @@ retaining(void *unused)
 	struct shmring__claim claim = SHMRING__NO_CLAIM;
 
 	(void)unused;
-	owner->tries = SHMRING__TRIES;
+	owner->mpmc.tries = SHMRING__TRIES;
 	if (SIDE == SHMRING__READ) {
 		MODEL_ASSERT(put(doubter, HELD));
 	}

@@ -100,17 +100,17 @@ model_open(uint32_t mode, uint32_t i, uint32_t roles)
 	g->data = g->consumer + MODEL_PAGE;
 	g->capacity = mode != SHMRING_MPMC ? MODEL_CAPACITY : SLOTS * g->stride;
 	g->total = g->data + g->capacity;
-	r->base = model_segments[ring];
+	r->map.base = model_segments[ring];
 	shmring__set_pointers(r);
 	if (mode != SHMRING_MPMC) {
 		model_data = (uint64_t *)(void *)r->data;
 		model_words = MODEL_CAPACITY / sizeof(uint64_t);
-		r->credit = mode == SHMRING_SPSC ? MODEL_CAPACITY : 0;
+		r->spsc.credit = mode == SHMRING_SPSC ? MODEL_CAPACITY : 0;
 	}
-	r->spill = (unsigned char *)&model_spills[i];
-	r->roles = roles;
-	r->pid = 1 + i - ring * MODEL_LINES;
-	r->fd = (int)r->pid;
+	r->mpmc.spill = (unsigned char *)&model_spills[i];
+	r->self.roles = roles;
+	r->self.pid = 1 + i - ring * MODEL_LINES;
+	r->map.fd = (int)r->self.pid;
 	r->canary = &model_canaries[i];
 	r->canary->alive = 1;
 	if (roles & SHMRING_CONSUMER)
@@ -127,16 +127,16 @@ static struct shmring *
 model_attach(uint32_t mode, uint32_t i, uint32_t roles)
 {
 	struct shmring *r = model_open(mode, i, roles);
-	uint32_t number = r->pid - 1;
+	uint32_t number = r->self.pid - 1;
 	struct shmring__line *line = &r->lines[number];
 
 	line->status = shmring__status(1 << 16, roles, SHMRING__LIVE);
-	line->pid = r->pid;
+	line->pid = r->self.pid;
 	line->intent[SHMRING__READ] = SHMRING__NONE;
 	line->intent[SHMRING__WRITE] = SHMRING__NONE;
 	line->adopts = SHMRING__NONE;
-	line->hands = r->hands = 1;
-	model_locks[number] = r->pid;
+	line->hands = r->spsc.hands = 1;
+	model_locks[number] = r->self.pid;
 	if (roles & SHMRING_CONSUMER) {
 		r->line[SHMRING__READ] = line;
 		r->notice->attn |= SHMRING__HAD_CONSUMER;
@@ -165,7 +165,7 @@ model_care(struct shmring *r, uint64_t *cursor, uint64_t p, uint64_t want)
 	uint64_t a = SHMRING__LOAD(shmring__phase_word(r, p), ACQUIRE);
 
 	SHMRING_LIGHT(r);
-	r->tries = SHMRING__TRIES;
+	r->mpmc.tries = SHMRING__TRIES;
 	return shmring__mpmc_care(r, cursor, p, want, a);
 }
 
@@ -179,7 +179,7 @@ model_claim(const struct shmring *r, int side, uint64_t p,
 	claim->data = shmring__slot(r, p) + 8;
 	claim->hold = SHMRING__HELD;
 	claim->end = (shmring__phase(r, p, side == SHMRING__READ) + 1)
-		     << r->length_bits;
+		     << r->mpmc.length_bits;
 }
 
 static inline void
@@ -202,10 +202,11 @@ model_commit(struct shmring *r, const struct shmring__claim *claim)
 static void
 model_seek(struct shmring *reader, struct shmring *writer, uint64_t position)
 {
-	*writer->tail = *reader->head = *reader->taken = position;
+	*writer->tail = *reader->head = *reader->spsc.taken = position;
 	*shmring__doubtful(reader) = position;
-	reader->published = reader->resumed = reader->doubtful = position;
-	writer->credit = position + MODEL_CAPACITY;
+	reader->spsc.published = reader->spsc.resumed = reader->spsc.doubtful =
+		position;
+	writer->spsc.credit = position + MODEL_CAPACITY;
 }
 
 #endif /* MODEL_RING_H */

@@ -84,7 +84,7 @@ main(void)
 	model_futex(0, &writer->notice->data);
 	model_futex(1, &writer->notice->space);
 	for (int i = 0; i < MODEL_THREADS; i++)
-		model_handles[i].spin_ns = 0; /* sleep at once */
+		model_handles[i].wait.spin_ns = 0; /* sleep at once */
 #ifdef FULL
 	while (shmring_push(writer, &filled, sizeof(filled)) == 0)
 		filled++;

@@ -297,7 +297,7 @@ do_flush(struct actor *a)
 
 	/* Nothing has moved since it looked: what stays in no buffer. */
 	if (error == -EPIPE && a->o->wait == W_POLL && !plan.tso &&
-	    *r->head >= (r->mode == SHMRING_MPMC ? r->last : *r->tail))
+	    *r->head >= (r->mode == SHMRING_MPMC ? r->mpmc.last : *r->tail))
 		fail("flush", "all was taken");
 	if (!error && oracle.broadcast && !oracle.lossy && !oracle.demote)
 		stream_flushed(a->h->file);
@@ -430,8 +430,8 @@ pop_either(struct actor *a)
 	ready = shmring_wait_several(items, count, time_out(a));
 	/* whose it was: not of one that never was marked, or is marked still,
 	 * unless for a second time */
-	int unmarked =
-		a->h->asked && !(a->h->ring.interrupts & SHMRING__INTERRUPTED);
+	int unmarked = a->h->asked &&
+		       !(a->h->ring.wait.interrupts & SHMRING__INTERRUPTED);
 	if (count == 2 && ((ready == -ECANCELED && !unmarked && other->asked) ||
 			   (ready == -EINTR && !a->h->eintr)))
 		a->h = other;
@@ -709,7 +709,7 @@ do_open(struct actor *a)
 		return error;
 	}
 	h->roles = roles_of(a->o);
-	h->file = kernel_fd(h->ring.fd)->file;
+	h->file = kernel_fd(h->ring.map.fd)->file;
 	h->life = oracle.lives++;
 	h->order = 0;
 	memset(h->last, 0, sizeof(h->last));

@@ -91,7 +91,7 @@ places_learn(const struct shmring *look)
 	size_t line = sizeof(look->lines[0]), size = g->slots * g->stride;
 
 	memset(places.class, C_OUTSIDE, sizeof(places.class));
-	place_is(look->base, g->total, 8, C_HEADER);
+	place_is(look->map.base, g->total, 8, C_HEADER);
 	place_is(&look->notice->attn, 8, 8, C_ATTN);
 	place_is(&look->notice->data, 8, 4, C_WAITERS);
 	place_is(look->lines, g->participants * line, line, C_COUNTER);
@@ -101,7 +101,7 @@ places_learn(const struct shmring *look)
 	}
 	place_is(look->head, 8, SHMRING__LINE, C_INDEX);
 	if (plan.mode != SHMRING_MPMC) {
-		place_is(look->taken, 8, SHMRING__LINE, C_INDEX);
+		place_is(look->spsc.taken, 8, SHMRING__LINE, C_INDEX);
 		size = 2 * g->capacity;
 		places.alias = place_in_file(look->data) + PAGE;
 	}
@@ -115,7 +115,7 @@ places_learn(const struct shmring *look)
 			place_is(&look->lines[i].head, 8, line, C_INDEX);
 	}
 	for (uint64_t i = g->slots; i-- > 0 && oracle.mpmc;) {
-		place_is(&look->states[i], 8, 8, C_STATE);
+		place_is(&look->mpmc.states[i], 8, 8, C_STATE);
 		place_is(shmring__phase_word(look, i), 8, g->stride, C_PHASE);
 	}
 }
