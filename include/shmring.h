@@ -4262,8 +4262,9 @@ shmring__recognize(struct shmring *r, int fd, unsigned roles,
 #define SHMRING__YIELDS 1u
 #define SHMRING__REPLACED 2u
 #define SHMRING__PENDING 3u
-/* Among the roles of who joins: it has looked, a pending one is in force. */
-#define SHMRING__DECIDED 256u
+/* Among the roles of who joins by a name: not a pending one, before it is known
+ * to be in force. */
+#define SHMRING__UNDECIDED 256u
 
 SHMRING__COLD int
 shmring__retire(uint32_t *retired, uint32_t from, uint32_t to)
@@ -4309,11 +4310,12 @@ SHMRING__COLD int
 shmring__join(struct shmring *r, int fd, unsigned roles)
 {
 	struct shmring__header header;
-	int error = shmring__recognize(r, fd, roles, &header);
+	int error =
+		shmring__recognize(r, fd, roles & ~SHMRING__UNDECIDED, &header);
 	if (!error && header.retired == SHMRING__REPLACED)
 		error = -ESTALE;
 	if (!error && header.retired == SHMRING__PENDING &&
-	    !(roles & SHMRING__DECIDED)) {
+	    (roles & SHMRING__UNDECIDED)) {
 		shmring__blank(r);
 		return -EINPROGRESS;
 	}
@@ -4334,7 +4336,7 @@ shmring__join(struct shmring *r, int fd, unsigned roles)
 		}
 		shmring__set_pointers(r);
 		if (!(roles & SHMRING_OBSERVER)) {
-			if (roles & SHMRING__DECIDED)
+			if (!(roles & SHMRING__UNDECIDED))
 				shmring__retire(&r->header->retired,
 						SHMRING__PENDING,
 						SHMRING__IN_FORCE);
@@ -5099,18 +5101,21 @@ shmring__open_once(struct shmring *r, const char *path, unsigned roles)
 {
 	char temporary[PATH_MAX];
 	int fd = shmring__open_ring(path, roles);
-	int error = fd < 0 ? fd : shmring__join(r, fd, roles);
+	int error =
+		fd < 0 ? fd : shmring__join(r, fd, roles | SHMRING__UNDECIDED);
 	if (error != -EINPROGRESS && error != -ESTALE)
 		return error;
 	shmring__temporary(temporary, path);
 	int other = shmring__open_ring(temporary, roles);
-	int found = other < 0 ? other : shmring__join(r, other, roles);
+	int found =
+		other < 0 ? other
+			  : shmring__join(r, other, roles | SHMRING__UNDECIDED);
 	if (found == -EINPROGRESS)
 		shmring__os(SYS_close, other, 0, 0, 0, 0, 0);
 	int none = found == -EINPROGRESS || found == -ESTALE ||
 		   found == -ENOENT || found == -EPROTO;
 	if (error == -EINPROGRESS && none)
-		return shmring__join(r, fd, roles | SHMRING__DECIDED);
+		return shmring__join(r, fd, roles);
 	if (error == -EINPROGRESS)
 		shmring__os(SYS_close, fd, 0, 0, 0, 0, 0);
 	return none ? error : found;
@@ -6065,7 +6070,7 @@ shmring__push_batch(struct shmring *r, const struct shmring__batch *all,
 	struct shmring__batch b, same; /* ours stays in registers */
 	struct shmring__view v =
 		shmring__view_of(r, SHMRING__PACKED, SHMRING__WRITE);
-	int error = 0;
+	int error = 0, spent = 0;
 	size_t n = 0;
 	shmring__set_batch(&b, all);
 	if (shmring__is_spsc(r) && r->path == SHMRING__PACKED) {
@@ -6076,11 +6081,14 @@ shmring__push_batch(struct shmring *r, const struct shmring__batch *all,
 		__asm__("" : "+r"(same.each), "+r"(same.array));
 		n = shmring__push_n_slowly(r, &same, lazy);
 	}
-	while (n < b.count && !error) {
+	/* A batch is one call, and has the tries of one; twice at most. */
+	while (n < b.count && !error && spent < SHMRING__TRIES) {
 		struct iovec one;
 		shmring__buffer(&b, n, &one);
+		r->mpmc.tries = SHMRING__TRIES;
 		error = shmring__push_quietly(r, &v, one.iov_base, one.iov_len,
 					      lazy && !n);
+		spent += SHMRING__TRIES - r->mpmc.tries;
 		n += !error;
 	}
 	if (n)
@@ -6109,7 +6117,7 @@ shmring__pop_batch(struct shmring *r, const struct shmring__batch *all)
 {
 	struct shmring__batch b, same; /* ours stays in registers */
 	ssize_t got = 0;
-	int spsc = shmring__is_spsc(r);
+	int spsc = shmring__is_spsc(r), spent = 0;
 	size_t n = 0;
 	shmring__set_batch(&b, all);
 	if (spsc && r->path == SHMRING__PACKED) {
@@ -6126,13 +6134,16 @@ shmring__pop_batch(struct shmring *r, const struct shmring__batch *all)
 		b.count = b.count != 0;
 	if (!r->canary)
 		return -EBADF;
-	for (; n < b.count; n++) {
+	/* see push_batch */
+	for (; n < b.count && spent < SHMRING__TRIES; n++) {
 		struct iovec one;
 		shmring__buffer(&b, n, &one);
 		uint64_t head = 0, lost = r->broadcast.lost;
 		if (r->mode == SHMRING_BROADCAST)
 			head = SHMRING__LOAD(r->head, RELAXED); /* own */
+		r->mpmc.tries = SHMRING__TRIES;
 		got = shmring_pop(r, one.iov_base, one.iov_len);
+		spent += SHMRING__TRIES - r->mpmc.tries;
 		if (SHMRING__RARELY(got == -ENOBUFS && n))
 			shmring__tell_later(r, head, r->broadcast.lost - lost);
 		if (got < 0)

@@ -1174,6 +1174,45 @@ run_out_of_space(void)
 		is_int(status, 0, "no room: -ENOSPC, again and again");
 }
 
+/* Who holds a ring whose replacer was killed before it was declared to be in
+ * force has found that it is: its copies need not look for another. */
+static void
+copy_a_pending_ring(void)
+{
+	struct shmring ring, observer, copy;
+	char name[64];
+	int before = descriptors();
+
+	if (shmring_create(&ring, make_name(name), &small))
+		bail("cannot create a ring");
+	uint32_t *retired = &ring.header->retired;
+	*retired = SHMRING__PENDING;
+	is_int(shmring_open(&observer, name, SHMRING_OBSERVER, 0), 0,
+	       "an observer opens a pending ring");
+	is_int(shmring_dup(&copy, &observer, SHMRING_OBSERVER), 0,
+	       "an observer's copy, to observe");
+	is_int(*retired, SHMRING__PENDING, "who observes decides nothing");
+	shmring_close(&copy);
+	shmring_close(&ring);
+	is_int(shmring_dup(&copy, &observer, SHMRING_CONSUMER), 0,
+	       "an observer's copy, to consume");
+	is_int(*(volatile uint32_t *)&copy.header->retired, SHMRING__IN_FORCE,
+	       "who attaches has decided");
+	shmring_close(&copy);
+	shmring_close(&observer);
+	shmring_unlink(name);
+
+	/* a descriptor has no names that could tell */
+	if (shmring_create_memfd(&ring, &small))
+		bail("cannot create a ring");
+	ring.header->retired = SHMRING__PENDING;
+	is_int(shmring_open_fd(&copy, shmring_fd(&ring), SHMRING_OBSERVER), 0,
+	       "a memfd that calls itself pending");
+	shmring_close(&copy);
+	shmring_close(&ring);
+	is_int(descriptors(), before, "none of these left a descriptor open");
+}
+
 /* With one descriptor more each time, until all is well. */
 static void
 run_out_of_descriptors(void *argument)
@@ -1407,6 +1446,7 @@ main(void)
 	punch_a_ring(SHMRING_SPSC);
 	punch_a_ring(SHMRING_MPMC);
 	replace_in_all_cases();
+	copy_a_pending_ring();
 	create_in_a_crowd(0);
 	create_in_a_crowd(SHMRING_REPLACE);
 	kill_creators();

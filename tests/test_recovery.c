@@ -869,6 +869,69 @@ lose_every_slot(void)
 	leave();
 }
 
+/* As many messages of a batch as lose no more races than one call may. */
+static void
+pop_a_batch_of_lost_races(void)
+{
+	uint64_t *state, numbers[6];
+
+	make(SLOTS);
+	races = 0;
+	state = shmring__state_word(any, SLOTS - 1);
+	for (int i = 0; i < 3; i++)
+		if (shmring_reserve(&writer[0], 8))
+			shmring_abort(&writer[0]);
+	push_some(&writer[0], 1, 4);
+	*state = shmring__make_state(2, SHMRING__S_ORPHAN);
+	shmring__change_attn(any, SHMRING__DOUBT | SHMRING__ORPHAN, 0);
+	arm(&at_cas, state, 1, win_the_race);
+	is_int(shmring_pop_array(&reader[0], numbers, 8, 4), 2,
+	       "a batch whose messages lose every race for an orphan");
+	at_cas.step = NULL;
+	*state = 0;
+	is_int(races, SHMRING__TRIES / SHMRING__STEP_TRIES,
+	       "has looked at all slots twice as often as one of them");
+	is_int(pop_number(&reader[0]), 3, "the rest is there");
+	is_int(pop_number(&reader[0]), 4, "to its end");
+	leave();
+}
+
+#define WON 3000 /* of a slot, before it is lost */
+static uint64_t contended;
+static int wins;
+
+static void
+win_some(void)
+{
+	races++;
+	*shmring__phase_word(any, contended) ^= 1;
+	if (++wins % WON == 0)
+		contended += 2;
+	arm(&at_cas, shmring__phase_word(&writer[0], contended), 1, win_some);
+}
+
+static void
+push_a_batch_of_lost_races(void)
+{
+	const uint64_t numbers[4] = { 1, 2, 3, 4 };
+
+	make(SLOTS);
+	contended = 0;
+	races = wins = 0;
+	for (uint64_t p = 0; p < SLOTS; p += 2) /* void, once that is settled */
+		*shmring__state_word(any, p) =
+			shmring__make_state(2, SHMRING__S_LIVE);
+	shmring__change_attn(any, SHMRING__DOUBT, 0);
+	arm(&at_cas, shmring__phase_word(&writer[0], 0), 1, win_some);
+	is_int(shmring_push_array(&writer[0], numbers, 8, 4), 2,
+	       "a batch whose messages lose many races for a slot each");
+	at_cas.step = NULL;
+	is_int(races, 2 * WON, "has tried so often, in all");
+	is_int(pop_number(&reader[0]), 1, "the first is there");
+	is_int(pop_number(&reader[0]), 2, "and the second");
+	leave();
+}
+
 static void
 abort_and_end(void)
 {
@@ -1528,6 +1591,8 @@ main(void)
 	pass_many_aborts();
 	lose_every_race();
 	lose_every_slot();
+	pop_a_batch_of_lost_races();
+	push_a_batch_of_lost_races();
 	peek_at_an_abort();
 	end_with_what_the_dead_had();
 	lock_no_line_of_the_dead();
