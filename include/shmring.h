@@ -10,7 +10,7 @@
  *         told how many it has lost; wait-free.
  * Any process may be killed or stopped at any instruction: the others go on,
  * and a message whose push returned is delivered. Nobody asleep, no system
- * call; nothing of a peer's is trusted further than its process.
+ * call; what a peer has written is checked before it is used.
  *
  *	struct shmring ring;                            // the sender
  *	struct shmring_config config = { .roles = SHMRING_PRODUCER };
@@ -28,13 +28,16 @@
  * Every call returns 0, a count or a length, or a negative errno that
  * shmring_strerror() explains. None prints, exits or changes errno.
  *
- * THREE WAYS THROUGH THIS FILE
+ * FOUR WAYS THROUGH THIS FILE
  *   who uses it       the guarantees below, INTERFACE
- *   who wants SPSC    SHARED LAYOUT, SPSC, PUSH, POP, ZERO COPY
- *   who wants MPMC    ORDERING, MPMC, PARTICIPANTS, DEATH, RECOVERY
+ *   who wants SPSC    ORDERING (R1 to R3, W), SHARED LAYOUT, SPSC, PUSH, POP,
+ *                     ZERO COPY
+ *   who wants MPMC    ORDERING, MPMC, PARTICIPANTS, DEATH, RECOVERY, PUSH, POP
  *   and BROADCAST     SPSC, then its own section
  * Beside them OPERATING SYSTEM, WAKING and WAITING (who sleeps, how long, who
- * wakes whom), LIFE CYCLE (creating, opening, replacing), INSPECTION.
+ * wakes whom), LIFE CYCLE (creating, opening, replacing), INSPECTION. In all of
+ * them r is the handle, v what a call reads of it, x a participant's line, p a
+ * position, a a slot's first word, s its state word, f the phase in that.
  *
  * GUARANTEES (one handle belongs to one thread at a time; dup for another)
  *
@@ -89,8 +92,10 @@
  *   peek or release, and shmring_lost() is exact; it goes on at the oldest
  *   message that is whole for certain, which leaves out up to a quarter of
  *   the ring. So release tells whether what was peeked at was whole to the end.
- *   Without readers pushes go on, and a push never says -EPIPE. A reader writes
- *   nothing but its own line and the waiters word.
+ *   Without readers pushes go on, and a push never says -EPIPE. Who only reads
+ *   cannot write records, bound or marks: they are mapped read-only. Reading,
+ *   it writes its own line; waiting, coming, going and recovering, more of the
+ *   control pages.
  *   Death is proven, never guessed from time: the kernel has dropped the
  *   participant's lock on the segment and its pid with that start time is
  *   gone. (Across pid namespaces the lock alone decides. A child forked by a
@@ -179,7 +184,7 @@ extern "C" {
 #ifndef SHMRING_LOOK_AGAIN
 #define SHMRING_LOOK_AGAIN 3
 #endif
-/* Pauses of a streaming consumer that has caught up: whole cache lines fill
+/* Pauses of one who has caught up in a stream: whole cache lines fill
  * meanwhile. */
 #ifndef SHMRING_CATCH_UP
 #define SHMRING_CATCH_UP 64
@@ -267,10 +272,11 @@ extern "C" {
 
 struct shmring_config { /* zero means the default, for every field */
 	uint32_t mode; /* SHMRING_SPSC */
-	uint32_t slots; /* messages, 1024; rounded up to a power of two */
+	uint32_t slots; /* messages, 1024; rounded up to a power of two, to
+			   2^30; MPMC: at least 2, and 2 * participants */
 	uint32_t slot_size; /* largest message in bytes, 256; to 2^30 */
-	uint32_t participants; /* MPMC: handles, min(64, slots / 2);
-				  BROADCAST: readers, 63 */
+	uint32_t participants; /* MPMC: handles, min(64, slots / 2), to 1024;
+				  BROADCAST: readers, 63, to 1023 */
 	uint32_t permissions; /* 0600; the umask does not apply */
 	uint32_t flags;
 	uint32_t roles; /* of the creator's own handle, SHMRING_BOTH */
@@ -290,10 +296,11 @@ struct shmring_stat { /* counters are those of all handles, ever */
 	uint64_t pushed, popped;
 	uint64_t pushed_bytes, popped_bytes; /* MPMC; else rounded up, each to
 						8, or the alignment */
-	uint64_t full, empty; /* how often a position had to be waited for */
+	uint64_t full, empty; /* positions at which nothing was to be had, each
+				 counted once, whether the call waited or not */
 	uint64_t sleeps, wakes; /* futex calls */
 	uint64_t refused; /* pushes and reserves that found no room, at once or
-			     in their time */
+			     in their time; also a batch that went in in part */
 	/* SHMRING_METERED, else 0: the most that length ever was (not lossy);
 	 * how long the oldest message has been there, BROADCAST: before the
 	 * reader that is the most behind */
@@ -318,8 +325,9 @@ struct shmring;
  * The name appears only when all is complete. -EEXIST: the name is taken by
  * a ring in use or left in good order, or by what is no ring; -EOWNERDEAD: by
  * one whose users died. With SHMRING_REPLACE a ring is replaced unless somebody
- * is attached, or replaces it as well (-EBUSY), or it is another user's
- * (-EPERM, -EACCES). -ENOSPC: no room on the file system, or too little
+ * is attached, or replaces it as well (-EBUSY), or it is another user's: -EPERM
+ * or -EACCES if we may write to it, else -EEXIST, as for what is no ring.
+ * -ENOSPC: no room on the file system, or too little
  * memory available, in the machine or in our cgroup; -EFBIG: RLIMIT_FSIZE;
  * nothing has been allocated then. -EINVAL, -ENAMETOOLONG: the name; -ERANGE:
  * the numbers; -EDOM: mode, roles, flags, permissions. -ENOTDIR: there is no
@@ -332,8 +340,10 @@ SHMRING_SCOPE int shmring_create(struct shmring *ring, const char *name,
 				 const struct shmring_config *config);
 /* Attach, waiting up to timeout_ns until the name exists and the role is free
  * (0: try once, -1: for ever). -ENOENT or, after having waited, -ETIMEDOUT;
- * -EBUSY: the SPSC role is taken by a living process (a dead one's is taken
- * over where it stopped); -EUSERS: no participant is free; -EPROTO: not a ring;
+ * -EBUSY, also after having waited: the role, of SPSC or of the BROADCAST
+ * producer, is taken by a living process (a dead one's is taken over where it
+ * stopped), or somebody has a lease on the file; -EUSERS, also then: no
+ * participant is free; -EPROTO: not a ring;
  * -EPROTOTYPE: of another kind of machine; -EPROTONOSUPPORT: another layout;
  * -EBADMSG: damaged geometry; -EOVERFLOW: cut, or grown; -EPERM: owner or
  * permissions; -EACCES: not for us; -ELOOP: a symbolic link; -EREMOTE: made
@@ -366,17 +376,21 @@ SHMRING_SCOPE int shmring_dup(struct shmring *copy, const struct shmring *ring,
  * forked child it only unmaps. Always 0; closing twice does no harm, nor does
  * closing a handle of zeros, which no other call takes for open (-EBADF). */
 SHMRING_SCOPE int shmring_close(struct shmring *ring);
-/* Remove the name; those attached go on. -ENOENT, -EINVAL, -ENAMETOOLONG;
- * -EPERM, -EACCES: not ours. */
+/* Remove the name, whatever has it, and what a killed replacer left beside it;
+ * those attached go on. -ENOENT, -EINVAL, -ENAMETOOLONG; -EPERM, -EACCES: not
+ * ours; -EISDIR: a directory. */
 SHMRING_SCOPE int shmring_unlink(const char *name);
 
-/* Copy a message in. 0; -EAGAIN: full; -EMSGSIZE: larger than slot_size;
+/* Copy a message in. 0; -EAGAIN: full (MPMC: or the next slot is in another's
+ * hands, or others were faster 4,096 times); -EMSGSIZE: larger than slot_size;
  * -EPIPE: there were consumers and the last is gone; -EBUSY: a reservation
  * is outstanding; -EPERM: not a producer; -ESTALE: handle of a parent
  * process; -EBADMSG: the segment was damaged. */
 SHMRING_SCOPE int shmring_push(struct shmring *ring, const void *data,
 			       size_t size);
-/* Copy the next message out. Its length; -EAGAIN: empty; -ENOBUFS: BROADCAST,
+/* Copy the next message out. Its length; -EAGAIN: empty (MPMC: or the next one
+ * is not committed yet, though those behind it may be, or others were faster;
+ * BROADCAST: or the writer was, again and again); -ENOBUFS: BROADCAST,
  * messages were overwritten, see shmring_lost; -EPIPE: there were
  * producers, the last is gone, and no message is left, in MPMC not even in the
  * hands of another consumer; -EMSGSIZE: it does not fit and stays; else as
@@ -402,8 +416,10 @@ SHMRING_SCOPE ssize_t shmring_push_array(struct shmring *ring,
 					 size_t count);
 SHMRING_SCOPE ssize_t shmring_pop_array(struct shmring *ring, void *messages,
 					size_t size, size_t count);
-/* Fill in place: size bytes, or NULL with the reason in shmring_error(). Then
- * commit (size may shrink) or abort. One at a time a handle. A place, also one
+/* Fill in place: size bytes, or NULL with the reason in shmring_error(), as
+ * push's; or -ENOMEM (MPMC: of the first reserve, for a place to keep a late
+ * message in). Then commit (size may shrink, else -EMSGSIZE; -ENOMSG: nothing
+ * reserved) or abort. One at a time a handle. A place, also one
  * to peek at, is a multiple of config.alignment, of 8 without one: then what
  * needs 16 (vectors) is loaded and stored unaligned. A commit that returns
  * -EAGAIN or -EPIPE (MPMC, after this process was stopped for long, or another
@@ -412,26 +428,32 @@ SHMRING_SCOPE ssize_t shmring_pop_array(struct shmring *ring, void *messages,
 SHMRING_SCOPE void *shmring_reserve(struct shmring *ring, size_t size);
 SHMRING_SCOPE int shmring_commit(struct shmring *ring, size_t size);
 SHMRING_SCOPE void shmring_abort(struct shmring *ring);
-/* Read in place, until release. One at a time a handle. -ENOBUFS from release
+/* Read in place, until release. One at a time a handle. NULL: see
+ * shmring_error(), as pop. From release -ENOMSG: nothing in hands; -ENOBUFS
  * (BROADCAST): the message was overwritten meanwhile. */
 SHMRING_SCOPE const void *shmring_peek(struct shmring *ring, size_t *size);
 SHMRING_SCOPE int shmring_release(struct shmring *ring);
 /* Several in place (SPSC; else -ENOTSUP: in MPMC each claim has one place):
- * the first messages, at most count, those included that were peeked at before
- * and not released. How many; a redelivered one comes alone. Then release_n,
- * for the first of them; what is not released stays, also at the next peek_n.
- * -ERANGE: none, or more than were peeked at; -ENOMSG: nothing in hands. */
+ * the first messages, at most count, those included that an earlier peek_n had
+ * and that were not released; after peek, -EBUSY. How many; a redelivered one
+ * comes alone. Then release_n, for the first of them; what is not released
+ * stays, also at the next peek_n. release lets go of the first and puts back
+ * the others. -ERANGE: peek_n of 0, release_n of more than are in hands (after
+ * peek: of any number but 1); -ENOMSG: nothing in hands; else as pop. */
 SHMRING_SCOPE ssize_t shmring_peek_n(struct shmring *ring,
 				     struct iovec *messages, size_t count);
 SHMRING_SCOPE int shmring_release_n(struct shmring *ring, size_t count);
 /* Why the last reserve or peek returned NULL: a negative errno. */
 SHMRING_SCOPE int shmring_error(const struct shmring *ring);
-/* 1 if a consumer that died may have seen the last message, too. */
+/* 1 if a consumer that died, or closed while it peeked, may have seen the last
+ * message, too: of a batch its last one. 0 in BROADCAST. */
 SHMRING_SCOPE int shmring_redelivered(const struct shmring *ring);
 
-/* The waiting forms: as above, but -EAGAIN becomes waiting for timeout_ns
- * (-1: for ever, 0: not at all), then -ETIMEDOUT. Batches wait for the first
- * message only. */
+/* The waiting forms: as above, but for -EAGAIN they wait up to timeout_ns
+ * (negative: for ever), then -ETIMEDOUT; with 0 they do not wait, and it stays
+ * -EAGAIN. -ECANCELED: shmring_interrupt; -EINTR: shmring_set_eintr. The death
+ * of the last peer (-EPIPE) ends a wait within 100 ms. Batches wait for the
+ * first message only. */
 SHMRING_SCOPE int shmring_push_wait(struct shmring *ring, const void *data,
 				    size_t size, int64_t timeout_ns);
 SHMRING_SCOPE ssize_t shmring_pop_wait(struct shmring *ring, void *buffer,
@@ -452,11 +474,15 @@ SHMRING_SCOPE void *shmring_reserve_wait(struct shmring *ring, size_t size,
 					 int64_t timeout_ns);
 SHMRING_SCOPE const void *shmring_peek_wait(struct shmring *ring, size_t *size,
 					    int64_t timeout_ns);
-/* Rendezvous: wait until consumers have taken all that this handle pushed
- * (SPSC: that was ever pushed; BROADCAST: every reader that is attached). */
+/* Rendezvous: wait until consumers have released all that was ever pushed
+ * (BROADCAST: every reader that is attached); in MPMC, until they have claimed
+ * all that this handle pushed: it may be in their hands still, and come again
+ * from there. 0; -ETIMEDOUT, -EAGAIN, -ECANCELED, -EINTR as above; -EPIPE: the
+ * last consumer went without it (not BROADCAST); -EPERM: not a producer;
+ * -EBADF, -ESTALE, -EBADMSG. */
 SHMRING_SCOPE int shmring_flush(struct shmring *ring, int64_t timeout_ns);
 /* How this handle waits: -1 spins for ever, 0 sleeps at once, otherwise
- * spins up to so many ns where that helps (SHMRING_SPIN_NS). */
+ * spins up to so many ns where that helps (SHMRING_SPIN_NS). -EBADF. */
 SHMRING_SCOPE int shmring_set_spin(struct shmring *ring, int64_t spin_ns);
 /* End the wait that is under way in this handle, or else the next call that
  * would have to wait: -ECANCELED, once; no message is lost by it. From any
@@ -471,8 +497,8 @@ SHMRING_SCOPE int shmring_set_eintr(struct shmring *ring, int on);
 /* Wait until another participant of a role (BOTH: either) is attached, or until
  * none is; who is proven dead is not. Also for observers. 0; -ETIMEDOUT, or
  * -EAGAIN if timeout_ns is 0; -ECANCELED, -EINTR (an observer notices an
- * interrupt within 100 ms); -EDOM: no such role; -EBADF, -ESTALE. Deaths are
- * noticed within 100 ms. */
+ * interrupt within 100 ms); -EDOM: no such role; -EBADF, -ESTALE, -EBADMSG.
+ * Deaths are noticed within 100 ms. */
 SHMRING_SCOPE int shmring_wait_peer(struct shmring *ring, unsigned role,
 				    int64_t timeout_ns);
 SHMRING_SCOPE int shmring_wait_gone(struct shmring *ring, unsigned role,
@@ -481,7 +507,8 @@ SHMRING_SCOPE int shmring_wait_gone(struct shmring *ring, unsigned role,
 /* Look for dead participants now; waiting calls do it by themselves, others
  * when they find the ring full or empty for long. A producer whose pushes all
  * succeed at once does not look: call this when it matters that the consumer
- * still lives. How many were recovered. */
+ * still lives. How many were recovered; -EPERM: an observer; -EBADF,
+ * -ESTALE. */
 SHMRING_SCOPE int shmring_recover(struct shmring *ring);
 /* The ring's id, random, another for each creation. -EBADF. */
 SHMRING_SCOPE int shmring_id(const struct shmring *ring, unsigned char id[16]);
@@ -516,10 +543,13 @@ SHMRING_SCOPE uint64_t shmring_length(const struct shmring *ring);
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wshadow"
 #endif
+/* The whole ring, approximate while others run; for any handle, also an
+ * observer's, without a system call. 0; -EBADF. */
 SHMRING_SCOPE int shmring_stat(const struct shmring *ring,
 			       struct shmring_stat *out);
-/* Participant 0, 1, ...: 0; -ENOENT: nobody; -ERANGE: beyond the last. Whether
- * it is dead takes system calls; -EBADF. */
+/* Participant 0, 1, ... (SPSC: the consumer, the producer; BROADCAST: 1 is the
+ * producer): 0; -ENOENT: nobody, but the counters of who was there; -ERANGE:
+ * beyond the last. Whether it is dead takes system calls; -EBADF. */
 SHMRING_SCOPE int shmring_participant(const struct shmring *ring,
 				      uint32_t index,
 				      struct shmring_participant *out);
@@ -550,7 +580,8 @@ SHMRING_SCOPE const char *shmring_strerror(int error);
  *   who interrupts is done        R11 interrupts     A11 interrupts
  *   bytes are being overwritten   R12 bound, fence   A12 fence, bound
  *   mark of a record's start      R13 marks          A13 marks
- *   wake-up                       R1/R4, then W1     W2, then A1/A4
+ *   wake-up                       R1, R3, R4, then   W2, then A1, A2, A3
+ *                                 W1                 or A4
  *
  * A relaxed access says why that is enough, in one of four words:
  *   own        nobody else writes it (counters, tail and head in SPSC)
@@ -560,34 +591,43 @@ SHMRING_SCOPE const char *shmring_strerror(int error);
  *
  * Sequentially consistent, each for the sake of one interleaving (Dekker: both
  * store first, then both load; one at least sees the other's store):
- *   F1  `retired`: who replaces the ring, then loads the lines; F4 is the other
- *   F2  status: two who leave at once, each to see that nobody is left
- *   F3  status RECOV, then states and intents; R4 to R6 of the dead before it
- *   F4  status LIVE, then our first claim, and `retired`
+ *   F1  `retired`: who replaces the ring, then loads the lines; F4 is the
+ *       other. Impossible: a ring is replaced under one who has just attached
+ *   F2  status: two who leave at once, each to see that nobody is left.
+ *       Impossible: both are gone, and attn does not say so
+ *   F3  status RECOV, then states and intents; R4 to R6 of the dead before it.
+ *       Impossible: a claim of the dead is overlooked, and its slot leaks
+ *   F4  status LIVE, then our first claim, and `retired`. Impossible: a claim
+ *       of ours is seen, and nobody who lives to cover it
  *   F5  HEAVY, see DOUBT
  *   F6  who interrupts a handle, then loads what it sleeps on; who is about to
- *       sleep, then loads whether it is interrupted
+ *       sleep, then loads whether it is interrupted. Impossible: it sleeps on
  *   F7  BROADCAST: who joins, and the writer that asks its readers: (join)
  *   W1, W2  see W
  *
- * W: publish, then load the waiters word (W1); announce oneself in the word,
- * full fence, then look again (W2). On arm64 W1 is seq_cst on both sides
- * (STLR, LDAR), which do not overtake each other. On x86 W1 may overtake the
- * publication, for a fence would cost more than the push: the publisher reads
- * a word without our bits while its message is still on the way, and we look
- * before it has arrived. So a waiter sleeps long only once its bits have stood
- * in the word for SHMRING__FIRST_SLEEP_NS and it has looked since: whatever
- * overtook them has arrived by then. SLEEPY shortens that: who reads it pays
+ * W: nobody sleeps while there is what he waits for.
+ *           publisher                  waiter
+ *           publish              R1    the word := its bits
+ *           load the word        W1    full fence          W2
+ *           bits: wake                 look again          A1
+ *                                      none: sleep, if the word is the same
+ *     If the publisher's load misses the bits, then the second look sees what
+ *     was published. Impossible: both miss, and the waiter sleeps on.
+ * On arm64 W1 is seq_cst on both sides (STLR, LDAR), which do not overtake each
+ * other. On x86 W1 may overtake the publication, for a fence would cost more
+ * than the push: then both may miss, as long as the message is on its way (in
+ * the store buffer): microseconds at most while its CPU runs, and an interrupt
+ * drains it. So a waiter sleeps long only once its bits have
+ * stood in the word for SHMRING__FIRST_SLEEP_NS and it has looked since:
+ * whoever overtook has arrived by then. SLEEPY shortens that: who reads it pays
  * for the fence and reads the word again behind it (again W1), so that all that
  * must have stood for so long is SLEEPY, of earlier waits (a short timer costs
  * more than the sleep itself: 17 against 5 us). Waiters in a long stream take
  * SLEEPY away, and so does who finds it in vain for long.
  * shmring__may_sleep_long decides. In any case no sleep exceeds a slice.
  *
- * DOUBT (MPMC), an asymmetric Dekker: the owner of a slot stores its phase
- * (R4), LIGHT, loads attn; the doubter marks the slot VOIDING, sets attn,
- * HEAVY, loads the phase. At least one sees the other, and only the doubter
- * pays.
+ * DOUBT: the same between the owner of a slot and who doubts it, but only the
+ * doubter pays: see (decide) under MPMC.
  * ------------------------------------------------------------------------ */
 
 #define SHMRING__RARELY(condition) __builtin_expect(!!(condition), 0)
@@ -598,7 +638,8 @@ SHMRING_SCOPE const char *shmring_strerror(int error);
 #define SHMRING__LOAD(place, order) __atomic_load_n(place, __ATOMIC_##order)
 #define SHMRING__STORE(place, value, order) \
 	__atomic_store_n(place, value, __ATOMIC_##order)
-/* A publication that W1 must not overtake; release is free on x86. */
+/* A publication, with W1 behind it. W1 must not overtake it, but on x86 may: a
+ * fence costs more than a push, so there the waiter is careful. See W. */
 #if defined(SHMRING__PUBLISH) /* a model checker has its own */
 #elif defined(__x86_64__)
 #define SHMRING__PUBLISH(place, value) SHMRING__STORE(place, value, RELEASE)
@@ -653,7 +694,7 @@ shmring__cas(uint64_t *place, uint64_t from, uint64_t to)
  * announced itself before it does not sleep after it, and how often SLEEPY was
  * taken away. */
 #define SHMRING__WAITS 1u /* somebody is about to sleep */
-#define SHMRING__MORE 2u /* MPMC: others may sleep besides */
+#define SHMRING__MORE 2u /* not SPSC: others may sleep besides */
 #define SHMRING__PROMPT 4u /* tell of the next free slot already */
 #define SHMRING__WATCHES 8u /* tell all of every step (flush) */
 #define SHMRING__POLLS 16u /* somebody sleeps beside: see shmring_poll.h */
@@ -716,19 +757,24 @@ struct shmring__header {
 #define SHMRING__FREE 0u
 #define SHMRING__LIVE 1u
 #define SHMRING__RECOV 2u /* proven dead, being recovered */
-#define SHMRING__LEFT 64u /* or: it closed with messages in its hands (SPSC) */
-#define SHMRING__DIED 128u /* among the roles of a free line: it was killed */
+/* Among the roles of a line that is RECOV or free: */
+#define SHMRING__LEFT 64u /* it closed with messages in its hands (SPSC) */
+#define SHMRING__DIED 128u /* it was killed */
 /* participant.flags */
 #define SHMRING__FENCED 1u /* no membarrier here: full fences instead */
 
-struct shmring__line { /* a participant; only its owner writes, but status */
+struct shmring__line { /* a participant; others write its status only, and in
+			  BROADCAST the writer its intent[1] */
 	uint64_t status;
 	uint64_t pid_namespace, start; /* with pid: who it is */
 	uint32_t pid, flags;
-	uint64_t intent[2]; /* position claimed or held: reader's, writer's */
+	uint64_t intent[2]; /* MPMC: position claimed or held: reader's,
+			       writer's; BROADCAST: see there */
 	uint64_t adopts; /* position of a dead reader, being taken over */
 	uint64_t time_namespace; /* which start was read in */
-	/* SPSC: of bytes only what positions, less 8 a message, do not tell */
+	/* MPMC counts bytes here. In the packed engines tail and head tell
+	 * them, less a header of 8 for each message; here stand only the
+	 * headers that runs have saved. */
 	uint64_t pushed, pushed_bytes, popped, popped_bytes;
 	uint64_t full, empty, sleeps, wakes;
 	uint64_t hands; /* SPSC reader: messages it may have in hands at once */
@@ -837,7 +883,7 @@ struct shmring__geometry {
  * what is compared anyway. */
 struct shmring__canary {
 	uint64_t limit[2]; /* as in the handle, or 0: pop, push are refused */
-	uint64_t hands[2]; /* 1 + size of what release, commit may end; or 0 */
+	uint64_t held[2]; /* 1 + size of what release, commit may end; or 0 */
 	uint64_t alive;
 };
 
@@ -910,19 +956,20 @@ struct shmring__mpmc_part {
 	int tries; /* left to the call that goes on */
 	unsigned char *spill; /* a message whose slot was declared void */
 	uint64_t last; /* one past my last push, for flush */
-	uint64_t settled; /* since the last clearing of attn */
+	uint64_t settled; /* positions, since the last look at all slots */
 };
 
 struct shmring__broadcast_part {
-	/* reader: number of the next message, less those popped; it holds the
-	 * writer; what it copied may have been overwritten */
-	uint64_t number, lost;
-	uint32_t holds, checks;
-	/* writer: it may overwrite all before gate; the oldest mark of use; it
-	 * asks the readers; their time, ns */
-	uint64_t gate, oldest;
-	uint32_t asks;
-	int64_t demote;
+	/* of a reader */
+	uint64_t number; /* of the next message, less those popped */
+	uint64_t lost; /* messages, in all */
+	uint32_t holds; /* the writer */
+	uint32_t checks; /* what it copied may have been overwritten */
+	/* of the writer */
+	uint32_t asks; /* the readers how far they are: not lossy */
+	uint64_t gate; /* it may overwrite all before */
+	uint64_t oldest; /* number of the oldest mark of use */
+	int64_t demote; /* who holds it for so long, ns; 0: nobody */
 };
 
 struct shmring__wait_part {
@@ -990,7 +1037,7 @@ struct shmring { /* private: one participant, in its own memory */
  * must be looked for first. */
 #define SHMRING__SLOWLY 0
 #define SHMRING__PACKED 1 /* SPSC, BROADCAST */
-#define SHMRING__SLOTS 2 /* MPMC, but for wide slots, or without membarrier */
+#define SHMRING__SLOTS 2 /* MPMC; not wide or aligned, nor without membarrier */
 #define SHMRING__PLACED 3 /* SPSC, BROADCAST with an alignment, or meters */
 #define SHMRING__IS_PACKED(path) ((path)&1) /* PACKED or PLACED */
 
@@ -1069,7 +1116,7 @@ shmring__stored(const struct shmring__view *v, uint64_t size)
 
 /* And back; never between near and what is added. */
 SHMRING__HOT uint64_t
-shmring__length(const struct shmring__view *v, uint64_t stored)
+shmring__unstored(const struct shmring__view *v, uint64_t stored)
 {
 	return stored < v->near ? stored : stored - (v->align - 8);
 }
@@ -1107,6 +1154,13 @@ shmring__is_gap(const struct shmring__view *v, uint64_t header)
 /* The longest: a header costs others little; and so a run is shorter than the
  * smallest ring, a page. */
 #define SHMRING__RUN_LENGTH 64
+
+/* So many of its run are taken. */
+SHMRING__HOT uint64_t
+shmring__nth(uint64_t position)
+{
+	return position & 7;
+}
 
 SHMRING__HOT uint64_t
 shmring__header_of(uint64_t stored, uint64_t more)
@@ -1151,7 +1205,7 @@ SHMRING__HOT uint64_t
 shmring__next_message(const struct shmring__view *v, uint64_t position,
 		      uint64_t header)
 {
-	return (position & 7) < shmring__more(header)
+	return shmring__nth(position) < shmring__more(header)
 		       ? position + 1
 		       : shmring__next_record(v, position, header);
 }
@@ -1175,7 +1229,7 @@ shmring__is_bad_at(const struct shmring *r, const struct shmring__view *v,
 		   uint64_t position, uint64_t header)
 {
 	return shmring__is_bad(r, v, header) ||
-	       (position & 7) > shmring__more(header);
+	       shmring__nth(position) > shmring__more(header);
 }
 
 /* shmring.interrupts */
@@ -1185,7 +1239,10 @@ shmring__is_bad_at(const struct shmring *r, const struct shmring__view *v,
 /* ------------------------------------------------------------------------
  * OPERATING SYSTEM
  *
- * All calls into it; none changes errno, failures are negative errnos.
+ * How calls into it are made: shmring__os(), or errno kept around libc's. None
+ * changes errno, failures are negative errnos. Futex, time, locks, processes
+ * and memory stand here; files and names under LIFE CYCLE, the bell under
+ * WAKING.
  * ------------------------------------------------------------------------ */
 
 /* The kernel's names, for which libc wants _GNU_SOURCE, or newer headers. */
@@ -1495,10 +1552,10 @@ shmring__collapse(unsigned char *at, uint64_t length)
  *                                         MORE (else: none)        a waker: who
  *                                         comes now may be called in its place
  *                                         none                     that waiter
- *   MORE      (MPMC) others may sleep     MORE and WAITS           a waiter
- *             besides the one of WAITS,   MORE, the next called    a waker
- *             or than who was called      none: nobody heard it,   that waker
- *                                         and nobody came since
+ *   MORE      others may sleep besides    MORE and WAITS           a waiter
+ *             the one of WAITS, or who    MORE, the next called    a waker
+ *             was called (BROADCAST: the  none: nobody heard it,   that waker
+ *             call is not one's own)      and nobody came since
  *   PROMPT    beside WAITS: for room, and nothing has moved for    as WAITS
  *             a while. Else room is told of by the eighth, and
  *             who waits for it looks every SHMRING__NAP_NS
@@ -1687,7 +1744,7 @@ SHMRING__COLD int
 shmring__poison(struct shmring *r)
 {
 	for (int side = 0; side < 2; side++)
-		r->canary->limit[side] = r->canary->hands[side] = 0;
+		r->canary->limit[side] = r->canary->held[side] = 0;
 	r->poisoned = -EBADMSG;
 	return r->poisoned;
 }
@@ -1733,6 +1790,27 @@ shmring__refusal(const struct shmring *r, int side)
  * at once, where one after the other would be waited for (measured: 1.5 times
  * the messages of 8 bytes, 2 times those of 64 to 1024). Very long records do
  * so by themselves.
+ *
+ * THE HARD PLACES
+ *
+ * (record)  writer                     reader
+ *           fill the payload           load header         A1
+ *           next header := 0           read the payload
+ *           header := size + 1   R1    load next header    A1
+ *     If the first load sees R1, then the last one sees the 0 or a newer word.
+ *     Impossible: bytes of the last lap are taken for a header.
+ * (free)    reader                     writer
+ *           copy                       load taken, or head A3, A2
+ *           head := next         R2    fill what is before it + capacity
+ *           taken := head        R3
+ *     If the load sees head or taken, then the copy is done. Impossible: a
+ *     message is overwritten while it is read.
+ * (heir)    A writer killed between R1 and its store of tail has published: its
+ *     successor goes on behind all headers that it finds from tail on. A reader
+ *     killed between its copy and R2 may have seen the message: its successor
+ *     gets it again, marked (shmring__resume_reader). Impossible: one is lost,
+ *     or comes twice without a mark.
+ *
  * tail and head are the true positions, each on a page that only its owner
  * writes, so that a successor goes on where a dead one stopped.
  * ------------------------------------------------------------------------ */
@@ -1744,8 +1822,8 @@ static int shmring__lapped(struct shmring *r);
 SHMRING__HOT int shmring__overwritten(const struct shmring *r,
 				      uint64_t position);
 
-/* How far ahead, in bytes: at least and at most so far, and not so far for
- * records of more than so many times that. */
+/* How far ahead, in bytes: at least and at most so far; and not at all for
+ * records of so many times that, which stream by themselves. */
 #define SHMRING__FETCH_LEAST 1024
 #define SHMRING__FETCH_MOST 8192
 #define SHMRING__FETCHED 4
@@ -1896,7 +1974,7 @@ shmring__spsc_unready(struct shmring *r, uint64_t head, uint64_t header)
 		return shmring__refusal(r, SHMRING__READ);
 	if (r->broadcast.checks && shmring__overwritten(r, head))
 		return shmring__lapped(r);
-	if (!header && !(head & 7))
+	if (!header && !shmring__nth(head))
 		return -EAGAIN;
 	return shmring__is_bad_at(r, &v, head, header) ? shmring__poison(r)
 						       : -EMSGSIZE;
@@ -1907,7 +1985,7 @@ SHMRING__HOT unsigned char *
 shmring__in_run(const struct shmring__view *v, uint64_t head, uint64_t size)
 {
 	return (unsigned char *)(shmring__header_in(v, head) + 1) +
-	       (head & 7) * shmring__run_step(size);
+	       shmring__nth(head) * shmring__run_step(size);
 }
 
 /* The message at this position, of a run or not; claim->end is the next one's.
@@ -1924,7 +2002,7 @@ shmring__spsc_look(const struct shmring *r, const struct shmring__view *v,
 	if (SHMRING__RARELY(shmring__is_bad_at(r, v, position, header)))
 		return -EBADMSG;
 	claim->position = position;
-	claim->size = shmring__length(v, stored);
+	claim->size = shmring__unstored(v, stored);
 	claim->data = shmring__in_run(v, position, stored);
 	claim->end = shmring__next_message(v, position, header);
 	return 0;
@@ -1938,13 +2016,13 @@ shmring__spsc_acquire(struct shmring *r, const struct shmring__view *v,
 	uint64_t header = SHMRING__LOAD(place, ACQUIRE); /* A1 */
 	if (SHMRING__RARELY(header - 1 >= r->canary->limit[SHMRING__READ] ||
 			    shmring__is_gap(v, header) ||
-			    shmring__length(v, header - 1) > limit))
+			    shmring__unstored(v, header - 1) > limit))
 		return shmring__more(header) && r->mode == SHMRING_SPSC &&
 				       r->path == SHMRING__PACKED
 			       ? SHMRING__IN_RUN
 			       : shmring__spsc_unready(r, head, header);
 	claim->position = head;
-	claim->size = shmring__length(v, header - 1);
+	claim->size = shmring__unstored(v, header - 1);
 	claim->data = (unsigned char *)(place + 1);
 	return 0;
 }
@@ -2135,19 +2213,33 @@ shmring__spsc_hold(struct shmring *r, uint64_t count)
 #define SHMRING__S_WRITER 2u
 #define SHMRING__S_READER 3u
 #define SHMRING__S_ORPHAN 4u
-#define SHMRING__S_COUNT 0xff8u /* adoptions, modulo 512 */
+#define SHMRING__S_COUNT 0xff8u /* moves out of ORPHAN, modulo 512 */
 
-/* One call gives up after SHMRING__TRIES in all, whatever another disturbed; a
- * look at all slots counts as so many. What is no call's own, as recovery, tries
- * a step so often, and whoever comes by next goes on. */
+/* One call gives up after SHMRING__TRIES in all (mpmc.tries), whatever another
+ * disturbed; a look for an orphan in all slots counts as SHMRING__STEP_TRIES of
+ * them. What is no call's own, as recovery, tries a step SHMRING__STEP_TRIES
+ * times, and whoever comes by next goes on. */
 #ifndef SHMRING__STEP_TRIES
 #define SHMRING__STEP_TRIES 64
 #endif
 
+/* A state word: the phase for which it was decided, S_COUNT, the state. */
 SHMRING__HOT uint64_t
 shmring__make_state(uint64_t phase, uint64_t state)
 {
 	return phase << 12 | state;
+}
+
+SHMRING__HOT uint64_t
+shmring__state_phase(uint64_t s)
+{
+	return s >> 12;
+}
+
+SHMRING__HOT uint32_t
+shmring__state_kind(uint64_t s)
+{
+	return (uint32_t)(s & 7);
 }
 
 SHMRING__HOT unsigned char *
@@ -2166,6 +2258,13 @@ SHMRING__HOT uint64_t *
 shmring__state_word(const struct shmring *r, uint64_t position)
 {
 	return &r->mpmc.states[position & r->mask];
+}
+
+/* The phase that a slot's first word tells; a length stands below it. */
+SHMRING__HOT uint64_t
+shmring__phase_in(const struct shmring *r, uint64_t a)
+{
+	return a >> r->mpmc.length_bits;
 }
 
 /* The phase that the writer (0) or reader (1) of a position waits for. */
@@ -2235,7 +2334,7 @@ shmring__help_phase(struct shmring *r, uint64_t p, uint64_t f)
 {
 	uint64_t *word = shmring__phase_word(r, p);
 	uint64_t a = SHMRING__LOAD(word, ACQUIRE); /* A4 */
-	if (a >> r->mpmc.length_bits < f &&
+	if (shmring__phase_in(r, a) < f &&
 	    shmring__cas(word, a, f << r->mpmc.length_bits)) /* R4 */
 		shmring__wake_both(r);
 }
@@ -2250,7 +2349,7 @@ shmring__move(struct shmring *r, uint64_t p, uint64_t from, uint64_t state,
 	uint64_t bits = SHMRING__DOUBT | SHMRING__ORPHAN;
 	/* A slot that is not LIVE keeps DOUBT up from here on; who made the
 	 * orphan may have come too early with it, and be stopped since. */
-	if ((from & 7) == SHMRING__S_ORPHAN) {
+	if (shmring__state_kind(from) == SHMRING__S_ORPHAN) {
 		count = (count + 8) & SHMRING__S_COUNT;
 		shmring__change_attn(r, SHMRING__DOUBT, 0);
 	}
@@ -2261,7 +2360,7 @@ shmring__move(struct shmring *r, uint64_t p, uint64_t from, uint64_t state,
 		return 0;
 	switch (state) {
 	case SHMRING__S_LIVE:
-		if ((from & 7) != SHMRING__S_VOIDING)
+		if (shmring__state_kind(from) != SHMRING__S_VOIDING)
 			shmring__help_phase(r, p, f);
 		break;
 	case SHMRING__S_ORPHAN: /* the bits may just have been cleared */
@@ -2270,7 +2369,7 @@ shmring__move(struct shmring *r, uint64_t p, uint64_t from, uint64_t state,
 		break;
 	case SHMRING__S_WRITER:
 	case SHMRING__S_READER:
-		if ((from & 7) == SHMRING__S_VOIDING)
+		if (shmring__state_kind(from) == SHMRING__S_VOIDING)
 			shmring__wake_both(r); /* void: to be passed */
 		break;
 	default:
@@ -2286,12 +2385,12 @@ shmring__move(struct shmring *r, uint64_t p, uint64_t from, uint64_t state,
 SHMRING__COLD int
 shmring__decide(struct shmring *r, uint64_t p, uint64_t s, int dead)
 {
-	uint64_t phase = s >> 12;
+	uint64_t phase = shmring__state_phase(s);
 	shmring__change_attn(r, SHMRING__DOUBT, 0);
 	if (!dead && !shmring__heavy(r))
 		return 0;
 	uint64_t a = SHMRING__LOAD(shmring__phase_word(r, p), ACQUIRE); /* A4 */
-	if (a >> r->mpmc.length_bits >= phase)
+	if (shmring__phase_in(r, a) >= phase)
 		shmring__move(r, p, s, SHMRING__S_LIVE, phase);
 	else if (phase & 1)
 		shmring__move(r, p, s, SHMRING__S_WRITER, phase + 1);
@@ -2307,9 +2406,9 @@ shmring__help(struct shmring *r, uint64_t p, uint64_t *s, uint64_t *a)
 {
 	*s = SHMRING__LOAD(shmring__state_word(r, p), ACQUIRE); /* A5 */
 	*a = SHMRING__LOAD(shmring__phase_word(r, p), ACQUIRE); /* A4 */
-	uint64_t f = *s >> 12;
-	int reached = *a >> r->mpmc.length_bits >= f;
-	switch (*s & 7) {
+	uint64_t f = shmring__state_phase(*s);
+	int reached = shmring__phase_in(r, *a) >= f;
+	switch (shmring__state_kind(*s)) {
 	case SHMRING__S_LIVE:
 		if (!reached)
 			shmring__help_phase(r, p, f);
@@ -2336,13 +2435,13 @@ shmring__settle(struct shmring *r, uint64_t p, uint64_t want)
 		uint64_t s, a;
 		if (shmring__help(r, p, &s, &a))
 			continue;
-		uint64_t f = s >> 12;
+		uint64_t f = shmring__state_phase(s);
 		/* Open only for whom the phase is as before the state was read:
 		 * a late phase may just have been handed back. */
-		if ((s & 7) == SHMRING__S_LIVE)
-			return a >> r->mpmc.length_bits > want ? SHMRING__VOID
-							       : SHMRING__OPEN;
-		if ((s & 7) == SHMRING__S_VOIDING) {
+		if (shmring__state_kind(s) == SHMRING__S_LIVE)
+			return shmring__phase_in(r, a) > want ? SHMRING__VOID
+							      : SHMRING__OPEN;
+		if (shmring__state_kind(s) == SHMRING__S_VOIDING) {
 			if (f != want || !shmring__decide(r, p, s, 0))
 				return SHMRING__STUCK;
 			continue;
@@ -2357,7 +2456,7 @@ shmring__settle(struct shmring *r, uint64_t p, uint64_t want)
 				      before) <= 0 || /* A9 */
 		    SHMRING__LOAD(r->tail, ACQUIRE) != p) /* A9 */
 			return SHMRING__STUCK;
-		shmring__move(r, p, s, s & 7, f + 2);
+		shmring__move(r, p, s, shmring__state_kind(s), f + 2);
 	}
 	return SHMRING__STUCK;
 }
@@ -2389,12 +2488,15 @@ shmring__reclaim_slot(struct shmring *r, uint64_t slot, uint64_t s)
 {
 	uint64_t a =
 		SHMRING__LOAD(shmring__phase_word(r, slot), ACQUIRE); /* A4 */
-	uint64_t phase = a >> r->mpmc.length_bits, state = s & 7;
+	uint64_t phase = shmring__phase_in(r, a),
+		 state = shmring__state_kind(s);
 	if (state == SHMRING__S_ORPHAN)
 		shmring__change_attn(r, SHMRING__DOUBT | SHMRING__ORPHAN, 0);
 	if (state != SHMRING__S_WRITER && state != SHMRING__S_READER)
 		return;
 	int side = state == SHMRING__S_WRITER ? SHMRING__WRITE : SHMRING__READ;
+	/* While it is retained, its phase is of its owner's turn: 2T or, late,
+	 * 2T + 1 of a writer, 2T + 1 or, late, 2T + 2 of a reader. */
 	uint64_t turn = (phase - (side == SHMRING__READ)) >> 1;
 	if (shmring__covered(r, (turn << r->mpmc.shift) + (slot & r->mask),
 			     side))
@@ -2406,7 +2508,7 @@ shmring__reclaim_slot(struct shmring *r, uint64_t slot, uint64_t s)
 	shmring__move(r, slot, s,
 		      side == SHMRING__READ && (phase & 1) ? SHMRING__S_ORPHAN
 							   : SHMRING__S_LIVE,
-		      s >> 12);
+		      shmring__state_phase(s));
 }
 
 /* Look through all slots: reclaim what is retained for nobody. DOUBT is
@@ -2426,11 +2528,11 @@ shmring__reclaim_slots(struct shmring *r)
 			SHMRING__LOAD(&r->mpmc.states[i], ACQUIRE); /* A5 */
 		uint64_t a = SHMRING__LOAD(shmring__phase_word(r, i),
 					   ACQUIRE); /* A4 */
-		uint64_t f = s >> 12;
-		if ((s & 7) != SHMRING__S_LIVE) {
+		uint64_t f = shmring__state_phase(s);
+		if (shmring__state_kind(s) != SHMRING__S_LIVE) {
 			shmring__reclaim_slot(r, i, s);
 			needed = 1;
-		} else if (a >> r->mpmc.length_bits < f ||
+		} else if (shmring__phase_in(r, a) < f ||
 			   (f >= 2 &&
 			    shmring__distance(
 				    head, ((f / 2 - 1) << r->mpmc.shift) + i) <=
@@ -2475,16 +2577,17 @@ shmring__in_hands(const struct shmring *r)
 			SHMRING__LOAD(&r->mpmc.states[i], ACQUIRE); /* A5 */
 		uint64_t a = SHMRING__LOAD(shmring__phase_word(r, i),
 					   ACQUIRE); /* A4 */
-		if ((s & 7) != SHMRING__S_LIVE &&
-		    (a >> r->mpmc.length_bits & 1) &&
-		    (s & 7) != SHMRING__S_WRITER)
+		if (shmring__state_kind(s) != SHMRING__S_LIVE &&
+		    (shmring__phase_in(r, a) & 1) &&
+		    shmring__state_kind(s) != SHMRING__S_WRITER)
 			return 1;
 	}
 	return 0;
 }
 
-/* Give up a claim attempt. The intent must not outlive it: a slot that it
- * covers would stay with us. */
+/* Give up a claim attempt, and its intent: a slot that it covers would stay
+ * with us. (Plainly, the intent of a lost race may stand until our next
+ * attempt: it covers that one slot, no more than an owner may keep.) */
 SHMRING__COLD int
 shmring__no_claim(struct shmring *r, int side, int error)
 {
@@ -2499,8 +2602,10 @@ SHMRING__COLD int
 shmring__mpmc_care(struct shmring *r, uint64_t *cursor, uint64_t p,
 		   uint64_t want, uint64_t a)
 {
-	uint64_t phase = a >> r->mpmc.length_bits;
-	int verdict = SHMRING__VOID; /* phase > want: and handed back */
+	uint64_t phase = shmring__phase_in(r, a);
+	/* phase > want: if cursor still is at p, then p is void, and the slot
+	 * was handed back; else p was another's, and its CAS fails. */
+	int verdict = SHMRING__VOID;
 	if (phase <= want) {
 		if (!(SHMRING__LOAD(&r->notice->attn, ACQUIRE) &
 		      SHMRING__DOUBT)) /* A8 */
@@ -2544,10 +2649,10 @@ shmring__light(const struct shmring *r, int plainly)
 		__atomic_thread_fence(__ATOMIC_SEQ_CST); /* F5 */
 }
 
-/* Try to claim the next position to write or to read. Reading, a message larger
- * than limit is left alone. 1: look again; 2: another was faster. Plainly, by a
- * handle of that path: only what can be had without any care; else 1, for
- * whatever reason. */
+/* Try to claim the next position to write or to read. 0, -EAGAIN, -EMSGSIZE:
+ * larger than limit, and left alone; 1: look again; 2: another was faster.
+ * Plainly, by a handle of that path: 0, if it can be had without any care; else
+ * 1 or 2, and the caller tries again with care. */
 SHMRING__HOT int
 shmring__mpmc_try(struct shmring *r, const struct shmring__view *v, int side,
 		  size_t limit, struct shmring__claim *claim, int plainly)
@@ -2559,11 +2664,13 @@ shmring__mpmc_try(struct shmring *r, const struct shmring__view *v, int side,
 	SHMRING__PREFETCH_WRITE(slot); /* both sides do, soon: fetch it once */
 	uint64_t a = SHMRING__LOAD((uint64_t *)(void *)slot, ACQUIRE); /* A4 */
 	uint64_t care = SHMRING__DOUBT;
-	if (plainly) /* ORPHAN: hint, shmring__mpmc_adopt looks for itself */
+	/* NO_CONSUMER: reserve says -EPIPE. ORPHAN: hint, shmring__mpmc_adopt
+	 * looks for itself */
+	if (plainly)
 		care |= side == SHMRING__READ ? SHMRING__ORPHAN
 					      : SHMRING__NO_CONSUMER;
 	shmring__light(r, plainly);
-	if (SHMRING__RARELY(a >> r->mpmc.length_bits != want ||
+	if (SHMRING__RARELY(shmring__phase_in(r, a) != want ||
 			    (SHMRING__LOAD(&v->notice->attn, ACQUIRE) &
 			     care))) { /* A8 */
 		int result =
@@ -2631,10 +2738,12 @@ shmring__retained(struct shmring *r, uint64_t p, uint64_t end)
 					   ACQUIRE); /* A5 */
 		uint64_t a = SHMRING__LOAD(shmring__phase_word(r, p),
 					   ACQUIRE); /* A4 */
-		if ((s & 7) != SHMRING__S_VOIDING || s >> 12 > phase)
-			return (s & 7) == mine &&
-			       a >> r->mpmc.length_bits == phase;
-		if (shmring__move(r, p, s, SHMRING__S_LIVE, s >> 12))
+		if (shmring__state_kind(s) != SHMRING__S_VOIDING ||
+		    shmring__state_phase(s) > phase)
+			return shmring__state_kind(s) == mine &&
+			       shmring__phase_in(r, a) == phase;
+		if (shmring__move(r, p, s, SHMRING__S_LIVE,
+				  shmring__state_phase(s)))
 			return 0;
 	}
 	return 0;
@@ -2648,7 +2757,8 @@ shmring__hand_back(struct shmring *r, uint64_t p)
 	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
 		uint64_t s = SHMRING__LOAD(shmring__state_word(r, p),
 					   ACQUIRE); /* A5 */
-		if (shmring__move(r, p, s, SHMRING__S_LIVE, s >> 12))
+		if (shmring__move(r, p, s, SHMRING__S_LIVE,
+				  shmring__state_phase(s)))
 			return;
 	}
 }
@@ -2724,8 +2834,9 @@ shmring__orphan(struct shmring *r, uint64_t *s, uint64_t *a)
 		uint64_t ai = SHMRING__LOAD(shmring__phase_word(r, i),
 					    ACQUIRE); /* A4 */
 		uint64_t p =
-			(ai >> r->mpmc.length_bits >> 1 << r->mpmc.shift) + i;
-		if ((si & 7) == SHMRING__S_ORPHAN && p < oldest) {
+			(shmring__phase_in(r, ai) >> 1 << r->mpmc.shift) + i;
+		if (shmring__state_kind(si) == SHMRING__S_ORPHAN &&
+		    p < oldest) {
 			oldest = p;
 			*s = si;
 			*a = ai;
@@ -2766,7 +2877,8 @@ shmring__mpmc_adopt(struct shmring *r, size_t limit,
 			break;
 		}
 		SHMRING__STORE(adopts, p, RELEASE); /* R6 */
-		if (shmring__move(r, p, s, SHMRING__S_READER, s >> 12)) {
+		if (shmring__move(r, p, s, SHMRING__S_READER,
+				  shmring__state_phase(s))) {
 			claim->position = p;
 			claim->data = shmring__slot(r, p) + 8;
 			claim->hold = SHMRING__ADOPTED;
@@ -2834,8 +2946,9 @@ shmring__doubt(struct shmring *r, uint64_t p, uint64_t phase, int dead)
 		if (!shmring__help(r, p, &s, &a))
 			break;
 	uint64_t voiding = shmring__make_state(phase, SHMRING__S_VOIDING);
-	if ((s & 7) == SHMRING__S_LIVE && s >> 12 < phase &&
-	    a >> r->mpmc.length_bits < phase &&
+	if (shmring__state_kind(s) == SHMRING__S_LIVE &&
+	    shmring__state_phase(s) < phase &&
+	    shmring__phase_in(r, a) < phase &&
 	    shmring__move(r, p, s, SHMRING__S_VOIDING, phase))
 		s = voiding | (s & SHMRING__S_COUNT);
 	if ((s & ~(uint64_t)SHMRING__S_COUNT) != voiding)
@@ -2918,8 +3031,9 @@ shmring__mpmc_impatient(struct shmring *r, int side)
  * The record is published as in SPSC (R1), and so it is found (A1). Who may
  * have been lapped copies it first and looks at bound afterwards. If bound has
  * passed its head, then it goes on at the oldest mark, and the difference of
- * the numbers, its own and the mark's, is what it has lost. A lossy writer
- * never reads anything that a reader writes but the waiters word.
+ * the numbers, its own and the mark's, is what it has lost. Nothing that a
+ * reader writes decides what a lossy writer overwrites, or when; of the waiters
+ * word it learns whom to wake.
  *
  * Who dies. A reader: its line is not LIVE any more once that is proven, and
  * holds nobody. The writer: nothing that it had not published is seen; its
@@ -3229,7 +3343,8 @@ shmring__gate(struct shmring *r, uint64_t tail, uint64_t least, int lazy)
 	/* One who joins may show a place that is gone. */
 	if (shmring__distance(gate, r->broadcast.gate) > 0)
 		r->broadcast.gate = gate;
-	SHMRING__STORE(&page->gate, r->broadcast.gate, RELEASE); /* own */
+	/* own; to others a hint, confirmed by F7 */
+	SHMRING__STORE(&page->gate, r->broadcast.gate, RELEASE);
 	return r->broadcast.gate;
 }
 
@@ -3381,6 +3496,11 @@ shmring__resume_broadcast(struct shmring *r)
  * lock of a line belongs to its owner, as the proof that it lives; nobody
  * holds it while he proves that its last owner does not.
  *
+ * A dead process has done a prefix of its program. Its lock is dropped behind
+ * that; so whoever finds the lock free (shmring__dead, shmring__lock_line) sees
+ * all that it stored, relaxed or not; and of two such stores that it was killed
+ * between, the first.
+ *
  * That there ever was a producer or consumer, and that the last has left,
  * stands in attn, not in the lines, which others take over.
  * ------------------------------------------------------------------------ */
@@ -3444,12 +3564,12 @@ shmring__recover_claim(struct shmring *r, int side, uint64_t p)
 			return 1; /* A9: shown, but not claimed */
 		if (shmring__help(r, p, &s, &a))
 			continue;
-		uint64_t state = s & 7;
+		uint64_t state = shmring__state_kind(s);
 		if (state == retained || state == SHMRING__S_ORPHAN) {
 			shmring__reclaim_slot(r, p, s);
 			return 1;
 		}
-		if (a >> r->mpmc.length_bits != begun ||
+		if (shmring__phase_in(r, a) != begun ||
 		    (state != SHMRING__S_LIVE && state != SHMRING__S_VOIDING))
 			return 1; /* finished */
 		int dead = !shmring__covered(r, p, side);
@@ -3617,7 +3737,8 @@ shmring__resume_writer(struct shmring *r)
 	return 0;
 }
 
-/* Where it stands, before which position messages may have been seen. */
+/* The word of the consumer's page that keeps `doubtful`: what stands before
+ * that position a dead reader may have seen. */
 SHMRING__HOT uint64_t *
 shmring__doubtful(const struct shmring *r)
 {
@@ -3659,20 +3780,21 @@ shmring__resume_reader(struct shmring *r)
 	uint64_t before = SHMRING__LOAD(shared, RELAXED);
 	if (before - head <= capacity && before - head > seen - head)
 		seen = before;
-	/* own; carried by R7 to our successor, in this order: what the first
-	 * one tells is forgotten by the second */
+	/* own. If we are killed before R7, the line is FREE as before, and our
+	 * successor does this anew: from hands as they were, or, if that was
+	 * overwritten, from what was stored first (release keeps the order). */
 	SHMRING__STORE(shared, seen, RELAXED);
-	SHMRING__STORE(&x->hands, 1, RELAXED);
+	SHMRING__STORE(&x->hands, 1, RELEASE);
 	r->spsc.hands = 1;
 	r->spsc.resumed = head;
 	r->spsc.doubtful = seen;
 	return 0;
 }
 
-/* Get the locks of line i, which is free. FREE is left under the opener's only;
- * so the owner's is held by nobody whose line is another's, and proves what it
- * should, wherever we are stopped. -EBUSY: somebody living is in it, or about
- * to be. */
+/* Get both locks of line i, which is free: its owner's, and its opener's, under
+ * which alone a line goes from FREE to LIVE. So nobody holds the owner's lock of
+ * a line that is another's, and it proves what it should, wherever we are
+ * stopped. -EBUSY: somebody living is in it, or about to be. */
 SHMRING__COLD int
 shmring__lock_line(struct shmring *r, uint32_t i)
 {
@@ -3912,8 +4034,7 @@ shmring__length_bits(uint32_t slot_size)
 SHMRING__COLD int
 shmring__lay_out(struct shmring__geometry *g)
 {
-	uint64_t slots = g->slots;
-	uint64_t unit = g->alignment;
+	uint64_t slots = g->slots, unit = g->alignment;
 	if (slots < 1 || slots > 1u << 30 || (slots & (slots - 1)) ||
 	    g->slot_size < 1 || g->slot_size > 1u << 30 || g->page < 4096 ||
 	    g->page > 1u << 30 || (g->page & (g->page - 1)) || unit < 8 ||
@@ -3931,12 +4052,12 @@ shmring__lay_out(struct shmring__geometry *g)
 	if (g->mode == SHMRING_MPMC &&
 	    shmring__length_bits(g->slot_size) > SHMRING__LENGTH_BITS)
 		length = 8;
+	g->consumer = g->states = 0;
 	g->stride = unit;
 	if (g->slot_size >= g->near)
 		g->stride += shmring__round_up(g->slot_size + length, unit);
 	if (g->mode == SHMRING_SPSC && g->participants == 2) {
 		g->consumer = g->index + g->page;
-		g->states = 0;
 		g->data = g->consumer + g->page;
 		/* 8: the header after the last record is cleared, too */
 		g->capacity = shmring__power_of_two(slots * g->stride + 8);
@@ -3944,8 +4065,6 @@ shmring__lay_out(struct shmring__geometry *g)
 			g->capacity = g->page;
 	} else if (g->mode == SHMRING_BROADCAST && g->participants >= 2 &&
 		   g->participants <= 1024) {
-		g->consumer = 0;
-		g->states = 0;
 		g->data = g->index + g->page;
 		/* So many are whole although up to two parts of the ring, and
 		 * two messages, are given up before they are overwritten. */
@@ -3958,7 +4077,6 @@ shmring__lay_out(struct shmring__geometry *g)
 	} else if (g->mode == SHMRING_MPMC && g->participants >= 1 &&
 		   g->participants <= 1024 && slots >= 2 &&
 		   slots >= 2 * (uint64_t)g->participants) {
-		g->consumer = 0;
 		g->states = g->index + g->page;
 		g->data = g->states + shmring__round_up(slots * 8, g->page);
 		g->capacity = shmring__round_up(slots * g->stride, g->page);
@@ -4076,8 +4194,8 @@ shmring__identify(struct shmring *r, struct shmring__header *h)
 	return shmring__judge_sizes(&r->geometry, h, (uint64_t)file.st_size);
 }
 
-/* Map each part with no more rights than this handle needs. SPSC data twice
- * in a row. */
+/* Map each part with no more rights than this handle needs. The bytes of SPSC
+ * and BROADCAST twice in a row. */
 SHMRING__COLD int
 shmring__map_all(struct shmring *r, uint32_t flags)
 {
@@ -5129,60 +5247,60 @@ struct shmring__open_wait {
 };
 
 /* So long between two looks at most; so long until inotify is worth it. */
-#define SHMRING__LOOK_AGAIN_NS 16000000
+#define SHMRING__OPEN_PAUSE_NS 16000000
 
 /* From now on we are told of names that come into the directory, where that
  * can be had. */
 SHMRING__COLD void
-shmring__watch_names(struct shmring__open_wait *v)
+shmring__watch_names(struct shmring__open_wait *wait)
 {
-	v->asked = 1;
-	v->inotify = shmring__above_stdio(shmring__os(
+	wait->asked = 1;
+	wait->inotify = shmring__above_stdio(shmring__os(
 		SYS_inotify_init1, O_CLOEXEC | O_NONBLOCK, 0, 0, 0, 0, 0));
-	if (v->inotify >= 0)
-		v->watch = (int)shmring__os(
-			SYS_inotify_add_watch, v->inotify,
+	if (wait->inotify >= 0)
+		wait->watch = (int)shmring__os(
+			SYS_inotify_add_watch, wait->inotify,
 			(long)SHMRING_DIRECTORY,
 			SHMRING__IN_CREATE | SHMRING__IN_MOVED_TO, 0, 0, 0);
 }
 
 /* Until a name comes, or for so long. */
 SHMRING__COLD void
-shmring__await_name(const struct shmring__open_wait *v, int64_t ns)
+shmring__await_name(const struct shmring__open_wait *wait, int64_t ns)
 {
 	char events[4096];
 	struct timespec time = shmring__timespec(ns);
-	struct pollfd named = { v->inotify, POLLIN, 0 };
-	if (shmring__os(SYS_ppoll, (long)&named, v->watch >= 0, (long)&time, 0,
-			0, 0) == 1)
-		shmring__os(SYS_read, v->inotify, (long)events, sizeof(events),
-			    0, 0, 0);
+	struct pollfd named = { wait->inotify, POLLIN, 0 };
+	if (shmring__os(SYS_ppoll, (long)&named, wait->watch >= 0, (long)&time,
+			0, 0, 0) == 1)
+		shmring__os(SYS_read, wait->inotify, (long)events,
+			    sizeof(events), 0, 0, 0);
 }
 
 /* An attempt has failed: 0 when it is time for another, or what to return. A
  * role is given up without a sign that we could wait for: look again, more and
  * more seldom; so at first for a name, too. */
 SHMRING__COLD int
-shmring__retry_open(struct shmring__open_wait *v, int error)
+shmring__retry_open(struct shmring__open_wait *wait, int error)
 {
 	int absent = error == -ENOENT || error == -ESTALE;
-	if (!v->timeout || (!absent && error != -EBUSY && error != -EUSERS))
+	if (!wait->timeout || (!absent && error != -EBUSY && error != -EUSERS))
 		return error;
 	int64_t now = SHMRING_NOW();
-	if (v->timeout > 0 && now >= v->deadline)
+	if (wait->timeout > 0 && now >= wait->deadline)
 		return absent ? -ETIMEDOUT : error;
-	int64_t nap = v->pause;
-	if (v->pause < SHMRING__LOOK_AGAIN_NS) {
-		v->pause *= 2;
-	} else if (absent && !v->asked) {
-		shmring__watch_names(v);
+	int64_t nap = wait->pause;
+	if (wait->pause < SHMRING__OPEN_PAUSE_NS) {
+		wait->pause *= 2;
+	} else if (absent && !wait->asked) {
+		shmring__watch_names(wait);
 		return 0; /* it may have come before */
-	} else if (absent && v->watch >= 0) {
+	} else if (absent && wait->watch >= 0) {
 		nap = SHMRING_SLICE_NS;
 	}
-	if (v->timeout > 0 && nap > v->deadline - now)
-		nap = v->deadline - now;
-	shmring__await_name(v, nap);
+	if (wait->timeout > 0 && nap > wait->deadline - now)
+		nap = wait->deadline - now;
+	shmring__await_name(wait, nap);
 	return 0;
 }
 
@@ -5191,7 +5309,7 @@ shmring_open(struct shmring *ring, const char *name, unsigned roles,
 	     int64_t timeout_ns)
 {
 	char path[PATH_MAX];
-	struct shmring__open_wait v = { timeout_ns, 0, 125000, -1, -1, 0 };
+	struct shmring__open_wait wait = { timeout_ns, 0, 125000, -1, -1, 0 };
 	int result = 0;
 	shmring__blank(ring);
 	int error = shmring__path(path, name);
@@ -5199,21 +5317,21 @@ shmring_open(struct shmring *ring, const char *name, unsigned roles,
 	if (error || !roles)
 		return error ? error : -EDOM;
 	if (timeout_ns > 0)
-		v.deadline = shmring__after(SHMRING_NOW(), timeout_ns);
+		wait.deadline = shmring__after(SHMRING_NOW(), timeout_ns);
 	do {
 		error = -ESTALE;
 		for (int tries = 0; tries < 16 && error == -ESTALE; tries++)
 			error = shmring__open_once(ring, path, roles);
 		if (error)
-			result = shmring__retry_open(&v, error);
+			result = shmring__retry_open(&wait, error);
 	} while (error && !result);
-	if (v.watch >= 0)
-		shmring__os(SYS_inotify_rm_watch, v.inotify, v.watch, 0, 0, 0,
-			    0);
-	if (!error && v.inotify >= 0)
-		ring->map.watch = v.inotify + 1;
-	else if (v.inotify >= 0)
-		shmring__os(SYS_close, v.inotify, 0, 0, 0, 0, 0);
+	if (wait.watch >= 0)
+		shmring__os(SYS_inotify_rm_watch, wait.inotify, wait.watch, 0,
+			    0, 0, 0);
+	if (!error && wait.inotify >= 0)
+		ring->map.watch = wait.inotify + 1;
+	else if (wait.inotify >= 0)
+		shmring__os(SYS_close, wait.inotify, 0, 0, 0, 0, 0);
 	return result;
 }
 
@@ -5250,6 +5368,21 @@ shmring_unlink(const char *name)
 
 /* ------------------------------------------------------------------------
  * PUSH, POP
+ *
+ * The way of one message; nothing else is on it while all goes well.
+ *   SPSC push  shmring__push_packed: shmring__spsc_reserve (credit; when that
+ *              is used up, A3, A2), copy, shmring__spsc_commit (0 to the next
+ *              header, R1), shmring__notify (W1)
+ *   SPSC pop   shmring__spsc_acquire (A1), shmring__take: copy,
+ *              shmring__spsc_release (R2; now and then R3, W1)
+ *   MPMC push  shmring__mpmc_try, plainly (A4, A8, R6, R9), copy,
+ *              shmring__mpmc_commit (R4, A8), shmring__notify (W1)
+ *   MPMC pop   shmring__mpmc_try, shmring__take: copy, shmring__mpmc_release
+ *              (R4, A8, W1)
+ * What is not plain goes apart and with all care: shmring__push_slowly,
+ * shmring__mpmc_acquire. Where nothing is to be had, shmring__unavailable
+ * counts it and now and then looks around: in MPMC shmring__watch_claim
+ * (patience), shmring__mpmc_impatient, shmring__doubt; and for the dead.
  * ------------------------------------------------------------------------ */
 
 /* A message that was just filled in word by word is copied word by word: its
@@ -5387,7 +5520,7 @@ shmring__patient_until(const struct shmring *r, int side)
 		uint64_t head = SHMRING__LOAD(r->head, RELAXED);
 		uint64_t a =
 			SHMRING__LOAD(shmring__phase_word(r, head), RELAXED);
-		if (a >> r->mpmc.length_bits == shmring__phase(r, head, 1))
+		if (shmring__phase_in(r, a) == shmring__phase(r, head, 1))
 			patience *= SHMRING__MORE_PATIENCE;
 	}
 	return shmring__after(idle->since, patience);
@@ -5509,7 +5642,8 @@ shmring__meter(struct shmring *r, unsigned char *data, uint64_t next)
 }
 
 /* Room for a message of size bytes, in the ring. Here and below: a constant
- * path leaves its code only. */
+ * path leaves its code only. Lazy: see shmring__spsc_refresh; in MPMC it only
+ * says that the caller waits, and is not refused. */
 SHMRING__HOT int
 shmring__reserve(struct shmring *r, const struct shmring__view *v, int path,
 		 size_t size, struct shmring__claim *claim, int lazy)
@@ -5573,9 +5707,9 @@ shmring__acquire_once(struct shmring *r, const struct shmring__view *v,
 		return 0;
 	}
 	/* A claim of its own keeps *claim in registers. */
-	struct shmring__claim late = SHMRING__NO_CLAIM;
-	int error = shmring__mpmc_acquire(r, &late, limit);
-	shmring__set_claim(claim, &late);
+	struct shmring__claim apart = SHMRING__NO_CLAIM;
+	int error = shmring__mpmc_acquire(r, &apart, limit);
+	shmring__set_claim(claim, &apart);
 	return error;
 }
 
@@ -5608,9 +5742,9 @@ shmring__acquire(struct shmring *r, const struct shmring__view *v, int path,
 {
 	int error = shmring__acquire_once(r, v, path, claim, limit);
 	if (SHMRING__RARELY(error == -EAGAIN)) {
-		struct shmring__claim late = SHMRING__NO_CLAIM;
-		error = shmring__acquire_or_end(r, &late, limit);
-		shmring__set_claim(claim, &late);
+		struct shmring__claim apart = SHMRING__NO_CLAIM;
+		error = shmring__acquire_or_end(r, &apart, limit);
+		shmring__set_claim(claim, &apart);
 	}
 	return error;
 }
@@ -5710,7 +5844,7 @@ shmring__not_of_run(const struct shmring *r, uint64_t head, uint64_t header)
 	return SHMRING__RARELY(size >= r->canary->limit[SHMRING__READ]) ||
 	       SHMRING__RARELY(size > SHMRING__RUN_LENGTH) ||
 	       SHMRING__RARELY(more >= SHMRING__RUN) ||
-	       SHMRING__RARELY((head & 7) > more);
+	       SHMRING__RARELY(shmring__nth(head) > more);
 }
 
 /* What popped_bytes has to tell of so many messages of this size, between these
@@ -5719,7 +5853,8 @@ SHMRING__HOT uint64_t
 shmring__untold(uint64_t size, uint64_t count, uint64_t from, uint64_t next)
 {
 	uint64_t bytes = count * (shmring__run_step(size) + 8);
-	return next & 7 ? bytes : bytes - (next - (from & ~UINT64_C(7)));
+	return shmring__nth(next) ? bytes
+				  : bytes - (next - (from & ~UINT64_C(7)));
 }
 
 /* So many of a run are read from head on: where the next message stands. */
@@ -5727,7 +5862,7 @@ SHMRING__HOT uint64_t
 shmring__behind_run(const struct shmring *r, const struct shmring__view *v,
 		    uint64_t head, uint64_t header, uint64_t count)
 {
-	uint64_t nth = head & 7, next = head + count;
+	uint64_t nth = shmring__nth(head), next = head + count;
 	if (nth + count > shmring__more(header)) {
 		uint64_t record = shmring__next_record(v, 0, header);
 		next = head - nth + record;
@@ -5764,6 +5899,8 @@ shmring__pop_in(struct shmring *r, int path, void *buffer, size_t capacity)
 	struct shmring__view v = shmring__view_of(r, path, SHMRING__READ);
 	struct shmring__claim claim = SHMRING__NO_CLAIM;
 	int packed = SHMRING__IS_PACKED(path);
+	/* MPMC must know the capacity before it claims, for it cannot put a
+	 * message back; in a packed ring nothing has moved yet. */
 	int error = shmring__acquire(r, &v, path, &claim,
 				     packed ? SIZE_MAX : capacity);
 	if (SHMRING__RARELY(error))
@@ -5920,6 +6057,24 @@ shmring__copy_run(const struct shmring__batch *b, size_t n, size_t count,
 	} while (--count);
 }
 
+/* Room for message n and those behind it that share its header, or fewer. */
+SHMRING__HOT int
+shmring__reserve_run(struct shmring *r, const struct shmring__view *v,
+		     const struct shmring__batch *b, size_t n, uint64_t tail,
+		     uint64_t *more, struct shmring__claim *claim, int lazy)
+{
+	struct iovec one;
+	shmring__buffer(b, n, &one);
+	uint64_t step = shmring__run_step(one.iov_len);
+	int error = shmring__spsc_reserve(
+		r, v, tail, *more * step + one.iov_len, claim, lazy);
+	if (!SHMRING__RARELY(error) || !*more)
+		return error;
+	*more = shmring__run_from(b, n, r->spsc.credit - tail);
+	return shmring__spsc_reserve(r, v, tail, *more * step + one.iov_len,
+				     claim, lazy);
+}
+
 /* SPSC: as many messages as go in easily. They are there all at once, for the
  * first header comes last; tail and the counter move once for all. */
 SHMRING__HOT size_t
@@ -5944,17 +6099,8 @@ shmring__spsc_push_n(struct shmring *r, const struct shmring__view *v, int path,
 		if (path == SHMRING__PACKED)
 			more = shmring__run_from(b, n, UINT64_MAX);
 		/* not lazy: as many as fit, once one does */
-		int error = shmring__spsc_reserve(
-			r, v, tail, more * shmring__run_step(size) + size,
-			&claim, lazy && !n);
-		if (SHMRING__RARELY(error) && more) {
-			more = shmring__run_from(b, n, r->spsc.credit - tail);
-			error = shmring__spsc_reserve(
-				r, v, tail,
-				more * shmring__run_step(size) + size, &claim,
-				lazy && !n);
-		}
-		if (SHMRING__RARELY(error))
+		if (SHMRING__RARELY(shmring__reserve_run(
+			    r, v, b, n, tail, &more, &claim, lazy && !n)))
 			break;
 		if (more)
 			shmring__copy_run(b, n, more + 1, claim.data, size, 1);
@@ -6006,8 +6152,8 @@ shmring__take_run(struct shmring *r, const struct shmring__view *v,
 	uint64_t size = shmring__stored_in(header);
 	if (shmring__not_of_run(r, *head, header))
 		return 0;
-	size_t count = shmring__run_to(b, n, size,
-				       shmring__more(header) + 1 - (*head & 7));
+	size_t count = shmring__run_to(
+		b, n, size, shmring__more(header) + 1 - shmring__nth(*head));
 	if (!count)
 		return 0;
 	shmring__copy_run(b, n, count, shmring__in_run(v, *head, size), size,
@@ -6222,7 +6368,7 @@ SHMRING__HOT void
 shmring__take_in_hands(struct shmring *r, int side, uint64_t size)
 {
 	r->canary->limit[side] = 0;
-	r->canary->hands[side] = 1 + size;
+	r->canary->held[side] = 1 + size;
 }
 
 /* What is in hands. In the packed engines, cursor tells the most of it. */
@@ -6304,7 +6450,7 @@ SHMRING__HOT void
 shmring__clear_held(struct shmring *r, int side)
 {
 	r->held[side].hold = SHMRING__IDLE;
-	r->canary->hands[side] = 0;
+	r->canary->held[side] = 0;
 	r->canary->limit[side] = r->limit[side];
 }
 
@@ -6315,7 +6461,7 @@ shmring__not_held(const struct shmring *r, int side)
 {
 	if (!r->canary || !r->canary->alive || r->poisoned)
 		return shmring__refusal(r, side);
-	return r->canary->hands[side] ? -EMSGSIZE : -ENOMSG;
+	return r->canary->held[side] ? -EMSGSIZE : -ENOMSG;
 }
 
 /* Whether a message is in hands, and so large. */
@@ -6323,7 +6469,7 @@ SHMRING__HOT int
 shmring__check_held(const struct shmring *r, int path, int side, size_t size)
 {
 	if ((path != SHMRING__PACKED && !r->canary) ||
-	    SHMRING__RARELY(size >= r->canary->hands[side]))
+	    SHMRING__RARELY(size >= r->canary->held[side]))
 		return shmring__not_held(r, side);
 	return 0;
 }
@@ -6347,7 +6493,7 @@ SHMRING__HOT void
 shmring__shrink(struct shmring *r, const struct shmring__view *v,
 		unsigned char *data, size_t size)
 {
-	uint64_t reserved = r->canary->hands[SHMRING__WRITE] - 1;
+	uint64_t reserved = r->canary->held[SHMRING__WRITE] - 1;
 	unsigned char *to = shmring__place(v, data, size);
 	if (to != shmring__place(v, data, reserved))
 		SHMRING_COPY(to, data, size);
@@ -6406,7 +6552,7 @@ shmring_abort(struct shmring *ring)
 }
 
 /* SPSC: the next messages in place, at most so many, of runs or not. What is
- * held then, release finds as if nothing were in hands: hands stays 0. */
+ * held then, release finds as if nothing were in hands: canary->held is 0. */
 static ssize_t
 shmring__peek_several(struct shmring *r, struct iovec *messages, size_t count,
 		      int hold)
@@ -6474,7 +6620,7 @@ shmring__release_several(struct shmring *r, size_t count, int error)
 	r->spsc.several -= count;
 	if (!r->spsc.several)
 		shmring__clear_held(r, SHMRING__READ);
-	if (!(claim.end & 7))
+	if (!shmring__nth(claim.end))
 		shmring__spsc_fetch(r, &v, claim.end, claim.end - head, 0);
 	shmring__spsc_release(r, &v, claim.end, count);
 	return 0;
@@ -6593,11 +6739,11 @@ shmring_release_n(struct shmring *ring, size_t count)
 /* ------------------------------------------------------------------------
  * WAITING
  *
- * Poll a little; spin, if the other side runs on another CPU and spinning
- * was not in vain lately; announce oneself (shmring__announce_waiter) and look
- * again; sleep (shmring__sleep), as long as shmring__sleep_length says: shortly
- * as long as a wake-up may be missed, then in slices. The caller looks again
- * after each step.
+ * Spin, if the other side runs on another CPU and spinning was not in vain
+ * lately; announce oneself (shmring__announce_waiter) and look again; sleep
+ * (shmring__sleep), as long as shmring__sleep_length says: shortly as long as a
+ * wake-up may be missed, then in slices. The caller looks again after each
+ * step.
  *
  * Who waits for messages is woken for each. Who waits for room is woken for an
  * eighth of the ring at once, or else there would be a wake-up a message in
@@ -6618,8 +6764,8 @@ shmring_release_n(struct shmring *ring, size_t count)
 #define SHMRING__PEEK_NS \
 	10000 /* who spins looks at the peer's lines so often */
 #define SHMRING__STREAM 4 /* messages between two waits make a stream */
-/* So many that a short sleep, whose timer costs a microsecond or two, is
- * cheaper than a fence at each of their pushes. Two that take turns on one CPU
+/* So many that a short sleep, with its timer, is cheaper than a fence at each
+ * of their pushes. Two that take turns on one CPU
  * get a few at a time. */
 #define SHMRING__LONG_STREAM 8
 
@@ -6905,12 +7051,12 @@ shmring__wait(struct shmring__waiter *w)
 	w->spins = 0;
 	if (!w->deadline)
 		w->deadline = shmring__after(now, w->timeout);
-	int late = w->timeout > 0 && now >= w->deadline;
-	if (late && !w->lazy)
+	int expired = w->timeout > 0 && now >= w->deadline;
+	if (expired && !w->lazy)
 		return -ETIMEDOUT;
 	w->lazy = 0;
-	if (late)
-		return 0; /* once more, and well */
+	if (expired)
+		return 0; /* once more, with a look at the true head */
 	if (w->announced)
 		return shmring__sleep(w, now);
 	shmring__announce_waiter(w, now);

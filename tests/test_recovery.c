@@ -300,7 +300,8 @@ leave_the_reader_its_message(void)
 	dead = die(&reader[1], SHMRING__READ);
 	arm(&at_load, any->head, 1, inherit_and_read);
 	shmring__recover_line(any, dead);
-	ok((*shmring__state_word(any, 0) & 7) != SHMRING__S_ORPHAN,
+	ok(shmring__state_kind(*shmring__state_word(any, 0)) !=
+		   SHMRING__S_ORPHAN,
 	   "no orphan");
 	is_int(state_of(dead), SHMRING__LIVE, "the heir lives");
 	is_int(pop_number(&reader[0]), -EAGAIN, "nobody else gets its message");
@@ -332,7 +333,8 @@ leave_the_writer_its_slot(void)
 	shmring__recover_line(any, dead);
 	is_int(state_of(dead), SHMRING__LIVE, "the heir lives");
 	uint64_t s = *shmring__state_word(any, 0);
-	ok((s & 7) == SHMRING__S_WRITER || !s, "the slot is still its own");
+	ok(shmring__state_kind(s) == SHMRING__S_WRITER || !s,
+	   "the slot is still its own");
 	for (int64_t i = 0; i < 2 * SLOTS; i++) {
 		push_number(&writer[1], 99);
 		int64_t got = pop_number(&reader[0]);
@@ -1084,7 +1086,8 @@ bury_beside_a_winner(void)
 	show(&reader[1], SHMRING__READ, p);
 	dead = die(&reader[1], SHMRING__READ);
 	is_int(shmring__recover_line(&writer[0], dead), 1, "nor a dead reader");
-	ok((*shmring__state_word(any, p) & 7) == SHMRING__S_READER,
+	ok(shmring__state_kind(*shmring__state_word(any, p)) ==
+		   SHMRING__S_READER,
 	   "the message is the stopped reader's");
 	join(&reader[1], SHMRING_CONSUMER);
 	is_int(reader[1].line[SHMRING__READ]->intent[SHMRING__READ],

@@ -280,7 +280,7 @@ check_chain(struct findings *f, struct look *look)
 		header = SHMRING__LOAD(shmring__header_at(r, p), ACQUIRE);
 		if (shmring__distance(SHMRING__LOAD(r->head, ACQUIRE), p) > 0)
 			return; /* read and perhaps overwritten by now */
-		if (!header && !(p & 7))
+		if (!header && !shmring__nth(p))
 			break;
 		if (shmring__is_bad_at(r, &any, p, header)) {
 			found(f,
@@ -351,7 +351,7 @@ check_slot(const struct look *look, uint64_t i, struct tally *t)
 	uint64_t a = SHMRING__LOAD(shmring__phase_word(r, i), ACQUIRE);
 	uint64_t length = shmring__length_of(r, i, a);
 	uint64_t tail = SHMRING__LOAD(r->tail, ACQUIRE);
-	uint64_t phase = a >> r->mpmc.length_bits, f = s >> 12;
+	uint64_t phase = shmring__phase_in(r, a), f = shmring__state_phase(s);
 	/* Positions of this slot that were claimed: its turns so far. */
 	uint64_t turns = (tail + r->mask - i) >> r->mpmc.shift;
 	int odd = phase & 1;
@@ -365,16 +365,16 @@ check_slot(const struct look *look, uint64_t i, struct tally *t)
 			t->bad_a = a;
 		}
 	}
-	if ((s & 7) > SHMRING__S_ORPHAN || f > 2 * turns + 2 ||
-	    ((s & 7) != SHMRING__S_LIVE && !f))
+	if (shmring__state_kind(s) > SHMRING__S_ORPHAN || f > 2 * turns + 2 ||
+	    (shmring__state_kind(s) != SHMRING__S_LIVE && !f))
 		if (!t->bad_s++) {
 			t->bad_s_at = i;
 			t->bad_s_word = s;
 		}
-	t->orphans += (s & 7) == SHMRING__S_ORPHAN;
-	t->writers += (s & 7) == SHMRING__S_WRITER;
-	t->readers += (s & 7) == SHMRING__S_READER;
-	t->doubtful += (s & 7) == SHMRING__S_VOIDING;
+	t->orphans += shmring__state_kind(s) == SHMRING__S_ORPHAN;
+	t->writers += shmring__state_kind(s) == SHMRING__S_WRITER;
+	t->readers += shmring__state_kind(s) == SHMRING__S_READER;
+	t->doubtful += shmring__state_kind(s) == SHMRING__S_VOIDING;
 }
 
 static void

@@ -81,7 +81,7 @@ view_copy(struct view *v, uint64_t position, uint64_t header)
 
 	if (!header || shmring__is_bad_at(r, &any, position, header))
 		return header ? -EBADMSG : 0;
-	v->size = shmring__length(&any, stored);
+	v->size = shmring__unstored(&any, stored);
 	memcpy(v->data, shmring__place(&any, data, v->size), v->size);
 	return 0;
 }
@@ -187,11 +187,12 @@ view_slot(struct view *v, uint64_t p)
 	uint64_t want = shmring__phase(r, p, 1);
 	uint64_t a = SHMRING__LOAD(shmring__phase_word(r, p), ACQUIRE); /* A4 */
 	uint64_t s = SHMRING__LOAD(shmring__state_word(r, p), ACQUIRE); /* A5 */
-	uint64_t phase = a >> r->mpmc.length_bits, state = s & 7;
+	uint64_t phase = shmring__phase_in(r, a),
+		 state = shmring__state_kind(s);
 
 	if (phase != want)
 		return phase > want || (state == SHMRING__S_WRITER &&
-					s >> 12 > want)
+					shmring__state_phase(s) > want)
 			       ? SLOT_PASSED
 			       : SLOT_LATER;
 	v->size = shmring__length_of(r, p, a);
@@ -207,7 +208,7 @@ view_slot(struct view *v, uint64_t p)
 	if (SHMRING__LOAD(shmring__phase_word(r, p), RELAXED) != a)
 		return SLOT_AGAIN;
 	/* Too late to count: its writer pushes it again, elsewhere. */
-	if (s >> 12 > want &&
+	if (shmring__state_phase(s) > want &&
 	    (state == SHMRING__S_WRITER || state == SHMRING__S_LIVE))
 		return SLOT_PASSED;
 	if (v->size == shmring__aborted(r))

@@ -48,9 +48,10 @@ going_on(void *unused)
 	if (VICTIM == SHMRING_CONSUMER) { /* the orphan is adopted */
 		while (shmring__help(other, 0, &s, &a))
 			;
-		if ((s & 7) == SHMRING__S_ORPHAN) {
+		if (shmring__state_kind(s) == SHMRING__S_ORPHAN) {
 			MODEL_ASSERT(shmring__move(other, 0, s,
-						   SHMRING__S_READER, s >> 12));
+						   SHMRING__S_READER,
+						   shmring__state_phase(s)));
 			arrived[HELD]++;
 			shmring__hand_back(other, 0);
 		}
@@ -58,7 +59,7 @@ going_on(void *unused)
 	}
 	while (shmring__help(other, 0, &s, &a))
 		;
-	MODEL_ASSERT((s & 7) == SHMRING__S_LIVE);
+	MODEL_ASSERT(shmring__state_kind(s) == SHMRING__S_LIVE);
 	write_next(p);
 	MODEL_ASSERT(shmring__recover_claim(other, SHMRING__READ, p));
 	return NULL;
@@ -85,7 +86,8 @@ main(void)
 	model_join(two);
 
 	/* Then it is an orphan, and still there. */
-	MODEL_ASSERT((*shmring__state_word(late, 0) & 7) == SHMRING__S_ORPHAN);
+	MODEL_ASSERT(shmring__state_kind(*shmring__state_word(late, 0)) ==
+		     SHMRING__S_ORPHAN);
 	MODEL_ASSERT(take(other) && arrived[NEXT] == 1);
 	MODEL_ASSERT(arrived[HELD] == pushed[HELD]);
 	return 0;

@@ -109,9 +109,10 @@ main(void)
 		MODEL_ASSERT(put(others[0], HELD));
 	/* At most one more sweep, by whoever comes. */
 	shmring__reclaim_slots(others[0]);
-	MODEL_ASSERT(
-		(*shmring__state_word(living, 0) & 7) != SHMRING__S_WRITER &&
-		(*shmring__state_word(living, 0) & 7) != SHMRING__S_READER);
+	MODEL_ASSERT(shmring__state_kind(*shmring__state_word(living, 0)) !=
+			     SHMRING__S_WRITER &&
+		     shmring__state_kind(*shmring__state_word(living, 0)) !=
+			     SHMRING__S_READER);
 	judge(others[0], others[0]);
 	return 0;
 }
