@@ -5044,6 +5044,17 @@ shmring__open_unnamed(void)
 	return fd == -ENOENT ? -ENOTDIR : shmring__refused(fd);
 }
 
+/* With a segment in it, that nobody has attached to. Its descriptor. */
+SHMRING__COLD int
+shmring__make_unnamed(const struct shmring__header *h)
+{
+	int fd = shmring__open_unnamed();
+	int error = fd < 0 ? fd : shmring__allocate(fd, h);
+	if (error && fd >= 0)
+		shmring__os(SYS_close, fd, 0, 0, 0, 0, 0);
+	return error ? error : fd;
+}
+
 /* What a taken name means to a create. */
 SHMRING__COLD int
 shmring__refuse_name(int error, int replace)
@@ -5076,10 +5087,10 @@ shmring_create(struct shmring *ring, const char *name,
 	int error = shmring__path(path, name);
 	if (!error)
 		error = shmring__init_header(&header, config);
+	if (!error && (header.flags & SHMRING_HUGETLB))
+		error = -EDOM;
 	if (error)
 		return error;
-	if (header.flags & SHMRING_HUGETLB)
-		return -EDOM;
 	/* What is clear from the beginning needs no memory. */
 	int replace = (header.flags & SHMRING_REPLACE) != 0;
 	error = shmring__inspect_name(path);
@@ -5087,23 +5098,19 @@ shmring_create(struct shmring *ring, const char *name,
 		error = -ENOENT; /* if it can be: see shmring__take_name */
 	if (error != -ENOENT)
 		return shmring__refuse_name(error, replace);
-	int fd = shmring__open_unnamed();
+	int fd = shmring__make_unnamed(&header);
 	if (fd < 0)
 		return fd;
-	error = shmring__allocate(fd, &header);
-	if (error) {
-		shmring__os(SYS_close, fd, 0, 0, 0, 0, 0);
-		return error;
-	}
 	error = shmring__join(ring, fd,
 			      config && config->roles ? config->roles
 						      : SHMRING_BOTH);
-	if (error)
-		return error;
-	error = shmring__publish_name(ring, path, replace);
-	if (error)
-		shmring_close(ring);
-	return shmring__refuse_name(error, replace);
+	if (!error) {
+		error = shmring__publish_name(ring, path, replace);
+		if (error)
+			shmring_close(ring);
+		error = shmring__refuse_name(error, replace);
+	}
+	return error;
 }
 
 SHMRING_SCOPE int
