@@ -419,12 +419,12 @@ SHMRING_SCOPE ssize_t shmring_pop_array(struct shmring *ring, void *messages,
 /* Fill in place: size bytes, or NULL with the reason in shmring_error(), as
  * push's; or -ENOMEM (MPMC: of the first reserve, for a place to keep a late
  * message in). Then commit (size may shrink, else -EMSGSIZE; -ENOMSG: nothing
- * reserved) or abort. One at a time a handle. A place, also one
- * to peek at, is a multiple of config.alignment, of 8 without one: then what
- * needs 16 (vectors) is loaded and stored unaligned. A commit that returns
- * -EAGAIN or -EPIPE (MPMC, after this process was stopped for long, or another
- * died that had wanted the same position) has kept the message: commit again,
- * or abort. */
+ * reserved) or abort. One at a time a handle. A place, also one to peek at, is
+ * a multiple of config.alignment, of 8 without one: then what needs 16
+ * (vectors) is loaded and stored unaligned. A commit that returns -EAGAIN or
+ * -EPIPE (MPMC, after this process was stopped for long, or another died that
+ * had wanted the same position) has kept the message: commit again, or abort.
+ */
 SHMRING_SCOPE void *shmring_reserve(struct shmring *ring, size_t size);
 SHMRING_SCOPE int shmring_commit(struct shmring *ring, size_t size);
 SHMRING_SCOPE void shmring_abort(struct shmring *ring);
@@ -617,13 +617,13 @@ SHMRING_SCOPE const char *shmring_strerror(int error);
  * other. On x86 W1 may overtake the publication, for a fence would cost more
  * than the push: then both may miss, as long as the message is on its way (in
  * the store buffer): microseconds at most while its CPU runs, and an interrupt
- * drains it. So a waiter sleeps long only once its bits have
- * stood in the word for SHMRING__FIRST_SLEEP_NS and it has looked since:
- * whoever overtook has arrived by then. SLEEPY shortens that: who reads it pays
- * for the fence and reads the word again behind it (again W1), so that all that
- * must have stood for so long is SLEEPY, of earlier waits (a short timer costs
- * more than the sleep itself: 17 against 5 us). Waiters in a long stream take
- * SLEEPY away, and so does who finds it in vain for long.
+ * drains it. So a waiter sleeps long only once its bits have stood in the word
+ * for SHMRING__FIRST_SLEEP_NS and it has looked since: whoever overtook has
+ * arrived by then. SLEEPY shortens that: who reads it pays for the fence and
+ * reads the word again behind it (again W1), so that all that must have stood
+ * for so long is SLEEPY, of earlier waits (a short timer costs more than the
+ * sleep itself: 17 against 5 us). Waiters in a long stream take SLEEPY away,
+ * and so does who finds it in vain for long.
  * shmring__may_sleep_long decides. In any case no sleep exceeds a slice.
  *
  * DOUBT: the same between the owner of a slot and who doubts it, but only the
@@ -855,6 +855,13 @@ SHMRING__AT(shmring__line, intent, 32);
 SHMRING__AT(shmring__line, adopts, 48);
 SHMRING__AT(shmring__line, time_namespace, 56);
 SHMRING__AT(shmring__line, pushed, 64);
+SHMRING__AT(shmring__line, pushed_bytes, 72);
+SHMRING__AT(shmring__line, popped, 80);
+SHMRING__AT(shmring__line, popped_bytes, 88);
+SHMRING__AT(shmring__line, full, 96);
+SHMRING__AT(shmring__line, empty, 104);
+SHMRING__AT(shmring__line, sleeps, 112);
+SHMRING__AT(shmring__line, wakes, 120);
 SHMRING__AT(shmring__line, hands, 128);
 SHMRING__AT(shmring__line, waits, 136);
 SHMRING__AT(shmring__line, head, 144);
@@ -3100,6 +3107,8 @@ SHMRING__AT(shmring__writer_page, bound, 128);
 SHMRING__AT(shmring__writer_page, gate, 136);
 SHMRING__AT(shmring__writer_page, marks, 144);
 SHMRING__AT(shmring__writer_page, mark, 256);
+SHMRING__AT(shmring__mark, sequence, 8);
+SHMRING__ASSERT(sizeof(struct shmring__mark) == 16);
 
 SHMRING__HOT struct shmring__writer_page *
 shmring__page_of(const struct shmring *r)
