@@ -661,7 +661,8 @@ SHMRING_SCOPE const char *shmring_strerror(int error);
 SHMRING__HOT int
 shmring__cas(uint64_t *place, uint64_t from, uint64_t to)
 {
-	/* R4, R5, R7, R8 or R9: who calls says which */
+	/* R4, R5, R7, R8 or R9, and A4 to A9 of that number: who calls says
+	 * which */
 	return __atomic_compare_exchange_n(place, &from, to, 0,
 					   __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
@@ -1738,11 +1739,12 @@ SHMRING__COLD void
 shmring__change_attn(struct shmring *r, uint64_t set, uint64_t clear)
 {
 	uint64_t *attn = &r->notice->attn;
-	/* R8; seq_cst: before HEAVY, or whatever the caller does next */
+	/* R8; F5: a doubt, before HEAVY; F2: that one was there, or the last is
+	 * gone, before what its caller does next */
 	__atomic_fetch_add(attn, SHMRING__VERSION, __ATOMIC_SEQ_CST);
-	if (set)
+	if (set) /* R8; F5, F2 */
 		__atomic_fetch_or(attn, set, __ATOMIC_SEQ_CST);
-	if (clear)
+	if (clear) /* R8; F2 */
 		__atomic_fetch_and(attn, ~clear, __ATOMIC_SEQ_CST);
 }
 
@@ -3189,7 +3191,7 @@ shmring__find(const struct shmring *r, uint64_t where,
 {
 	struct shmring__writer_page *page = shmring__page_of(r);
 	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
-		/* hint: confirmed at the end */
+		/* hint: A12 confirms it at the end */
 		uint64_t bound = SHMRING__LOAD(&page->bound, ACQUIRE);
 		uint64_t floor = bound;
 		if (r->broadcast.holds) /* hint: confirmed by F7 */
@@ -3476,7 +3478,8 @@ shmring__resume_broadcast(struct shmring *r)
 	int error = shmring__walk(r, end.position + r->geometry.capacity, &end);
 	if (error || end.position - bound > r->geometry.capacity)
 		return -EBADMSG;
-	SHMRING__STORE(r->tail, end.position, RELEASE); /* own */
+	/* own; to a successor R7 tells it */
+	SHMRING__STORE(r->tail, end.position, RELEASE);
 	/* own */
 	SHMRING__STORE(&r->lines[SHMRING__WRITE].pushed, end.sequence, RELAXED);
 	r->spsc.credit = r->spsc.fetches = end.position;
@@ -3741,7 +3744,8 @@ shmring__resume_writer(struct shmring *r)
 	}
 	if (tail - head > r->geometry.capacity)
 		return -EBADMSG;
-	SHMRING__STORE(r->tail, tail, RELEASE); /* own */
+	/* own; to a successor R7 tells it */
+	SHMRING__STORE(r->tail, tail, RELEASE);
 	r->spsc.credit = r->spsc.fetches = head + r->geometry.capacity;
 	return 0;
 }
@@ -5019,7 +5023,7 @@ shmring__replace(struct shmring *r, const char *path)
 	shmring__temporary(temporary, path);
 	if (shmring__lock(r->map.fd, F_WRLCK, SHMRING__REPLACER))
 		return -ENOLCK;
-	SHMRING__STORE(mine, SHMRING__PENDING, SEQ_CST); /* own: no name yet */
+	SHMRING__STORE(mine, SHMRING__PENDING, SEQ_CST); /* F1: no name yet */
 	int error = shmring__link(r->map.fd, temporary);
 	if (error == -EEXIST) {
 		error = shmring__remove_temporary(temporary, 1);

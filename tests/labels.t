@@ -7,17 +7,26 @@
 
 # unlabelled FILE: accesses whose statement has no label: neither in a comment
 # within it, nor in the one before it or before the accesses that it follows.
-# Labels: R, A, W and F with a number, or own, hint, confirmed, carried.
+# Labels: R, A, W and F with a number, or own, hint, confirmed, carried; but
+# what is more than relaxed has one with a number, of its kind.
 unlabelled()
 {
 	awk '
 	BEGIN { label = "(^|[^A-Za-z0-9_])([RAWF][0-9]+|own|hint|confirmed|carried)([^A-Za-z0-9_]|$)" }
+	function has(kind) {
+		return (before " " comments) ~ "(^|[^A-Za-z0-9_])" kind "[0-9]+"
+	}
 	function end_statement() {
 		if (accesses && (before " " comments) !~ label)
 			print first
+		else if (accesses && ((text ~ /SEQ_CST/ && !has("[FW]")) ||
+				(text ~ /[ _]RELEASE|PUBLISH/ && !has("[RF]")) ||
+				(text ~ /ACQUIRE/ && !has("[AF]"))))
+			print first ", of another kind"
 		if (!accesses)
 			before = ""
 		accesses = 0
+		text = ""
 		comments = ""
 		open = 0
 	}
@@ -43,6 +52,7 @@ unlabelled()
 		comments = comments " " comment
 		if (blank) next
 		open = 1
+		text = text code
 		if (code ~ /SHMRING__(LOAD|STORE|PUBLISH)\(|[^_]shmring__cas\(|__atomic_/) {
 			if (!accesses) first = NR ": " code
 			accesses++
@@ -76,4 +86,6 @@ printf '\tx = SHMRING__LOAD(&y,\n\t\tACQUIRE);\n' >"$tmp/bare.h"
 is "$(unlabelled "$tmp/bare.h" | wc -l)" 1 "an access without one is found"
 printf '\tx = SHMRING__LOAD(&y,\n\t\tACQUIRE); /* A1 */\n' >"$tmp/bare.h"
 is "$(unlabelled "$tmp/bare.h" | wc -l)" 0 "with one it is not"
+printf '\tx = SHMRING__LOAD(&y,\n\t\tACQUIRE); /* own, R1 */\n' >"$tmp/bare.h"
+is "$(unlabelled "$tmp/bare.h" | wc -l)" 1 "with one of another kind it is"
 done_testing
