@@ -1282,6 +1282,7 @@ shmring__is_bad_at(const struct shmring *r, const struct shmring__view *v,
 #define SHMRING__IN_MOVED_TO 0x80
 #define SHMRING__TMPFS_MAGIC 0x01021994
 
+/* A system call: its result, or a negative errno. errno stays. */
 SHMRING__COLD long
 shmring__os(long number, long a, long b, long c, long d, long e, long f)
 {
@@ -1861,6 +1862,7 @@ shmring__header_in(const struct shmring__view *v, uint64_t position)
 	return (uint64_t *)(void *)(v->data + (position & v->mask));
 }
 
+/* The same by a handle, off the hot paths. */
 static inline uint64_t *
 shmring__header_at(const struct shmring *r, uint64_t position)
 {
@@ -3272,6 +3274,7 @@ shmring__sequence(const struct shmring *r)
 	       SHMRING__LOAD(&r->line[SHMRING__READ]->popped, RELAXED);
 }
 
+/* In all, of this handle, and of this line. */
 static inline void
 shmring__lose(struct shmring *r, uint64_t count)
 {
@@ -4918,6 +4921,7 @@ shmring__replaced(struct shmring *old)
 	       SHMRING__LOAD(retired, SEQ_CST) == SHMRING__REPLACED; /* F1 */
 }
 
+/* What judging and vacating it has mapped. */
 SHMRING__COLD void
 shmring__unmap_old(struct shmring *old)
 {
@@ -5756,6 +5760,7 @@ shmring__acquire_or_end(struct shmring *r, struct shmring__claim *claim,
 		       : error;
 }
 
+/* The next message; or, if there is none, whether there ever will be. */
 SHMRING__HOT int
 shmring__acquire(struct shmring *r, const struct shmring__view *v, int path,
 		 struct shmring__claim *claim, size_t limit)
@@ -5769,6 +5774,7 @@ shmring__acquire(struct shmring *r, const struct shmring__view *v, int path,
 	return error;
 }
 
+/* The message has been read: its place is free. */
 SHMRING__HOT void
 shmring__release(struct shmring *r, const struct shmring__view *v, int path,
 		 const struct shmring__claim *claim)
@@ -6408,6 +6414,8 @@ shmring__held(const struct shmring *r, const struct shmring__view *v, int path,
 	return claim;
 }
 
+/* Keep what release, or commit, will need; of packed records cursor tells the
+ * rest. */
 SHMRING__HOT void
 shmring__hold(struct shmring *r, int path, int side,
 	      const struct shmring__claim *claim)
@@ -6452,6 +6460,7 @@ shmring__reserve_slowly(struct shmring *r, size_t size, int lazy)
 	return shmring__reserve_in(r, shmring__careful_path(r), size, lazy);
 }
 
+/* In the caller, or apart. */
 static inline void *
 shmring__reserve_held(struct shmring *r, size_t size, int lazy)
 {
@@ -6466,6 +6475,7 @@ shmring_reserve(struct shmring *ring, size_t size)
 	return shmring__reserve_held(ring, size, 0);
 }
 
+/* Nothing is in hands: the next may be taken. */
 SHMRING__HOT void
 shmring__clear_held(struct shmring *r, int side)
 {
@@ -6519,6 +6529,8 @@ shmring__shrink(struct shmring *r, const struct shmring__view *v,
 		SHMRING_COPY(to, data, size);
 }
 
+/* Show the message that is in hands. If its position was void meanwhile (MPMC),
+ * it is copied aside and pushed anew. */
 SHMRING__HOT int
 shmring__commit_in(struct shmring *r, int path, size_t size)
 {
@@ -6605,6 +6617,7 @@ shmring__peek_several(struct shmring *r, struct iovec *messages, size_t count,
 	return (ssize_t)n;
 }
 
+/* One of a run is held as the first of several. */
 SHMRING__APART const void *
 shmring__peek_of_run(struct shmring *r, size_t *size)
 {
@@ -6693,6 +6706,8 @@ shmring_peek(struct shmring *ring, size_t *size)
 		       : shmring__peek_slowly(ring, size);
 }
 
+/* Let go of the message in hands. In BROADCAST, tell whether it was whole to
+ * the end. */
 SHMRING__HOT int
 shmring__release_in(struct shmring *r, int path)
 {
@@ -6806,6 +6821,7 @@ struct shmring__waiter {
 	int64_t stands; /* since then */
 };
 
+/* Who waits for messages, or for room, has looked once, lazily. */
 static inline struct shmring__waiter
 shmring__wait_for(struct shmring *r, int side, uint32_t bits,
 		  int64_t timeout_ns)
@@ -7151,6 +7167,7 @@ shmring__all_taken(struct shmring *r, uint64_t target)
 	return -EAGAIN;
 }
 
+/* What a waiting call does at each of its looks. */
 SHMRING__COLD ssize_t
 shmring__attempt(struct shmring *r, struct shmring__call *call, int lazy)
 {
@@ -7231,6 +7248,8 @@ shmring_pop_wait(struct shmring *ring, void *buffer, size_t capacity,
 	return result;
 }
 
+/* Here and below: at once, if it can be; else the call is noted and made again
+ * and again. The first look stands in the caller, all others apart. */
 SHMRING__HOT ssize_t
 shmring__push_batch_wait(struct shmring *r, const struct shmring__batch *b,
 			 int64_t timeout_ns)
@@ -7445,6 +7464,7 @@ shmring__await_peers(struct shmring *r, uint32_t roles, int there,
 	return result;
 }
 
+/* Observers, too, may wait for peers: no line of our own is needed. */
 SHMRING__COLD int
 shmring__wait_peers(struct shmring *r, unsigned roles, int there,
 		    int64_t timeout)
