@@ -77,7 +77,9 @@ main(void)
 	living = model_attach(SHMRING_MPMC, 2, VICTIM);
 	others[1] = model_open(SHMRING_MPMC, 3, SHMRING_BOTH);
 	living->line[SIDE]->intent[SIDE] = 0;
+#ifndef LOSER
 	model_hold(living, SIDE, 0);
+#endif
 	if (VICTIM == SHMRING_CONSUMER) {
 		seek(living, 1, 1, 0);
 		seed(living, 0, 1, HELD, 0, SHMRING__S_LIVE);
