@@ -931,6 +931,7 @@ shmring__set_claim(struct shmring__claim *to, const struct shmring__claim *from)
 struct shmring__idle { /* what keeps us waiting */
 	uint64_t position; /* nothing was to be had there */
 	int claimed; /* by another; -1: not seen yet */
+	int doubted; /* at the last look: patience had ended */
 	int64_t since; /* it is seen to be so */
 	uint64_t done, streak; /* messages moved until, between two waits */
 	uint32_t calls;
@@ -5571,8 +5572,9 @@ shmring__watch_claim(struct shmring *r, int side, int64_t now, int sleeps)
 		idle->claimed = claimed;
 		idle->since = now;
 	}
-	if ((claimed || side == SHMRING__WRITE) &&
-	    now >= shmring__patient_until(r, side))
+	idle->doubted = (claimed || side == SHMRING__WRITE) &&
+			now >= shmring__patient_until(r, side);
+	if (idle->doubted)
 		shmring__mpmc_impatient(r, side);
 }
 
@@ -7024,10 +7026,11 @@ shmring__sleep_until(const struct shmring__waiter *w, int64_t now,
 		until = shmring__earlier(until, now + SHMRING__FIRST_SLEEP_NS);
 	else if (w->naps && !(w->bits & SHMRING__PROMPT))
 		until = shmring__earlier(until, now + SHMRING__NAP_NS);
-	if (r->wait.idle[w->side].claimed > 0) {
-		int64_t doubt = shmring__patient_until(r, w->side);
-		until = doubt > now ? shmring__earlier(until, doubt) : until;
-	}
+	/* Not at all, if patience has ended since we looked; but who has doubted
+	 * in vain sleeps like others. */
+	if (r->wait.idle[w->side].claimed > 0 && !r->wait.idle[w->side].doubted)
+		until = shmring__earlier(until,
+					 shmring__patient_until(r, w->side));
 	if (r->broadcast.demote && w->side == SHMRING__WRITE &&
 	    !(w->bits & SHMRING__WATCHES) && r->wait.idle[w->side].since)
 		until = shmring__earlier(

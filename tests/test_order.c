@@ -1378,6 +1378,79 @@ wait_for_who_may_be_stopped(void)
 	leave();
 }
 
+/* Patience ends behind the look, before the sleep. */
+static int looks;
+
+static void
+lose_it_before_the_sleep(void)
+{
+	if (sleeps == 1 && ++looks == 2) /* announced, then about to sleep */
+		clock_ns += SHMRING_PATIENCE_NS;
+	else
+		arm(&at_load, &reader[0].wait.interrupts, 1,
+		    lose_it_before_the_sleep);
+}
+
+static void
+sleep_once_more(void)
+{
+	if (++sleeps == 2) {
+		ok(sleep_until <= clock_ns, "it does not sleep");
+		is_int(shmring_commit(&writer[0], 8), 0, "commit");
+		return;
+	}
+	clock_ns = sleep_until; /* no wake-up can be missed from now on */
+	arm(&at_sleep, NULL, 1, sleep_once_more);
+}
+
+static void
+lose_patience_before_the_sleep(void)
+{
+	int64_t number, start = clock_ns;
+
+	make(SLOTS);
+	reserve(&writer[0], 1);
+	shmring_set_spin(&reader[0], 0);
+	sleeps = looks = 0;
+	arm(&at_load, &reader[0].wait.interrupts, 1, lose_it_before_the_sleep);
+	arm(&at_sleep, NULL, 1, sleep_once_more);
+	is_int(shmring_pop_wait(&reader[0], &number, 8, -1), 8, "it comes");
+	leave();
+	clock_ns = start;
+}
+
+/* Nothing is decided where the kernel refuses: then slices, not a spin. */
+static int none_at_all;
+
+static void
+sleep_in_vain(void)
+{
+	none_at_all += sleep_until <= clock_ns;
+	clock_ns = sleep_until > clock_ns ? sleep_until : clock_ns;
+	if (++sleeps == 8)
+		is_int(shmring_commit(&writer[0], 8), 0, "commit");
+	else
+		arm(&at_sleep, NULL, 1, sleep_in_vain);
+}
+
+static void
+doubt_in_vain(void)
+{
+	int64_t number, start = clock_ns;
+
+	make(SLOTS);
+	reserve(&writer[0], 1);
+	shmring_set_spin(&reader[0], 0);
+	sleeps = none_at_all = 0;
+	heavy_fails = 1;
+	arm(&at_sleep, NULL, 1, sleep_in_vain);
+	is_int(shmring_pop_wait(&reader[0], &number, 8, -1), 8, "it comes");
+	heavy_fails = 0;
+	is_int(none_at_all, 0, "each sleep is one");
+	leave();
+	clock_ns = start;
+}
+
 /* Three are in the way, one behind the other, two of them stopped. */
 static void
 sleep_on(void)
@@ -2102,6 +2175,8 @@ main(void)
 	tell_of_the_rest();
 	pass_on_the_wake();
 	wait_for_who_may_be_stopped();
+	lose_patience_before_the_sleep();
+	doubt_in_vain();
 	wait_for_several_who_are_stopped();
 	tell_of_one_or_more();
 	tell_of_who_is_not_called();
