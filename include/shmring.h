@@ -7027,8 +7027,9 @@ shmring__sleep_until(const struct shmring__waiter *w, int64_t now,
 	else if (w->naps && !(w->bits & SHMRING__PROMPT))
 		until = shmring__earlier(until, now + SHMRING__NAP_NS);
 	/* Not at all, if patience has ended since we looked; but who has doubted
-	 * in vain sleeps like others. */
-	if (r->wait.idle[w->side].claimed > 0 && !r->wait.idle[w->side].doubted)
+	 * in vain sleeps like others, and flush waits for no position. */
+	if (!(w->bits & SHMRING__WATCHES) &&
+	    r->wait.idle[w->side].claimed > 0 && !r->wait.idle[w->side].doubted)
 		until = shmring__earlier(until,
 					 shmring__patient_until(r, w->side));
 	if (r->broadcast.demote && w->side == SHMRING__WRITE &&

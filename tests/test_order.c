@@ -1451,6 +1451,34 @@ doubt_in_vain(void)
 	clock_ns = start;
 }
 
+/* Who flushes has no patience to lose with whom an earlier push has met. */
+static void
+sleep_at_all(void)
+{
+	none_at_all += sleep_until <= clock_ns;
+	pop_one();
+}
+
+static void
+flush_behind_a_claim(void)
+{
+	struct shmring__idle *idle = &writer[0].wait.idle[SHMRING__WRITE];
+	int64_t start = clock_ns;
+
+	make(SLOTS);
+	push_some(&writer[0], 1, 1);
+	shmring_set_spin(&writer[0], 0);
+	idle->claimed = 1;
+	idle->since = clock_ns;
+	clock_ns += SHMRING_PATIENCE_NS * 64;
+	none_at_all = 0;
+	arm(&at_sleep, NULL, 1, sleep_at_all);
+	is_int(shmring_flush(&writer[0], -1), 0, "flush");
+	is_int(none_at_all, 0, "has slept");
+	leave();
+	clock_ns = start;
+}
+
 /* Three are in the way, one behind the other, two of them stopped. */
 static void
 sleep_on(void)
@@ -2177,6 +2205,7 @@ main(void)
 	wait_for_who_may_be_stopped();
 	lose_patience_before_the_sleep();
 	doubt_in_vain();
+	flush_behind_a_claim();
 	wait_for_several_who_are_stopped();
 	tell_of_one_or_more();
 	tell_of_who_is_not_called();
