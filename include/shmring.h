@@ -327,8 +327,8 @@ struct shmring;
  * one whose users died. With SHMRING_REPLACE a ring is replaced unless somebody
  * is attached, or replaces it as well (-EBUSY), or it is another user's: -EPERM
  * or -EACCES if we may write to it, else -EEXIST, as for what is no ring.
- * -ENOSPC: no room on the file system, or too little
- * memory available, in the machine or in our cgroup; -EFBIG: RLIMIT_FSIZE;
+ * -ENOSPC: no room on the file system, or too little memory available, in the
+ * machine or in our cgroup; -EFBIG: RLIMIT_FSIZE;
  * nothing has been allocated then. -EINVAL, -ENAMETOOLONG: the name; -ERANGE:
  * the numbers; -EDOM: mode, roles, flags, permissions. -ENOTDIR: there is no
  * SHMRING_DIRECTORY; -EISDIR, -ENODEV: its file system has no O_TMPFILE, no
@@ -2576,9 +2576,10 @@ shmring__in_hands(const struct shmring *r)
 		for (int k = 0; k < 2; k++)
 			if (shown[k] != SHMRING__NONE &&
 			    shmring__distance(head, shown[k]) > 0 &&
-			    SHMRING__LOAD(shmring__phase_word(r, shown[k]),
-					  ACQUIRE) >>
-					    r->mpmc.length_bits == /* A4 */
+			    shmring__phase_in(
+				    r, SHMRING__LOAD(
+					       shmring__phase_word(r, shown[k]),
+					       ACQUIRE)) == /* A4 */
 				    shmring__phase(r, shown[k], 1))
 				return 1;
 	}
@@ -2635,8 +2636,9 @@ shmring__mpmc_care(struct shmring *r, uint64_t *cursor, uint64_t p,
 		shmring__cas(cursor, p, p + 1); /* R9 */
 	} else if (phase < want) {
 		/* unless we have just finished what others left (A4) */
-		return SHMRING__LOAD(shmring__phase_word(r, p), ACQUIRE) >>
-				       r->mpmc.length_bits < want
+		return shmring__phase_in(
+			       r, SHMRING__LOAD(shmring__phase_word(r, p),
+						ACQUIRE)) < want
 			       ? -EAGAIN
 			       : 1;
 	}
@@ -2743,7 +2745,7 @@ shmring__mpmc_claim(struct shmring *r, int side, size_t limit,
 SHMRING__COLD int
 shmring__retained(struct shmring *r, uint64_t p, uint64_t end)
 {
-	uint64_t phase = end >> r->mpmc.length_bits;
+	uint64_t phase = shmring__phase_in(r, end);
 	uint64_t mine = phase & 1 ? SHMRING__S_WRITER : SHMRING__S_READER;
 	for (int tries = 0; tries < SHMRING__STEP_TRIES; tries++) {
 		uint64_t s = SHMRING__LOAD(shmring__state_word(r, p),
@@ -2941,8 +2943,9 @@ shmring__blocked_behind(struct shmring *r, uint64_t p, uint64_t end, int reader)
 {
 	for (uint64_t q = p + 1; q - p <= r->mask && q != end; q++)
 		/* hint: nothing of the slot is touched */
-		if (SHMRING__LOAD(shmring__phase_word(r, q), RELAXED) >>
-			    r->mpmc.length_bits ==
+		if (shmring__phase_in(r,
+				      SHMRING__LOAD(shmring__phase_word(r, q),
+						    RELAXED)) ==
 		    shmring__phase(r, q, reader))
 			return 1;
 	return 0;
@@ -6880,8 +6883,9 @@ shmring__seems_there(const struct shmring *r)
 	uint64_t head = SHMRING__LOAD(r->head, RELAXED);
 	if (r->mode != SHMRING_MPMC)
 		return SHMRING__LOAD(shmring__header_at(r, head), RELAXED) != 0;
-	return SHMRING__LOAD(shmring__phase_word(r, head), RELAXED) >>
-	       r->mpmc.length_bits >= shmring__phase(r, head, 1);
+	return shmring__phase_in(r, SHMRING__LOAD(shmring__phase_word(r, head),
+						  RELAXED)) >=
+	       shmring__phase(r, head, 1);
 }
 
 /* One step of spinning: until a message seems to be there, or it is time to
@@ -7596,7 +7600,7 @@ shmring__age(const struct shmring *r, uint64_t position)
 	uint64_t seen = SHMRING__LOAD(word, ACQUIRE); /* A1, A4 */
 	int there = seen != 0;
 	if (r->mode == SHMRING_MPMC)
-		there = seen >> r->mpmc.length_bits ==
+		there = shmring__phase_in(r, seen) ==
 			shmring__phase(r, position, 1);
 	if (!r->meters || !there)
 		return 0;

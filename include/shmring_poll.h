@@ -141,8 +141,8 @@ shmring__readable(const struct shmring *r)
 			shmring__overwritten(r, head)); /* so we are told */
 	/* A phase beyond ours is there to be passed, but not where nobody has
 	 * written yet (void in advance). A4, A9 */
-	uint64_t phase = SHMRING__LOAD(shmring__phase_word(r, head), ACQUIRE) >>
-			 r->mpmc.length_bits;
+	uint64_t phase = shmring__phase_in(
+		r, SHMRING__LOAD(shmring__phase_word(r, head), ACQUIRE));
 	int written =
 		shmring__distance(SHMRING__LOAD(r->tail, ACQUIRE), head) > 0;
 	if ((attn & SHMRING__ORPHAN) ||
@@ -170,8 +170,8 @@ shmring__writable(const struct shmring *r)
 			taken = shmring__slowest(r, tail, 0);
 		return r->geometry.capacity - (tail - taken) >= need;
 	}
-	return SHMRING__LOAD(shmring__phase_word(r, tail), ACQUIRE) >>
-	       r->mpmc.length_bits >= /* A4 */
+	return shmring__phase_in(r, SHMRING__LOAD(shmring__phase_word(r, tail),
+						  ACQUIRE)) >= /* A4 */
 	       shmring__phase(r, tail, 0);
 }
 

@@ -1354,6 +1354,19 @@ pass_on_the_wake(void)
 
 static int sleeps, short_sleeps;
 
+/* Of a message that another has not committed yet: it does when asleep. */
+static void
+pop_behind_a_claim(void (*asleep)(void))
+{
+	int64_t number;
+
+	reserve(&writer[0], 1);
+	shmring_set_spin(&reader[0], 0);
+	sleeps = 0;
+	arm(&at_sleep, NULL, 1, asleep);
+	is_int(shmring_pop_wait(&reader[0], &number, 8, -1), 8, "it comes");
+}
+
 static void
 sleep_shortly(void)
 {
@@ -1367,13 +1380,8 @@ sleep_shortly(void)
 static void
 wait_for_who_may_be_stopped(void)
 {
-	int64_t number;
-
 	make(SLOTS);
-	reserve(&writer[0], 1);
-	shmring_set_spin(&reader[0], 0);
-	arm(&at_sleep, NULL, 1, sleep_shortly);
-	is_int(shmring_pop_wait(&reader[0], &number, 8, -1), 8, "it comes");
+	pop_behind_a_claim(sleep_shortly);
 	ok(short_sleeps >= 2, "no sleep longer than patience before");
 	leave();
 }
@@ -1406,15 +1414,12 @@ sleep_once_more(void)
 static void
 lose_patience_before_the_sleep(void)
 {
-	int64_t number, start = clock_ns;
+	int64_t start = clock_ns;
 
 	make(SLOTS);
-	reserve(&writer[0], 1);
-	shmring_set_spin(&reader[0], 0);
-	sleeps = looks = 0;
+	looks = 0;
 	arm(&at_load, &reader[0].wait.interrupts, 1, lose_it_before_the_sleep);
-	arm(&at_sleep, NULL, 1, sleep_once_more);
-	is_int(shmring_pop_wait(&reader[0], &number, 8, -1), 8, "it comes");
+	pop_behind_a_claim(sleep_once_more);
 	leave();
 	clock_ns = start;
 }
@@ -1436,15 +1441,12 @@ sleep_in_vain(void)
 static void
 doubt_in_vain(void)
 {
-	int64_t number, start = clock_ns;
+	int64_t start = clock_ns;
 
 	make(SLOTS);
-	reserve(&writer[0], 1);
-	shmring_set_spin(&reader[0], 0);
-	sleeps = none_at_all = 0;
+	none_at_all = 0;
 	heavy_fails = 1;
-	arm(&at_sleep, NULL, 1, sleep_in_vain);
-	is_int(shmring_pop_wait(&reader[0], &number, 8, -1), 8, "it comes");
+	pop_behind_a_claim(sleep_in_vain);
 	heavy_fails = 0;
 	is_int(none_at_all, 0, "each sleep is one");
 	leave();

@@ -823,23 +823,38 @@ win_the_race(void)
 	arm(&at_cas, state, 1, win_the_race);
 }
 
+/* Behind what was aborted so many messages, and an orphan whose state another
+ * always is the first to change. */
 static void
-lose_every_race(void)
+race_for_an_orphan(uint64_t messages)
 {
 	uint64_t *state;
 
 	make(SLOTS);
+	races = 0;
 	state = shmring__state_word(any, SLOTS - 1);
 	for (int i = 0; i < 3; i++)
 		if (shmring_reserve(&writer[0], 8))
 			shmring_abort(&writer[0]);
-	push_some(&writer[0], 1, 1);
+	push_some(&writer[0], 1, messages);
 	*state = shmring__make_state(2, SHMRING__S_ORPHAN);
 	shmring__change_attn(any, SHMRING__DOUBT | SHMRING__ORPHAN, 0);
 	arm(&at_cas, state, 1, win_the_race);
-	is_int(pop_number(&reader[0]), 1, "who loses every race for an orphan");
+}
+
+static void
+end_the_race(void)
+{
 	at_cas.step = NULL;
-	*state = 0;
+	*shmring__state_word(any, SLOTS - 1) = 0;
+}
+
+static void
+lose_every_race(void)
+{
+	race_for_an_orphan(1);
+	is_int(pop_number(&reader[0]), 1, "who loses every race for an orphan");
+	end_the_race();
 	is_int(races, SHMRING__TRIES / SHMRING__STEP_TRIES / 2,
 	       "has looked at all slots so often, in all");
 	leave();
@@ -875,22 +890,12 @@ lose_every_slot(void)
 static void
 pop_a_batch_of_lost_races(void)
 {
-	uint64_t *state, numbers[6];
+	uint64_t numbers[6];
 
-	make(SLOTS);
-	races = 0;
-	state = shmring__state_word(any, SLOTS - 1);
-	for (int i = 0; i < 3; i++)
-		if (shmring_reserve(&writer[0], 8))
-			shmring_abort(&writer[0]);
-	push_some(&writer[0], 1, 4);
-	*state = shmring__make_state(2, SHMRING__S_ORPHAN);
-	shmring__change_attn(any, SHMRING__DOUBT | SHMRING__ORPHAN, 0);
-	arm(&at_cas, state, 1, win_the_race);
+	race_for_an_orphan(4);
 	is_int(shmring_pop_array(&reader[0], numbers, 8, 4), 2,
 	       "a batch whose messages lose every race for an orphan");
-	at_cas.step = NULL;
-	*state = 0;
+	end_the_race();
 	is_int(races, SHMRING__TRIES / SHMRING__STEP_TRIES,
 	       "has looked at all slots twice as often as one of them");
 	is_int(pop_number(&reader[0]), 3, "the rest is there");
